@@ -1,1 +1,42 @@
-//! (under construction)
+//! A verified, authenticated connection to a host: run a program, move files, reach a port.
+//!
+//! Responsible for everything between a [`Target`] and a byte stream: addresses, host keys, keys of the operator,
+//! channels, time-outs. It is the only module that knows russh, and none of russh shows in what it gives out.
+//! It does not know what the programs are, never prints, and asks the operator only through [`Prompt`].
+//!
+//! | file | idea |
+//! | --- | --- |
+//! | `options`, `target`, `prompt` | what a caller says |
+//! | `connection` | from target to connection, and opening channels |
+//! | `process`, `forward` | what runs in a channel |
+//! | `sftp` | files |
+//! | `keyring` | the operator's keys |
+//! | `error`, `auth_failure`, `host_key_error`, `sftp_error` | what can go wrong |
+
+mod auth_failure;
+mod connection;
+mod error;
+mod fingerprint;
+mod forward;
+mod host_key_error;
+mod keyring;
+mod options;
+mod process;
+mod prompt;
+mod sftp;
+mod sftp_error;
+mod target;
+
+pub use auth_failure::{Attempt, AttemptOutcome, AuthenticationFailure, KeySource};
+pub use connection::{Connection, connect};
+pub use error::{ChannelPurpose, ChannelRefusal, LostCause, SshError};
+pub use fingerprint::Fingerprint;
+pub use forward::Forward;
+pub use host_key_error::{HostKeyError, KnownKey, Refusal};
+pub use keyring::KeyRing;
+pub use options::{ConnectOptions, KnownHostsFiles, UnknownHostKey};
+pub use process::{Collected, Events, ExitStatus, Output, Process, Stdin};
+pub use prompt::{Answer, HostKeyQuestion, Prompt, Prompter};
+pub use sftp::{RemoteAttributes, Sftp, SftpPool, Source, Upload};
+pub use sftp_error::{SftpError, SftpErrorKind, SftpOperation};
+pub use target::Target;

@@ -1,0 +1,86 @@
+//! Why a host was not believed.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::{Fingerprint, Target};
+
+/// The host's key was not accepted. The connection was closed before anything about the operator was sent.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HostKeyError {
+    /// No file knows the host.
+    #[error("the host key of {target} is not known ({key_type} {fingerprint})")]
+    Unknown {
+        /// The login.
+        target: Target,
+        /// The key's algorithm.
+        key_type: String,
+        /// The key's fingerprint.
+        fingerprint: Fingerprint,
+        /// What a person said when asked, or that nobody was.
+        refusal: Refusal,
+    },
+    /// The files know the host by other keys.
+    #[error("the host key of {target} is not the one on file")]
+    Changed {
+        /// The login.
+        target: Target,
+        /// The shown key's algorithm.
+        key_type: String,
+        /// The shown key's fingerprint.
+        fingerprint: Fingerprint,
+        /// What is on file instead.
+        known: Vec<KnownKey>,
+    },
+    /// The key is marked `@revoked`.
+    #[error("the host key of {target} has been revoked")]
+    Revoked {
+        /// The login.
+        target: Target,
+        /// The key's fingerprint.
+        fingerprint: Fingerprint,
+        /// The file that says so.
+        file: PathBuf,
+        /// Counted from 1.
+        line: usize,
+    },
+    /// The key was accepted and could not be written down; it would be asked about again, so this is an error.
+    #[error("cannot add the host key to {}", file.display())]
+    NotRecorded {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A known_hosts file is there and cannot be read. It might hold a revocation.
+    #[error("cannot read {}", file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// One key on file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownKey {
+    /// The file.
+    pub file: PathBuf,
+    /// Counted from 1.
+    pub line: usize,
+    /// The key's algorithm.
+    pub key_type: String,
+    /// The key's fingerprint.
+    pub fingerprint: Fingerprint,
+}
+
+/// Who turned an unknown key down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The options said not to ask.
+    NotAsked,
+    /// The operator said no, or there was no terminal.
+    ByOperator,
+}
