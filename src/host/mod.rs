@@ -1,1 +1,22 @@
-//! (under construction)
+//! What a remote machine is: programs run on it, files put on it, its journal read.
+//!
+//! Responsible for turning a plan's steps into programs and what the programs print back into values. It decides
+//! nothing: the plan did. Every program's text is a constant of this folder (`*.sh`); values travel as quoted
+//! arguments, made in [`script`] and nowhere else.
+mod activation;
+mod exit_status;
+mod health;
+mod journal;
+mod probe;
+mod script;
+mod session;
+mod upload;
+
+pub use activation::{ActivationEvent, Observed, UnitProperties, activate};
+pub use exit_status::{Meaning, meaning};
+pub use health::{HealthError, ask};
+pub use journal::{JournalEntry, JournalQuery, follow_script, read_journal};
+pub use probe::{ProbeError, probe, status_units};
+pub use script::Script;
+pub use session::{Password, Session, SessionError};
+pub use upload::{StageOutcome, UploadError, stage, sweep, upload};

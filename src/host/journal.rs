@@ -1,0 +1,182 @@
+//! The journal of a service, as `journalctl -o json` gives it.
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::script::Script;
+use super::session::{Session, SessionError};
+use crate::manifest::UnitName;
+
+/// How long journalctl may say nothing: a large journal on a slow disk takes a while to search.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// The longest message that is kept; journald itself splits what a service writes at 48 KiB (`LineMax=`,
+/// journald.conf(5)).
+const LONGEST_MESSAGE: usize = 64 * 1024;
+
+/// The entries of some starts of units: what the programs wrote, and what the manager wrote about them.
+///
+/// `+` joins alternatives (journalctl(1)).
+const INVOCATIONS: &str = r#"
+lines=$1
+shift
+matches=
+for invocation in "$@"; do
+	matches="$matches ${matches:++} _SYSTEMD_INVOCATION_ID=$invocation + USER_INVOCATION_ID=$invocation"
+done
+# shellcheck disable=SC2086 # ids are hex digits
+journalctl --quiet --no-pager --output=json --lines="$lines" $matches
+"#;
+
+/// A unit's entries. With "follow", the program ends when its input does: sshd does not end a silent `journalctl -f`
+/// whose connection has gone.
+const UNITS: &str = r#"
+follow=$1
+lines=$2
+since=$3
+cursor=$4
+shift 4
+for unit in "$@"; do
+	set -- "$@" "--user-unit=$unit"
+	shift
+done
+[ -z "$lines" ] || set -- "$@" "--lines=$lines"
+[ -z "$since" ] || set -- "$@" "--since=$since"
+[ -z "$cursor" ] || set -- "$@" "--after-cursor=$cursor"
+if [ "$follow" = follow ]; then
+	{
+		journalctl --quiet --no-pager --output=json --follow "$@" </dev/null
+		kill $$
+	} &
+	read -r _
+	trap '' TERM
+	kill 0
+else
+	exec journalctl --quiet --no-pager --output=json "$@" </dev/null
+fi
+"#;
+
+/// One entry of the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct JournalEntry {
+    /// When journald took it.
+    pub time: Timestamp,
+    /// syslog's: 0 is an emergency, 3 an error, 6 the usual, 7 for debugging.
+    pub priority: u8,
+    /// Who wrote it: `simple_api`, or `systemd` for the manager.
+    pub identifier: String,
+    /// The process that wrote it.
+    pub pid: Option<u32>,
+    /// The text, without its control characters.
+    pub message: String,
+    /// The start of the unit that it belongs to.
+    pub invocation: Option<String>,
+    /// Where in the journal it stands.
+    #[serde(skip)]
+    pub cursor: String,
+}
+
+impl JournalEntry {
+    /// Reads a line of `journalctl -o json`; `None` when it isn't one.
+    #[must_use]
+    pub fn parse(line: &str) -> Option<Self> {
+        let fields: Value = serde_json::from_str(line).ok()?;
+        let text = |key: &str| fields.get(key).and_then(message_text);
+        let micros: i64 = text("__REALTIME_TIMESTAMP")?.parse().ok()?;
+        Some(Self {
+            time: Timestamp::from_microsecond(micros).ok()?,
+            priority: text("PRIORITY").and_then(|p| p.parse().ok()).unwrap_or(6),
+            identifier: text("SYSLOG_IDENTIFIER").or_else(|| text("_COMM")).unwrap_or_default(),
+            pid: text("_PID").and_then(|pid| pid.parse().ok()),
+            message: text("MESSAGE").unwrap_or_default(),
+            invocation: text("_SYSTEMD_INVOCATION_ID")
+                .filter(|_| text("USER_INVOCATION_ID").is_none())
+                .or_else(|| text("USER_INVOCATION_ID")),
+            cursor: text("__CURSOR").unwrap_or_default(),
+        })
+    }
+}
+
+/// A field is text, or the bytes of what is not text as an array of numbers, or null where it was too long
+/// (systemd's "Journal JSON Format"). Control characters could rewrite the operator's terminal: they go.
+fn message_text(value: &Value) -> Option<String> {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Array(bytes) => {
+            let bytes: Vec<u8> = bytes.iter().filter_map(|b| u8::try_from(b.as_u64()?).ok()).collect();
+            String::from_utf8_lossy(&bytes).into_owned()
+        }
+        Value::Null => "(too long for journalctl to show)".to_owned(),
+        _ => return None,
+    };
+    let kept = text.chars().filter(|c| !c.is_control() || *c == '\t' || *c == '\n');
+    Some(kept.take(LONGEST_MESSAGE).collect())
+}
+
+/// Which of a unit's entries.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct JournalQuery {
+    /// Which units.
+    pub units: Vec<UnitName>,
+    /// At most so many of the last ones.
+    pub lines: Option<u32>,
+    /// Only those since then, in the words of systemd.time(7).
+    pub since: Option<String>,
+    /// Only those behind this one.
+    pub after: Option<String>,
+}
+
+/// The program that prints what the query asks for, for a stream of its own. When it follows, it ends along with its
+/// input.
+#[must_use]
+pub fn follow_script(query: &JournalQuery, follow: bool) -> Script {
+    let lines = query.lines.map(|n| n.to_string()).unwrap_or_default();
+    let follow = if follow { "follow" } else { "" };
+    let mut arguments =
+        vec![follow, &lines, query.since.as_deref().unwrap_or_default(), query.after.as_deref().unwrap_or_default()];
+    arguments.extend(query.units.iter().map(UnitName::as_str));
+    Script::with_arguments(UNITS, arguments)
+}
+
+/// The last entries of these starts of units, oldest first.
+pub async fn read_journal(
+    session: &mut Session,
+    invocations: &[String],
+    lines: u32,
+) -> Result<Vec<JournalEntry>, SessionError> {
+    // An id is 32 hex digits (systemd.exec(5), $INVOCATION_ID); nothing else gets near the program's word splitting.
+    let ids = invocations.iter().filter(|id| id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()));
+    let mut arguments = vec![lines.to_string()];
+    arguments.extend(ids.cloned());
+    if arguments.len() == 1 {
+        return Ok(Vec::new());
+    }
+    let script = Script::with_arguments(INVOCATIONS, arguments);
+    let mut entries = Vec::new();
+    session.run(&script, IDLE, |line| entries.extend(JournalEntry::parse(line))).await?;
+    Ok(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_read_and_cleaned_of_control_characters() {
+        let line = r#"{"__REALTIME_TIMESTAMP":"1700000000000000","PRIORITY":"3","SYSLOG_IDENTIFIER":"api",
+            "_PID":"7","MESSAGE":[27,91,51,49,109,104,105],"__CURSOR":"s=1","USER_INVOCATION_ID":"aa","_SYSTEMD_INVOCATION_ID":"bb"}"#;
+        let entry = JournalEntry::parse(&line.replace('\n', "")).unwrap();
+        assert_eq!((entry.priority, entry.identifier.as_str(), entry.pid), (3, "api", Some(7)));
+        assert_eq!(entry.message, "[31mhi");
+        assert_eq!(entry.invocation.as_deref(), Some("aa"));
+    }
+
+    #[test]
+    fn what_is_no_entry_is_none() {
+        for line in ["", "{", "[]", "null", r#"{"MESSAGE":"x"}"#, r#"{"__REALTIME_TIMESTAMP":"x"}"#] {
+            assert_eq!(JournalEntry::parse(line), None, "{line}");
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! One shell on the host, kept open for a connection and fed one program after another.
+//!
+//! The login shell only ever sees the constant `exec /bin/sh -s`; so fish and csh make no difference, and each program
+//! after the first costs one round trip. What a program prints stands between two marks that carry a random number:
+//! a `.bashrc` that prints is outside of them.
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::script::Script;
+use crate::ssh::{Connection, Events, Output, SshError, Stdin};
+
+/// The only text that a login shell gets to see.
+const SHELL: &str = "exec /bin/sh -s";
+
+/// What every program can use; see the file.
+const PRELUDE: &str = include_str!("prelude.sh");
+
+/// What is kept of what a program says on standard error, and of what a login shell says before it ends.
+const KEPT: usize = 64 * 1024;
+
+/// A sudo password. Handed to sudo over a pipe, never in an argument.
+#[derive(Debug, Clone)]
+pub struct Password(SecretString);
+
+impl Password {
+    /// Wraps what the operator typed.
+    #[must_use]
+    pub fn new(secret: SecretString) -> Self {
+        Self(secret)
+    }
+}
+
+/// A program could not be run to its end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// The connection failed.
+    #[error(transparent)]
+    Ssh(#[from] SshError),
+    /// The login shell, or `/bin/sh`, ended before the program did.
+    #[error("the shell on the host ended{}", said_suffix(said))]
+    Ended {
+        /// The last that it said.
+        said: String,
+    },
+    /// The program said nothing for too long.
+    #[error("no answer from the host for {} s", idle.as_secs())]
+    Silent {
+        /// How long was waited.
+        idle: Duration,
+    },
+}
+
+fn said_suffix(said: &str) -> String {
+    let said = said.trim();
+    if said.is_empty() { String::new() } else { format!(": {said}") }
+}
+
+/// How a program ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    /// Its exit status.
+    pub status: u32,
+    /// What it said on standard error, trimmed.
+    pub said: String,
+}
+
+/// Whether a program may change the session's shell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In a subshell: it can exit and change nothing of the session.
+    Subshell,
+    /// In the session's shell itself, to hold a lock open. It must not exit.
+    Shell,
+}
+
+/// One shell on the host. No `Debug`: what has been read of its output may hold secrets.
+pub struct Session {
+    connection: Connection,
+    channel: Option<(Stdin, Events)>,
+    mark: String,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+}
+
+impl Session {
+    /// A session on a connection. The shell is started along with the first program.
+    pub fn new(connection: Connection) -> Result<Self, getrandom::Error> {
+        let number = getrandom::u64()?;
+        Ok(Self {
+            connection,
+            channel: None,
+            mark: format!("shipit-{number:016x}"),
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+        })
+    }
+
+    /// The connection that the session is on.
+    #[must_use]
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Runs a program in a subshell, and hands over its lines as they come.
+    pub async fn run(
+        &mut self,
+        script: &Script,
+        idle: Duration,
+        on_line: impl FnMut(&str),
+    ) -> Result<Finished, SessionError> {
+        self.run_in(Place::Subshell, script, idle, on_line).await
+    }
+
+    /// Runs a program where [`Place`] says.
+    pub async fn run_in(
+        &mut self,
+        place: Place,
+        script: &Script,
+        idle: Duration,
+        mut on_line: impl FnMut(&str),
+    ) -> Result<Finished, SessionError> {
+        let frame = self.frame(place, script);
+        self.send(frame).await?;
+        let mut begun = false;
+        loop {
+            while let Some(line) = take_line(&mut self.stdout) {
+                let line = String::from_utf8_lossy(&line);
+                match line.strip_prefix(&self.mark) {
+                    Some(" begin") => begun = true,
+                    Some(end) if begun => {
+                        let status = end.trim().parse().unwrap_or(u32::MAX);
+                        let said = self.said_until_mark(idle).await?;
+                        return Ok(Finished { status, said });
+                    }
+                    _ if begun => on_line(&line),
+                    // What the login shell's start-up files print.
+                    _ => {}
+                }
+            }
+            self.receive(idle).await?;
+        }
+    }
+
+    /// Lets later programs use sudo with this password. It is kept in the shell's memory, and nowhere else.
+    pub async fn set_sudo_password(&mut self, password: &Password, idle: Duration) -> Result<bool, SessionError> {
+        let mut script = Script::default();
+        script.call("sudo_password=", [] as [&str; 0]);
+        script.call("set --", [password.0.expose_secret()]);
+        script.call("sudo_password=$1; sudo_mode=password; set --", [] as [&str; 0]);
+        script.call("as_root true", [] as [&str; 0]);
+        Ok(self.run_in(Place::Shell, &script, idle, |_| {}).await?.status == 0)
+    }
+
+    fn frame(&self, place: Place, script: &Script) -> String {
+        let mark = &self.mark;
+        let (open, close) = match place {
+            Place::Subshell => ("(", ")"),
+            Place::Shell => ("{", "}"),
+        };
+        // The shell reads the whole of a compound command before it runs it, so a program that reads its standard
+        // input can't swallow the next one; it has none anyway.
+        format!(
+            "printf '%s begin\\n' {mark}\n{open}\n{}{close} </dev/null\nprintf '\\n%s %s\\n' {mark} \"$?\"\nprintf '\\n%s\\n' {mark} >&2\n",
+            script.as_str()
+        )
+    }
+
+    async fn send(&mut self, frame: String) -> Result<(), SessionError> {
+        if let Some((stdin, _)) = &mut self.channel {
+            stdin.write(frame.into_bytes()).await?;
+        } else {
+            let input = format!("{PRELUDE}\n{frame}").into_bytes();
+            self.channel = Some(self.connection.start_with_input(SHELL, input).await?.split());
+        }
+        Ok(())
+    }
+
+    /// Waits for something from the shell.
+    async fn receive(&mut self, idle: Duration) -> Result<(), SessionError> {
+        let Some((_, events)) = &mut self.channel else {
+            return Err(SessionError::Ended { said: String::new() });
+        };
+        let next = tokio::time::timeout(idle, events.next()).await.map_err(|_| SessionError::Silent { idle })?;
+        match next? {
+            Some(Output::Stdout(bytes)) => self.stdout.extend(bytes),
+            Some(Output::Stderr(bytes)) => {
+                self.stderr.extend(bytes);
+                let excess = self.stderr.len().saturating_sub(KEPT);
+                self.stderr.drain(..excess);
+            }
+            // The exit status does not end a channel; the end of it does.
+            Some(Output::Exit(_)) => {}
+            None => {
+                let mut said = std::mem::take(&mut self.stderr);
+                if said.is_empty() {
+                    said = std::mem::take(&mut self.stdout);
+                }
+                self.channel = None;
+                let said = String::from_utf8_lossy(&said).trim().to_owned();
+                return Err(SessionError::Ended { said });
+            }
+        }
+        Ok(())
+    }
+
+    /// The two streams of a channel are not in step: standard error has its own mark to wait for.
+    async fn said_until_mark(&mut self, idle: Duration) -> Result<String, SessionError> {
+        loop {
+            let text = String::from_utf8_lossy(&self.stderr).into_owned();
+            if let Some(at) = text.find(&self.mark) {
+                self.stderr.clear();
+                return Ok(text[..at].trim().to_owned());
+            }
+            self.receive(idle).await?;
+        }
+    }
+}
+
+/// Takes the first whole line out of the buffer, without its end.
+fn take_line(buffer: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let end = buffer.iter().position(|byte| *byte == b'\n')?;
+    let mut line: Vec<u8> = buffer.drain(..=end).collect();
+    line.pop();
+    Some(line)
+}

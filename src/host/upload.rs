@@ -1,0 +1,180 @@
+//! Puts a release's files on the host, beside everything that runs: `incoming/<id>/`.
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::script::Script;
+use super::session::{Place, Session, SessionError};
+use crate::plan::{FileChange, Layout, Transfer};
+use crate::release::{Artifact, Content, ReleaseId, ReleaseRecord};
+use crate::ssh::{SftpError, SftpPool, Source, SshError, Upload};
+
+const STAGE: &str = include_str!("stage.sh");
+
+/// Copying what is unchanged may take a slow disk a while.
+const IDLE: Duration = Duration::from_secs(120);
+
+/// The mode of `release.json`.
+const RECORD_MODE: u32 = 0o644;
+
+/// How the beginning of an upload went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StageOutcome {
+    /// The lock is held, and the folder is there.
+    Ready,
+    /// Someone else holds the lock.
+    Held,
+    /// `current` is no longer what it was when the plan was made; what it is now.
+    Moved(String),
+}
+
+/// Files could not be put on the host. What runs there is untouched.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UploadError {
+    /// A program could not be run.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// SFTP could not be opened.
+    #[error(transparent)]
+    Ssh(#[from] SshError),
+    /// The host would not take a file.
+    #[error("the host did not take a file")]
+    Sftp {
+        /// What sftp-server said.
+        #[source]
+        source: SftpError,
+        /// Bytes free where the release goes, asked right after; sftp-server says only "Failure" of a full disk.
+        free_bytes: Option<u64>,
+    },
+    /// The folders could not be made, or the unchanged files not be taken over.
+    #[error("the folder of the upload could not be made{}", if said.is_empty() { String::new() } else { format!(": {said}") })]
+    Stage {
+        /// What the host said.
+        said: String,
+    },
+    /// A local file can't be read.
+    #[error("cannot read {path}")]
+    Local {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A local file was written to after its hash was taken.
+    #[error("{path} changed while shipit was running")]
+    LocalChanged {
+        /// The file.
+        path: String,
+    },
+}
+
+/// Takes the service's lock and prepares the folder of the upload: sweeps what earlier ones left behind, and takes over
+/// unchanged files from the release that runs.
+pub async fn stage(
+    session: &mut Session,
+    layout: &Layout,
+    id: &ReleaseId,
+    from: Option<&ReleaseId>,
+    files: &[FileChange],
+) -> Result<StageOutcome, UploadError> {
+    let root = layout.root().as_str();
+    let current = from.map_or_else(|| "-".to_owned(), |from| format!("releases/{from}"));
+    let mut script = Script::constant(STAGE);
+    let mut folders: Vec<&str> =
+        files.iter().filter_map(|file| Some(file.path.as_str().rsplit_once('/')?.0)).collect();
+    folders.sort_unstable();
+    folders.dedup();
+    let folders = folders.join("\n");
+    let from = from.map_or_else(|| "-".to_owned(), ReleaseId::to_string);
+    let id = id.to_string();
+    let mut arguments = vec![root, &id, &folders, &from];
+    arguments.extend(
+        files.iter().filter(|file| file.transfer == Transfer::TakeOver).map(|file| file.path.as_str()),
+    );
+    script.call("lock_service", [root, &current]);
+    script.call("[ $? -ne 0 ] || ( stage", arguments);
+    script.call(")", [] as [&str; 0]);
+
+    let mut outcome = None;
+    let mut staged = false;
+    let finished = session
+        .run_in(Place::Shell, &script, IDLE, |line| match line.split_once(' ') {
+            None if line == "locked" => outcome = Some(StageOutcome::Ready),
+            None if line == "held" => outcome = Some(StageOutcome::Held),
+            None if line == "staged" => staged = true,
+            Some(("moved", now)) => outcome = Some(StageOutcome::Moved(now.to_owned())),
+            _ => {}
+        })
+        .await?;
+    match outcome {
+        Some(StageOutcome::Ready) if !staged => Err(UploadError::Stage { said: finished.said }),
+        Some(outcome) => Ok(outcome),
+        None => Err(UploadError::Stage { said: finished.said }),
+    }
+}
+
+/// Sends the files that the host does not have yet, and the release's record.
+pub async fn upload(
+    session: &mut Session,
+    sftp: &SftpPool,
+    layout: &Layout,
+    record: &ReleaseRecord,
+    artifacts: &[Artifact],
+    files: &[FileChange],
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<(), UploadError> {
+    let folder = layout.incoming(&record.id);
+    let mut uploads = Vec::new();
+    for file in files.iter().filter(|file| file.transfer == Transfer::Send) {
+        let Some(artifact) = artifacts.iter().find(|artifact| artifact.path == file.path) else { continue };
+        uploads.push(Upload {
+            path: folder.join(artifact.path.as_str()).to_string(),
+            mode: artifact.mode.bits(),
+            source: source(artifact)?,
+        });
+    }
+    uploads.push(Upload {
+        path: folder.join("release.json").to_string(),
+        mode: RECORD_MODE,
+        source: Source::Bytes(record.to_json().into_bytes().into()),
+    });
+    match sftp.write_files(&uploads, progress).await {
+        Ok(()) => Ok(()),
+        Err(source) => {
+            let free_bytes = free_bytes(session, layout).await;
+            Err(UploadError::Sftp { source, free_bytes })
+        }
+    }
+}
+
+fn source(artifact: &Artifact) -> Result<Source, UploadError> {
+    let (path, modified) = match &artifact.content {
+        Content::Text(bytes) => return Ok(Source::Bytes(Arc::clone(bytes))),
+        Content::File { path, modified } => (path, modified),
+    };
+    let shown = || path.display().to_string();
+    let failed = |source| UploadError::Local { path: shown(), source };
+    let file = File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if metadata.len() != artifact.size || metadata.modified().ok() != *modified {
+        return Err(UploadError::LocalChanged { path: shown() });
+    }
+    Ok(Source::File { file: Arc::new(file), size: artifact.size })
+}
+
+/// Removes what an upload that failed has left. Best effort: the next deploy sweeps, too.
+pub async fn sweep(session: &mut Session, layout: &Layout) -> Result<(), SessionError> {
+    let mut script = Script::constant(STAGE);
+    script.call("sweep", [layout.root().as_str()]);
+    session.run(&script, IDLE, |_| {}).await.map(|_| ())
+}
+
+async fn free_bytes(session: &mut Session, layout: &Layout) -> Option<u64> {
+    let script =
+        Script::with_arguments("df -Pk -- \"$1\" | awk 'END { print $4 }'", [layout.root().as_str()]);
+    let mut free = None;
+    let asked = session.run(&script, IDLE, |line| free = free.or(line.parse::<u64>().ok())).await;
+    asked.ok().and(free).map(|kib| kib.saturating_mul(1024))
+}

@@ -1,0 +1,394 @@
+//! The plan of a deploy: what it takes to have a host run a release.
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::diff::{EnvChange, TextDiff};
+use super::facts::{Access, Current, Facts, FoundUnit, Libc, Lingering, LinkState, Manager, Sudo, Systemd};
+use super::layout::{Layout, LinkSpec, RemotePath};
+use super::refusal::Refusal;
+use super::step::{Detail, FileChange, LinkChange, Privilege, Reason, Step, Transfer};
+use crate::manifest::{Address, Manifest, Scope, ServiceName, UnitName};
+use crate::release::{Artifact, BinaryKind, Release, ReleaseId, Role};
+
+/// The oldest systemd whose `systemctl` and unit handling this plan relies on.
+const OLDEST_SYSTEMD: u32 = 245;
+
+/// Room left on the disk beside the release itself: its record, the folders, what a service writes meanwhile.
+const SPARE_BYTES: u64 = 1 << 20;
+
+/// Everything that a plan is made from. Nothing else has an influence on it.
+#[derive(Debug, Clone, Copy)]
+pub struct Inputs<'a> {
+    /// What to deploy.
+    pub manifest: &'a Manifest,
+    /// The host it is for.
+    pub host: &'a Address,
+    /// The artifacts, rendered for this host.
+    pub release: &'a Release,
+    /// What the probe found.
+    pub facts: &'a Facts,
+    /// The time that the new release's id will carry.
+    pub now: Timestamp,
+    /// Whether someone can be asked for a password.
+    pub operator: Operator,
+}
+
+/// Whether someone sits at a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operator {
+    /// A password can be asked for.
+    Present,
+    /// Nothing can be asked: CI, or `--no-input`.
+    Absent,
+}
+
+/// What would be done to one host. Leaves no choice to those who carry it out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// The service.
+    pub service: ServiceName,
+    /// The host.
+    pub host: Address,
+    /// The service's root on it.
+    pub root: RemotePath,
+    /// What `current` was when the plan was made; it must still be that when the plan is carried out.
+    pub from: Option<ReleaseId>,
+    /// The release that the host ends on.
+    pub release: ReleaseId,
+    /// What to do, in order. Empty: the host is as it should be.
+    pub steps: Vec<Step>,
+}
+
+impl Plan {
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Bytes that go over the network.
+    #[must_use]
+    pub fn bytes_to_send(&self) -> u64 {
+        let files = self.steps.iter().filter_map(|step| match step {
+            Step::Upload { files, .. } => Some(files),
+            _ => None,
+        });
+        files.flatten().filter(|file| file.transfer == Transfer::Send).map(|file| file.size).sum()
+    }
+
+    /// Whether any step needs root's rights.
+    #[must_use]
+    pub fn needs_root(&self) -> bool {
+        self.steps.iter().any(|step| step.privilege() == Privilege::Root)
+    }
+}
+
+/// Computes the plan, or all the reasons why there can't be one.
+pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
+    let Inputs { manifest, facts, release, .. } = *inputs;
+    let layout = Layout::new(&facts.home, &manifest.name);
+    let mut refusals = refuse_host(inputs);
+
+    let current = facts.current.release();
+    let changes = Changes::between(inputs);
+    let target = match current {
+        Some(id) if changes.none() => id.clone(),
+        _ => ReleaseId::new(inputs.now, &release.digest),
+    };
+
+    let mut steps = Vec::new();
+    if facts.lingering == Lingering::Off {
+        steps.push(Step::EnableLingering { user: facts.user.clone() });
+    }
+    if !changes.none() || current.is_none() {
+        steps.push(Step::Upload { release: target.clone(), files: changes.files.clone() });
+        steps.push(Step::Seal { release: target.clone() });
+        refuse_room(&changes, &layout, facts, &mut refusals);
+    }
+    let links = changed_links(&layout, &Layout::links(manifest), facts, &mut refusals);
+    let units_linked = links.iter().any(|link| link.path.as_str().starts_with("~/"));
+    steps.extend(links.into_iter().map(Step::Link));
+    let switched = current != Some(&target);
+    if switched {
+        steps.push(Step::Switch { from: current.cloned(), to: target.clone() });
+    }
+    if switched || units_linked {
+        steps.push(Step::ReloadManager);
+    }
+    steps.extend(unit_steps(inputs, &changes));
+
+    refuse_sudo(&steps, inputs, &mut refusals);
+    if !refusals.is_empty() {
+        return Err(refusals);
+    }
+    if switched {
+        let releases = superfluous(facts, &target, manifest.keep_releases.get() as usize);
+        if !releases.is_empty() {
+            steps.push(Step::Prune { releases });
+        }
+    }
+    Ok(Plan {
+        service: manifest.name.clone(),
+        host: inputs.host.clone(),
+        root: layout.root().clone(),
+        from: current.cloned(),
+        release: target,
+        steps,
+    })
+}
+
+/// What is different between the release on the host and the one to be there.
+struct Changes {
+    files: Vec<FileChange>,
+    binary: bool,
+    env: bool,
+    units: BTreeSet<UnitName>,
+    gone: bool,
+}
+
+impl Changes {
+    fn between(inputs: &Inputs<'_>) -> Self {
+        let Inputs { release, facts, .. } = *inputs;
+        let mut changes = Self { files: Vec::new(), binary: false, env: false, units: BTreeSet::new(), gone: false };
+        for artifact in &release.artifacts {
+            let file = change_of(artifact, release, facts);
+            // By hash and by mode: a file that was edited on the host, or made readable to others, is put right.
+            let found = facts.files.get(artifact.path.as_str());
+            let same = found.is_some_and(|f| f.sha256 == artifact.sha256 && f.mode == artifact.mode.bits());
+            if !same {
+                match &artifact.role {
+                    Role::Binary => changes.binary = true,
+                    Role::EnvFile => changes.env = true,
+                    Role::Unit(name) => {
+                        changes.units.insert(name.clone());
+                    }
+                }
+            }
+            changes.files.push(file);
+        }
+        // A file that the new release no longer has is a change, too.
+        changes.gone = facts.current.release().is_some()
+            && facts.files.keys().any(|path| release.artifacts.iter().all(|a| a.path.as_str() != path));
+        changes
+    }
+
+    fn none(&self) -> bool {
+        !self.binary && !self.env && self.units.is_empty() && !self.gone
+    }
+}
+
+fn change_of(artifact: &Artifact, release: &Release, facts: &Facts) -> FileChange {
+    let path = artifact.path.as_str();
+    let found = facts.files.get(path);
+    let same_bytes = found.is_some_and(|f| f.sha256 == artifact.sha256);
+    // `cp -p` keeps the mode: a file whose mode must change is sent again.
+    let taken_over = found.is_some_and(|f| same_bytes && f.mode == artifact.mode.bits());
+    let old = facts.texts.get(path).map(String::as_str);
+    let detail = match (&artifact.role, same_bytes) {
+        (_, true) | (Role::Binary, false) => Detail::Opaque,
+        (Role::Unit(_), false) => match (old, artifact.text()) {
+            (Some(old), Some(new)) => TextDiff::between(old, new, path).map_or(Detail::Opaque, Detail::Text),
+            _ => Detail::Opaque,
+        },
+        (Role::EnvFile, false) => {
+            let old = crate::manifest::EnvFile::parse(old.unwrap_or_default().as_bytes());
+            let new = release.env.as_ref().map(|env| env.entries.as_slice()).unwrap_or_default();
+            Detail::Env(EnvChange::between(&old.entries, new))
+        }
+    };
+    FileChange {
+        path: artifact.path.clone(),
+        mode: artifact.mode,
+        size: artifact.size,
+        sha256: artifact.sha256,
+        was: found.map(|f| f.sha256),
+        transfer: if taken_over { Transfer::TakeOver } else { Transfer::Send },
+        detail,
+    }
+}
+
+fn changed_links(
+    layout: &Layout,
+    wanted: &[LinkSpec],
+    facts: &Facts,
+    refusals: &mut Vec<Refusal>,
+) -> Vec<LinkChange> {
+    let mut links = Vec::new();
+    for spec in wanted {
+        let Some(found) = facts.links.iter().find(|found| found.path == spec.path) else { continue };
+        let target = layout.root().join(&spec.target);
+        match &found.state {
+            LinkState::Symlink(points_to) if points_to == target.as_str() => continue,
+            LinkState::File => refusals.push(Refusal::LinkBlocked { path: spec.path.clone(), is: "a file" }),
+            LinkState::Folder => refusals.push(Refusal::LinkBlocked { path: spec.path.clone(), is: "a folder" }),
+            LinkState::Symlink(_) | LinkState::Missing => {}
+        }
+        let privilege = match found.access {
+            Access::Direct => Privilege::User,
+            Access::Root => Privilege::Root,
+        };
+        links.push(LinkChange { path: spec.path.clone(), target, privilege, was: found.state.clone() });
+    }
+    links
+}
+
+fn unit_steps(inputs: &Inputs<'_>, changes: &Changes) -> Vec<Step> {
+    let Inputs { manifest, facts, release, .. } = *inputs;
+    let mut enables = Vec::new();
+    let mut starts = Vec::new();
+    let mut observes = Vec::new();
+    for unit in &manifest.units {
+        let found = facts.units.get(&unit.name).cloned().unwrap_or_default();
+        if release.wants_enabling(&unit.name) && !is_enabled(&found) {
+            enables.push(Step::Enable { unit: unit.name.clone() });
+        }
+        let executable = release.runs_binary(&unit.name).then(|| release.binary_hash()).flatten();
+        let reasons = reasons(&unit.name, &found, executable.is_some(), inputs, changes);
+        if reasons.is_empty() {
+            continue;
+        }
+        let unit = unit.name.clone();
+        let only_down = matches!(reasons.as_slice(), [Reason::NotRunning(_)] | [Reason::FirstDeploy]);
+        starts.push(if only_down && !found.is_up() {
+            Step::Start { unit: unit.clone(), reasons }
+        } else {
+            Step::Restart { unit: unit.clone(), reasons }
+        });
+        observes.push(Step::Observe { unit, settle: manifest.settle, executable });
+    }
+    let asks = !observes.is_empty();
+    let health = manifest.health.clone().filter(|_| asks).map(|http| Step::AskHealth { http });
+    enables.into_iter().chain(starts).chain(observes).chain(health).collect()
+}
+
+fn is_enabled(found: &FoundUnit) -> bool {
+    matches!(found.unit_file_state.as_str(), "enabled" | "enabled-runtime" | "alias" | "indirect")
+}
+
+fn reasons(
+    unit: &UnitName,
+    found: &FoundUnit,
+    runs_binary: bool,
+    inputs: &Inputs<'_>,
+    changes: &Changes,
+) -> Vec<Reason> {
+    let facts = inputs.facts;
+    if facts.current.release().is_none() {
+        return vec![Reason::FirstDeploy];
+    }
+    let mut reasons = Vec::new();
+    if changes.units.contains(unit) {
+        reasons.push(Reason::UnitChanged);
+    }
+    if unit.kind().runs_programs() {
+        if changes.binary {
+            reasons.push(Reason::BinaryChanged);
+        }
+        if changes.env {
+            reasons.push(Reason::EnvChanged);
+        }
+        let wanted = inputs.release.binary_hash();
+        let stale = found.executable.is_some() && found.executable != wanted;
+        if runs_binary && !changes.binary && found.is_up() && stale {
+            reasons.push(Reason::StaleExecutable);
+        }
+    }
+    if !found.is_up() {
+        let state = if found.active_state.is_empty() { "not loaded" } else { &found.active_state };
+        reasons.push(Reason::NotRunning(state.to_owned()));
+    }
+    reasons
+}
+
+/// The releases that are more than the manifest wants kept; never the one before this one.
+fn superfluous(facts: &Facts, target: &ReleaseId, keep: usize) -> Vec<ReleaseId> {
+    let current = facts.current.release();
+    let mut newest_first: Vec<_> = facts.releases.iter().filter(|id| *id != target).collect();
+    newest_first.sort_by(|a, b| b.cmp(a));
+    // The new release is one of those kept.
+    let old = newest_first.into_iter().skip(keep.saturating_sub(1));
+    let mut releases: Vec<_> = old.filter(|id| Some(*id) != current).cloned().collect();
+    releases.sort();
+    releases
+}
+
+fn refuse_host(inputs: &Inputs<'_>) -> Vec<Refusal> {
+    let Inputs { manifest, facts, release, .. } = *inputs;
+    let layout = Layout::new(&facts.home, &manifest.name);
+    let mut refusals = Vec::new();
+    if manifest.scope == Scope::System {
+        refusals.push(Refusal::SystemScope);
+    }
+    if facts.kernel != "Linux" {
+        refusals.push(Refusal::NotLinux { kernel: facts.kernel.clone() });
+    }
+    match facts.systemd {
+        Systemd::Running(has) if has < OLDEST_SYSTEMD => refusals.push(Refusal::SystemdTooOld { has }),
+        Systemd::Running(_) => {
+            if let Manager::Unreachable(said) = &facts.manager {
+                refusals.push(Refusal::NoUserManager { user: facts.user.clone(), said: said.clone() });
+            }
+        }
+        Systemd::NotBooted => refusals.push(Refusal::NoSystemd { found: "systemd is installed but not running" }),
+        Systemd::Missing => refusals.push(Refusal::NoSystemd { found: "there is no systemctl" }),
+    }
+    if let Some(BinaryKind::Elf { machine, glibc, .. }) = &release.binary {
+        if !machine.runs_on(&facts.machine) {
+            refusals.push(Refusal::WrongMachine { needs: machine.to_string(), has: facts.machine.clone() });
+        } else if let (Some(needs), Libc::Glibc(has)) = (glibc, &facts.libc)
+            && needs > has
+        {
+            refusals.push(Refusal::GlibcTooOld { needs: *needs, has: *has });
+        }
+    }
+    if facts.root_access == Access::Root {
+        let root = layout.root().clone();
+        refusals.push(Refusal::RootNotWritable { user: facts.user.clone(), root });
+    }
+    if facts.current == Current::Blocked {
+        refusals.push(Refusal::CurrentBlocked { root: layout.root().clone() });
+    }
+    refusals
+}
+
+fn refuse_room(changes: &Changes, layout: &Layout, facts: &Facts, refusals: &mut Vec<Refusal>) {
+    let needs = changes.files.iter().map(|file| file.size).sum::<u64>() + SPARE_BYTES;
+    if let Some(has) = facts.free_bytes
+        && has < needs
+    {
+        refusals.push(Refusal::DiskFull { needs, has, root: layout.root().clone() });
+    }
+    // The files, their folders, the release's own folder and record, `current` and the links.
+    let needs = 2 * changes.files.len() as u64 + 8;
+    if let Some(has) = facts.free_inodes
+        && has < needs
+    {
+        refusals.push(Refusal::NoInodes { needs, has, root: layout.root().clone() });
+    }
+}
+
+/// One refusal for each step that can't have root's rights.
+fn refuse_sudo(steps: &[Step], inputs: &Inputs<'_>, refusals: &mut Vec<Refusal>) {
+    let why = match (&inputs.facts.sudo, inputs.operator) {
+        (Sudo::Root | Sudo::Passwordless | Sudo::NotNeeded, _) | (Sudo::Refused(_), Operator::Present) => return,
+        (Sudo::Refused(said), Operator::Absent) => said.clone(),
+        (Sudo::Missing, _) => "there is no sudo".to_owned(),
+    };
+    for step in steps {
+        match step {
+            Step::EnableLingering { user } => {
+                refusals.push(Refusal::LingeringOff { user: user.clone(), why: why.clone() });
+            }
+            Step::Link(LinkChange { path, target, privilege: Privilege::Root, .. }) => {
+                refusals.push(Refusal::SudoNeeded {
+                    what: format!("the link {path}"),
+                    why: why.clone(),
+                    command: format!("sudo ln -sfT {target} {path}"),
+                });
+            }
+            _ => {}
+        }
+    }
+}

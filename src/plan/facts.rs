@@ -1,0 +1,234 @@
+//! What one probe of a host found. Pure data: [`crate::host::probe`] fills it, [`super::plan`] reads it.
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::layout::{LinkPath, RemotePath};
+use crate::manifest::UnitName;
+use crate::release::{GlibcVersion, ReleaseId, ReleaseRecord, Sha256Digest};
+
+/// What a probe found on one host.
+#[derive(Clone)]
+pub struct Facts {
+    /// The login user's home directory.
+    pub home: RemotePath,
+    /// The login user's name.
+    pub user: String,
+    /// The login user's number.
+    pub uid: u32,
+    /// What the host calls itself.
+    pub hostname: String,
+    /// The kernel's name (`uname -s`).
+    pub kernel: String,
+    /// The machine, as `uname -m` names it.
+    pub machine: String,
+    /// The C library that programs can use.
+    pub libc: Libc,
+    /// The system's service manager.
+    pub systemd: Systemd,
+    /// The user's own service manager.
+    pub manager: Manager,
+    /// Whether the user's manager outlives the last login.
+    pub lingering: Lingering,
+    /// What root's rights can be had for.
+    pub sudo: Sudo,
+    /// Whether the login user may write where the service's root is, or would be.
+    pub root_access: Access,
+    /// Bytes free for the login user where the root is; `None` when `df` did not say.
+    pub free_bytes: Option<u64>,
+    /// Inodes free there; `None` where the file system has no fixed number.
+    pub free_inodes: Option<u64>,
+    /// What `current` points to.
+    pub current: Current,
+    /// The current release's `release.json`; `None` when it is missing or unreadable.
+    pub record: Option<ReleaseRecord>,
+    /// The current release's files as they are now, by their path in the release.
+    pub files: BTreeMap<String, FoundFile>,
+    /// The text of the current release's units and env file, by their path in the release. May hold secrets.
+    pub texts: BTreeMap<String, String>,
+    /// The complete releases on the host, oldest first.
+    pub releases: Vec<ReleaseId>,
+    /// The state of each unit the manifest names.
+    pub units: BTreeMap<UnitName, FoundUnit>,
+    /// The state of each link the release wants.
+    pub links: Vec<FoundLink>,
+}
+
+// By hand: `texts` has the env file's values, which no log may show.
+impl fmt::Debug for Facts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Facts")
+            .field("home", &self.home)
+            .field("user", &self.user)
+            .field("machine", &self.machine)
+            .field("libc", &self.libc)
+            .field("systemd", &self.systemd)
+            .field("manager", &self.manager)
+            .field("lingering", &self.lingering)
+            .field("sudo", &self.sudo)
+            .field("free_bytes", &self.free_bytes)
+            .field("current", &self.current)
+            .field("units", &self.units)
+            .field("links", &self.links)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The host's C library.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Libc {
+    /// GNU libc of this version.
+    Glibc(GlibcVersion),
+    /// Another one, or none that says so.
+    Other,
+}
+
+/// The host's service manager.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Systemd {
+    /// systemd runs the machine, in this version.
+    Running(u32),
+    /// systemd is installed, but something else runs the machine (a container without it, say).
+    NotBooted,
+    /// There is no systemd.
+    Missing,
+}
+
+/// The user's own service manager (`systemd --user`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Manager {
+    /// It answers; its `SystemState`.
+    Answers(String),
+    /// It can't be reached; what systemctl said.
+    Unreachable(String),
+}
+
+/// Whether a user's services go on when the last session ends (loginctl(1), `enable-linger`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lingering {
+    /// They start at boot and stay.
+    On,
+    /// They end with the last session.
+    Off,
+}
+
+/// How root's rights can be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sudo {
+    /// The login user is root.
+    Root,
+    /// `sudo -n` works.
+    Passwordless,
+    /// Nothing on this host wants root, so it was not asked.
+    NotNeeded,
+    /// `sudo -n` was refused; what it said. A password may help.
+    Refused(String),
+    /// There is no sudo.
+    Missing,
+}
+
+/// Whether the login user may write somewhere by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// It may.
+    Direct,
+    /// Only root may.
+    Root,
+}
+
+/// What the link `current` is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Current {
+    /// There is none: nothing is deployed.
+    Nothing,
+    /// A release of shipit's.
+    Release(ReleaseId),
+    /// A link to something else; its target.
+    Foreign(String),
+    /// Not a link at all.
+    Blocked,
+}
+
+impl Current {
+    /// The release, when it is one.
+    #[must_use]
+    pub fn release(&self) -> Option<&ReleaseId> {
+        match self {
+            Self::Release(id) => Some(id),
+            Self::Nothing | Self::Foreign(_) | Self::Blocked => None,
+        }
+    }
+}
+
+/// A file of the current release, as it is on the disk now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundFile {
+    /// The hash of its bytes.
+    pub sha256: Sha256Digest,
+    /// Its permission bits.
+    pub mode: u32,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// A unit's state, as `systemctl show` tells it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct FoundUnit {
+    /// `loaded`, `not-found`, `bad-setting`, `masked`...
+    pub load_state: String,
+    /// `active`, `failed`, `inactive`...
+    pub active_state: String,
+    /// `running`, `auto-restart`, `dead`...
+    pub sub_state: String,
+    /// `enabled`, `linked`, `static`...
+    pub unit_file_state: String,
+    /// Why it last ended: `success`, `exit-code`, `start-limit-hit`...
+    pub result: String,
+    /// How often systemd has restarted it by itself.
+    pub restarts: u32,
+    /// The id of this start; empty when it was never started.
+    pub invocation: String,
+    /// For how long it has been active.
+    pub active_for: Option<Duration>,
+    /// Bytes of memory in use, where systemd counts them.
+    pub memory: Option<u64>,
+    /// The main process.
+    pub main_pid: Option<u32>,
+    /// The hash of the executable that runs as the main process.
+    pub executable: Option<Sha256Digest>,
+}
+
+impl FoundUnit {
+    /// Whether it is active now, and not between two tries of `Restart=`.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        matches!(self.active_state.as_str(), "active" | "reloading") && self.sub_state != "auto-restart"
+    }
+}
+
+/// A link's state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundLink {
+    /// Where it should be.
+    pub path: LinkPath,
+    /// Who may write there.
+    pub access: Access,
+    /// What is there.
+    pub state: LinkState,
+}
+
+/// What stands where a link should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "is", content = "target")]
+pub enum LinkState {
+    /// Nothing.
+    Missing,
+    /// A symlink with this target.
+    Symlink(String),
+    /// A file that is not shipit's to replace.
+    File,
+    /// A folder.
+    Folder,
+}

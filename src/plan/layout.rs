@@ -1,0 +1,138 @@
+//! Where things stand on a host: the service's root, and the places that the system looks in.
+//!
+//! The one definition of what design calls the layout; the probe asks about it, the plan fills it.
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::manifest::{Manifest, ServiceName};
+use crate::release::ReleaseId;
+
+/// An absolute path on a host. Holds no newline and no NUL byte.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct RemotePath(String);
+
+impl RemotePath {
+    /// A path as the host told it; `None` when it is relative or can't stand on one line.
+    pub fn new(path: impl Into<String>) -> Option<Self> {
+        let path = path.into();
+        let fits = path.starts_with('/') && !path.contains(['\n', '\0']);
+        fits.then_some(Self(path))
+    }
+
+    /// The path below this one. `below` is a part of shipit's own layout or a validated name.
+    #[must_use]
+    pub fn join(&self, below: &str) -> Self {
+        debug_assert!(!below.starts_with('/') && !below.contains('\n'));
+        Self(format!("{}/{below}", self.0.trim_end_matches('/')))
+    }
+
+    /// The path's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RemotePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A place the system looks in: absolute, or in the home directory, which only the host knows.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct LinkPath(String);
+
+impl LinkPath {
+    /// The path with `~/` for the home directory, as programs on the host and people read it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for LinkPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A link that a release wants: where, and to what below the service's root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkSpec {
+    /// Where the system looks.
+    pub path: LinkPath,
+    /// What it points to, relative to the root: always through `current`.
+    pub target: String,
+}
+
+/// The layout of one service on a host of a known home directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    root: RemotePath,
+}
+
+impl Layout {
+    /// The layout for a user-scope service.
+    #[must_use]
+    pub fn new(home: &RemotePath, service: &ServiceName) -> Self {
+        Self { root: home.join(&format!(".local/share/shipit/{service}")) }
+    }
+
+    /// The links that a manifest's release wants. Needs no host: home stays `~`.
+    #[must_use]
+    pub fn links(manifest: &Manifest) -> Vec<LinkSpec> {
+        let name = &manifest.name;
+        let mut links = Vec::new();
+        if manifest.binary.is_some() {
+            links.push(LinkSpec {
+                path: LinkPath(format!("/usr/local/bin/{name}")),
+                target: format!("current/bin/{name}"),
+            });
+        }
+        if manifest.env_file.is_some() {
+            links.push(LinkSpec {
+                path: LinkPath(format!("/etc/default/{name}.conf")),
+                target: format!("current/env/{name}.conf"),
+            });
+        }
+        links.extend(manifest.units.iter().map(|unit| LinkSpec {
+            path: LinkPath(format!("~/.config/systemd/user/{}", unit.name)),
+            target: format!("current/units/{}", unit.name),
+        }));
+        links
+    }
+
+    /// All that shipit keeps about the service on the host.
+    #[must_use]
+    pub fn root(&self) -> &RemotePath {
+        &self.root
+    }
+
+    /// The folder of an upload under way.
+    #[must_use]
+    pub fn incoming(&self, id: &ReleaseId) -> RemotePath {
+        self.root.join(&format!("incoming/{id}"))
+    }
+
+    /// The folder of a complete release.
+    #[must_use]
+    pub fn release(&self, id: &ReleaseId) -> RemotePath {
+        self.root.join(&format!("releases/{id}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_remote_path_is_absolute_and_on_one_line() {
+        assert!(RemotePath::new("/home/with space").is_some());
+        assert!(RemotePath::new("home").is_none());
+        assert!(RemotePath::new("/home/a\nb").is_none());
+    }
+}

@@ -1,0 +1,173 @@
+//! Why a host can't be deployed to, found before anything on it was touched.
+use super::layout::{LinkPath, RemotePath};
+use crate::release::GlibcVersion;
+
+/// One reason not to begin. All that hold are reported together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The kernel isn't Linux.
+    #[error("the host runs {kernel}, not Linux")]
+    NotLinux {
+        /// What `uname -s` said.
+        kernel: String,
+    },
+    /// No systemd, or something else runs the machine.
+    #[error("the host is not run by systemd ({found})")]
+    NoSystemd {
+        /// What was found instead.
+        found: &'static str,
+    },
+    /// systemd lacks what a deploy needs.
+    #[error("the host has systemd {has}; shipit needs 245 or newer")]
+    SystemdTooOld {
+        /// Its version.
+        has: u32,
+    },
+    /// `systemctl --user` has nothing to talk to.
+    #[error("the service manager of {user} can't be reached: {said}")]
+    NoUserManager {
+        /// The login user.
+        user: String,
+        /// What systemctl said.
+        said: String,
+    },
+    /// Services would end with the last session, and shipit can't change that.
+    #[error("lingering is off for {user}, and sudo is not to be had ({why}): its services would stop with the last login")]
+    LingeringOff {
+        /// The login user.
+        user: String,
+        /// Why sudo doesn't work.
+        why: String,
+    },
+    /// The binary is for other machines.
+    #[error("the binary is for {needs}, the host is {has}")]
+    WrongMachine {
+        /// The machine the binary is for.
+        needs: String,
+        /// The host's machine.
+        has: String,
+    },
+    /// The binary was linked against a newer C library.
+    #[error("the binary needs glibc {needs}, the host has {has}")]
+    GlibcTooOld {
+        /// The version that the binary's symbols want.
+        needs: GlibcVersion,
+        /// The host's version.
+        has: GlibcVersion,
+    },
+    /// The file system has too little room.
+    #[error("the release takes {needs} bytes, and {has} are free below {root}")]
+    DiskFull {
+        /// Bytes to be written.
+        needs: u64,
+        /// Bytes free.
+        has: u64,
+        /// Where.
+        root: RemotePath,
+    },
+    /// The file system has room, but no file can be made.
+    #[error("the release makes {needs} files and folders, and {has} inodes are free below {root}")]
+    NoInodes {
+        /// Inodes wanted.
+        needs: u64,
+        /// Inodes free.
+        has: u64,
+        /// Where.
+        root: RemotePath,
+    },
+    /// The home directory isn't the login user's to write.
+    #[error("{user} may not write below {root}")]
+    RootNotWritable {
+        /// The login user.
+        user: String,
+        /// Where.
+        root: RemotePath,
+    },
+    /// `current` is a file or folder that shipit did not make.
+    #[error("{root}/current is not a link")]
+    CurrentBlocked {
+        /// The service's root.
+        root: RemotePath,
+    },
+    /// Something real stands where a link should go.
+    #[error("{path} is {is}, not a link of shipit's; it is left alone")]
+    LinkBlocked {
+        /// Where.
+        path: LinkPath,
+        /// "a file" or "a folder".
+        is: &'static str,
+    },
+    /// A step needs root's rights, and they can't be had.
+    #[error("{what} needs root, and sudo is not to be had: {why}")]
+    SudoNeeded {
+        /// What needs it.
+        what: String,
+        /// Why it doesn't work.
+        why: String,
+        /// What to run on the host instead.
+        command: String,
+    },
+    /// The manifest asks for something that this version can't do yet.
+    #[error("scope: system is not supported yet")]
+    SystemScope,
+}
+
+impl Refusal {
+    /// A stable code for the kind of refusal.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotLinux { .. } => "shipit::preflight::not_linux",
+            Self::NoSystemd { .. } => "shipit::preflight::no_systemd",
+            Self::SystemdTooOld { .. } => "shipit::preflight::systemd_too_old",
+            Self::NoUserManager { .. } => "shipit::preflight::no_user_manager",
+            Self::LingeringOff { .. } => "shipit::preflight::lingering_off",
+            Self::WrongMachine { .. } => "shipit::preflight::wrong_machine",
+            Self::GlibcTooOld { .. } => "shipit::preflight::glibc_too_old",
+            Self::DiskFull { .. } => "shipit::preflight::disk_full",
+            Self::NoInodes { .. } => "shipit::preflight::no_inodes",
+            Self::RootNotWritable { .. } => "shipit::preflight::not_writable",
+            Self::CurrentBlocked { .. } => "shipit::preflight::current_blocked",
+            Self::LinkBlocked { .. } => "shipit::preflight::link_blocked",
+            Self::SudoNeeded { .. } => "shipit::preflight::sudo_needed",
+            Self::SystemScope => "shipit::preflight::system_scope",
+        }
+    }
+
+    /// What the operator can do about it.
+    #[must_use]
+    pub fn help(&self) -> String {
+        match self {
+            Self::NotLinux { .. } | Self::NoSystemd { .. } | Self::SystemdTooOld { .. } => {
+                "shipit deploys to Linux hosts that systemd >= 245 runs".to_owned()
+            }
+            Self::NoUserManager { user, .. } => format!(
+                "on the host: sudo apt install libpam-systemd dbus-user-session && \
+                 sudo systemctl start user@$(id -u {user})"
+            ),
+            Self::LingeringOff { user, .. } => {
+                format!("once, by someone who may: sudo loginctl enable-linger {user}")
+            }
+            Self::WrongMachine { has, .. } => format!("build the binary for {has}, and deploy again"),
+            Self::GlibcTooOld { has, .. } => format!(
+                "build on a system with glibc {has} or older, or link statically \
+                 (Rust: the x86_64-unknown-linux-musl target)"
+            ),
+            Self::DiskFull { root, .. } | Self::NoInodes { root, .. } => {
+                format!("make room on the file system of {root}; lower keep_releases to keep fewer")
+            }
+            Self::RootNotWritable { root, user } => {
+                format!("look at `ls -ld` of {root} and the folders above it: they should belong to {user}")
+            }
+            Self::CurrentBlocked { root } => {
+                format!("see what {root}/current is, and move it out of the way")
+            }
+            Self::LinkBlocked { path, .. } => {
+                format!("if nothing else needs it: mv {path} {path}.old (with sudo where needed), then deploy again")
+            }
+            Self::SudoNeeded { command, .. } => format!("once, by someone who may, on the host: {command}"),
+            Self::SystemScope => "use scope: user for now".to_owned(),
+        }
+    }
+}

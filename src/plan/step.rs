@@ -1,0 +1,212 @@
+//! The entries of a plan. Each says what it changes; carrying it out is the host's and the rollout's business.
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::diff::{EnvChange, TextDiff};
+use super::facts::LinkState;
+use super::layout::{LinkPath, RemotePath};
+use crate::manifest::{HttpHealth, UnitName};
+use crate::release::{Mode, ReleaseId, ReleasePath, Sha256Digest};
+
+/// One entry of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum Step {
+    /// Lets the user's services outlive the last login. Needs root.
+    EnableLingering {
+        /// Whose.
+        user: String,
+    },
+    /// Puts the release's files on the host, beside everything that runs.
+    Upload {
+        /// The new release.
+        release: ReleaseId,
+        /// Every file of it.
+        files: Vec<FileChange>,
+    },
+    /// Checks every file's hash on the host and gives the release its name.
+    Seal {
+        /// The new release.
+        release: ReleaseId,
+    },
+    /// Makes or repairs a link.
+    Link(LinkChange),
+    /// Points `current` to the release: from here on, it is what a start would run.
+    Switch {
+        /// What `current` pointed to.
+        from: Option<ReleaseId>,
+        /// What it will point to.
+        to: ReleaseId,
+    },
+    /// Has the service manager read the unit files again.
+    ReloadManager,
+    /// Has the unit start at boot.
+    Enable {
+        /// Which.
+        unit: UnitName,
+    },
+    /// Stops the unit where it runs, and starts it.
+    Restart {
+        /// Which.
+        unit: UnitName,
+        /// Why.
+        reasons: Vec<Reason>,
+    },
+    /// Starts the unit.
+    Start {
+        /// Which.
+        unit: UnitName,
+        /// Why.
+        reasons: Vec<Reason>,
+    },
+    /// Watches the unit for a while, to see that it stays up and that it is the release's binary that runs.
+    Observe {
+        /// Which.
+        unit: UnitName,
+        /// How long.
+        #[serde(serialize_with = "as_milliseconds", rename = "settle_ms")]
+        settle: Duration,
+        /// What the main process must be running; `None` where the binary is not what runs, as with a script.
+        executable: Option<Sha256Digest>,
+    },
+    /// Asks the service over HTTP until it answers well.
+    AskHealth {
+        /// What is asked.
+        #[serde(serialize_with = "as_url")]
+        http: HttpHealth,
+    },
+    /// Removes old releases.
+    Prune {
+        /// Which.
+        releases: Vec<ReleaseId>,
+    },
+}
+
+/// A file of the release, and how it gets there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileChange {
+    /// Its path in the release.
+    pub path: ReleasePath,
+    /// Its permission bits.
+    pub mode: Mode,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The hash of its bytes.
+    pub sha256: Sha256Digest,
+    /// The hash of the file of this path in the release that runs.
+    pub was: Option<Sha256Digest>,
+    /// How it gets to the host.
+    pub transfer: Transfer,
+    /// What changed inside, where that can be said.
+    pub detail: Detail,
+}
+
+/// How a file gets into the new release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Transfer {
+    /// Over the network.
+    Send,
+    /// Taken over, on the host, from the release that runs: its bytes are the same.
+    TakeOver,
+}
+
+/// What changed inside a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Detail {
+    /// Nothing that can be shown.
+    Opaque,
+    /// The file's lines.
+    Text(TextDiff),
+    /// The env file's keys.
+    Env(Vec<EnvChange>),
+}
+
+/// A link to be made or repaired.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LinkChange {
+    /// Where.
+    pub path: LinkPath,
+    /// What it will point to.
+    pub target: RemotePath,
+    /// Whose rights that takes.
+    pub privilege: Privilege,
+    /// What is there now.
+    pub was: LinkState,
+}
+
+/// Whose rights a step takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Privilege {
+    /// The login user's.
+    User,
+    /// Root's, by sudo.
+    Root,
+}
+
+/// Why a unit is started or restarted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// It never ran here.
+    FirstDeploy,
+    /// The binary is another one.
+    BinaryChanged,
+    /// The unit file is another one.
+    UnitChanged,
+    /// The env file is another one.
+    EnvChanged,
+    /// It is not up; its `ActiveState`.
+    NotRunning(String),
+    /// What runs is not the binary of the current release.
+    StaleExecutable,
+}
+
+impl Step {
+    /// Whose rights the step takes.
+    #[must_use]
+    pub fn privilege(&self) -> Privilege {
+        match self {
+            Self::EnableLingering { .. } => Privilege::Root,
+            Self::Link(link) => link.privilege,
+            Self::Upload { .. }
+            | Self::Seal { .. }
+            | Self::Switch { .. }
+            | Self::ReloadManager
+            | Self::Enable { .. }
+            | Self::Restart { .. }
+            | Self::Start { .. }
+            | Self::Observe { .. }
+            | Self::AskHealth { .. }
+            | Self::Prune { .. } => Privilege::User,
+        }
+    }
+
+    /// Whether the step changes what runs, or what a start would run. Until the first such step, a failure leaves
+    /// the service untouched.
+    #[must_use]
+    pub fn touches_service(&self) -> bool {
+        match self {
+            Self::Switch { .. }
+            | Self::ReloadManager
+            | Self::Enable { .. }
+            | Self::Restart { .. }
+            | Self::Start { .. }
+            | Self::Observe { .. }
+            | Self::AskHealth { .. }
+            | Self::Prune { .. } => true,
+            Self::EnableLingering { .. } | Self::Upload { .. } | Self::Seal { .. } | Self::Link(_) => false,
+        }
+    }
+}
+
+fn as_milliseconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn as_url<S: serde::Serializer>(health: &HttpHealth, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&health.url)
+}
