@@ -1,1 +1,13 @@
-//! (under construction)
+//! The artifacts of one release: what they are, their hashes, the release's id and its record.
+//!
+//! A [`Release`] is what one host gets: made from the manifest's files by [`Sources`], with the templates rendered
+//! for that host. Nothing here connects to a host.
+mod artifact;
+mod digest;
+mod id;
+mod record;
+
+pub use artifact::{Artifact, Content, Mode, ModeError, ReleasePath, ReleasePathError, Role};
+pub use digest::{ContentDigest, DigestError, Sha256Digest};
+pub use id::{IdError, ReleaseId};
+pub use record::{RecordError, RecordedArtifact, RecordedRole, ReleaseRecord};

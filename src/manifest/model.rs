@@ -1,0 +1,219 @@
+//! What a manifest says, after every check: the value the rest of shipit works with.
+//!
+//! Paths are resolved against the manifest's folder, defaults are filled in. Where each value stood in the file is
+//! kept in [`Spans`], so that later checks can point at it.
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::address::Address;
+use super::health::HttpHealth;
+use super::name::{EnvironmentName, ServiceName, Tag, UnitName, VarName};
+use super::nearest::nearest;
+use super::source::SourceText;
+
+/// How long a service must stay up before it counts as started, unless the manifest says otherwise.
+pub const DEFAULT_SETTLE: Duration = Duration::from_secs(2);
+/// How many releases a host keeps, unless the manifest says otherwise.
+pub const DEFAULT_KEEP_RELEASES: NonZeroU32 = NonZeroU32::new(5).unwrap();
+/// How long a health check may take to succeed, unless the manifest says otherwise.
+pub const DEFAULT_HEALTH_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A checked `deploy.yaml`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// The file it was read from.
+    pub path: PathBuf,
+    /// The folder of that file: what relative paths are relative to.
+    pub dir: PathBuf,
+    /// The name of the service.
+    pub name: ServiceName,
+    /// Whose systemd runs it.
+    pub scope: Scope,
+    /// The program, if the release brings one.
+    pub binary: Option<PathBuf>,
+    /// The unit files, in the order written; at least one.
+    pub units: Vec<UnitSource>,
+    /// The file with the service's environment variables.
+    pub env_file: Option<PathBuf>,
+    /// How to ask the service whether it is well.
+    pub health: Option<HttpHealth>,
+    /// How long it must stay up before it counts as started.
+    pub settle: Duration,
+    /// How many releases stay on a host.
+    pub keep_releases: NonZeroU32,
+    /// Where it is deployed to; at least one.
+    pub environments: BTreeMap<EnvironmentName, Environment>,
+    /// The text it was read from.
+    pub source: Arc<SourceText>,
+    /// Where in that text the values stand.
+    pub spans: Spans,
+}
+
+/// Whose systemd runs the units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// The login user's own manager: `systemctl --user`.
+    #[default]
+    User,
+    /// The machine's manager.
+    System,
+}
+
+impl Scope {
+    /// The word the manifest has for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::System => "system",
+        }
+    }
+}
+
+/// A unit file of the release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnitSource {
+    /// What the unit is called: the file's name without `.j2`.
+    pub name: UnitName,
+    /// The file.
+    pub path: PathBuf,
+}
+
+/// Whether a person has to agree before an environment is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Confirm {
+    /// Ask first on a terminal, and want `--yes` elsewhere.
+    Always,
+    /// Go ahead.
+    #[default]
+    Never,
+}
+
+/// A named set of hosts with its variables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Environment {
+    /// Its name.
+    pub name: EnvironmentName,
+    /// Its hosts, in the order written; at least one, none twice.
+    pub hosts: Vec<Host>,
+    /// What templates may use on all its hosts.
+    pub vars: BTreeMap<VarName, String>,
+    /// Whether a person has to agree.
+    pub confirm: Confirm,
+}
+
+/// One machine of an environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// How it is reached.
+    pub address: Address,
+    /// What it can be picked by.
+    pub tags: Vec<Tag>,
+    /// What templates may use on this host, before the environment's variables of the same name.
+    pub vars: BTreeMap<VarName, String>,
+}
+
+/// Where the values of a manifest stand in its text: byte ranges by path, such as `binary`, `units[1]` or
+/// `environments.prod.vars.PORT`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Spans(BTreeMap<String, Range<usize>>);
+
+impl Spans {
+    /// Where the value at `path` stands.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Option<Range<usize>> {
+        self.0.get(path).cloned()
+    }
+
+    pub(super) fn insert(&mut self, path: impl Into<String>, span: Range<usize>) {
+        self.0.insert(path.into(), span);
+    }
+}
+
+/// Why no environment was selected.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SelectError {
+    /// None was named, and there are several.
+    #[error("which environment? the manifest has {}", list(known))]
+    Ambiguous {
+        /// Those there are.
+        known: Vec<EnvironmentName>,
+    },
+    /// There is none of that name.
+    #[error("there is no environment `{}`", wanted.escape_debug())]
+    Unknown {
+        /// What was asked for.
+        wanted: String,
+        /// The one that was probably meant.
+        nearest: Option<EnvironmentName>,
+        /// Those there are.
+        known: Vec<EnvironmentName>,
+    },
+}
+
+impl SelectError {
+    /// What to do about it.
+    #[must_use]
+    pub fn help(&self) -> String {
+        match self {
+            Self::Ambiguous { known } => {
+                let first = known.first().map_or("ENV", EnvironmentName::as_str);
+                format!("name one after the command, such as `{first}`")
+            }
+            Self::Unknown { nearest: Some(nearest), .. } => format!("did you mean `{nearest}`?"),
+            Self::Unknown { nearest: None, known, .. } => format!("the manifest has {}", list(known)),
+        }
+    }
+}
+
+fn list(names: &[EnvironmentName]) -> String {
+    names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
+}
+
+impl Manifest {
+    /// The environment of that name; without a name, the only one there is.
+    ///
+    /// # Errors
+    ///
+    /// When there is none of that name, or several to choose from.
+    pub fn environment(&self, wanted: Option<&str>) -> Result<&Environment, SelectError> {
+        let known = || self.environments.keys().cloned().collect::<Vec<_>>();
+        match wanted {
+            Some(name) => self.environments.get(name).ok_or_else(|| SelectError::Unknown {
+                wanted: name.to_owned(),
+                nearest: nearest(name, self.environments.keys().map(EnvironmentName::as_str))
+                    .and_then(|name| self.environments.get(name))
+                    .map(|environment| environment.name.clone()),
+                known: known(),
+            }),
+            None => match (self.environments.len(), self.environments.values().next()) {
+                (1, Some(only)) => Ok(only),
+                _ => Err(SelectError::Ambiguous { known: known() }),
+            },
+        }
+    }
+
+    /// How many hosts all environments have together.
+    #[must_use]
+    pub fn host_count(&self) -> usize {
+        self.environments.values().map(|environment| environment.hosts.len()).sum()
+    }
+}
+
+impl Environment {
+    /// The variables templates see on `host`: its own before the environment's.
+    #[must_use]
+    pub fn vars_for<'a>(&'a self, host: &'a Host) -> BTreeMap<&'a VarName, &'a str> {
+        self.vars.iter().chain(&host.vars).map(|(name, value)| (name, value.as_str())).collect()
+    }
+}

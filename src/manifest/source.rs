@@ -1,0 +1,33 @@
+//! The text of a file together with its path, so that a problem can show where it is.
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A file that was read: what problems point into.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SourceText {
+    /// The path as the operator would write it.
+    pub path: PathBuf,
+    /// All of its text.
+    pub text: String,
+}
+
+impl SourceText {
+    /// Puts the two together.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>, text: impl Into<String>) -> Arc<Self> {
+        Arc::new(Self { path: path.into(), text: text.into() })
+    }
+
+    /// A file that could not be read as text: there is a path to name, but nothing to show.
+    #[must_use]
+    pub fn unreadable(path: &Path) -> Arc<Self> {
+        Self::new(path, "")
+    }
+
+    /// The line (from 1) that the byte at `offset` stands on.
+    #[must_use]
+    pub fn line(&self, offset: usize) -> usize {
+        let before = self.text.as_bytes().get(..offset).unwrap_or(self.text.as_bytes());
+        1 + before.iter().filter(|&&b| b == b'\n').count()
+    }
+}

@@ -1,0 +1,238 @@
+//! `release.json`: what a release on a host is made of, in one line, for `plan` to compare with.
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::artifact::{Artifact, Mode, ReleasePath, Role};
+use super::digest::{ContentDigest, Sha256Digest};
+use super::id::ReleaseId;
+use crate::manifest::{ServiceName, UnitName};
+
+/// The form of the record this shipit writes.
+const SCHEMA: u32 = 1;
+/// A record larger than this is not one: 100 artifacts take 20 KB.
+const MAX_BYTES: usize = 1024 * 1024;
+
+/// What stands in `release.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseRecord {
+    schema: u32,
+    /// The release.
+    pub id: ReleaseId,
+    /// The service it belongs to.
+    pub service: ServiceName,
+    /// The hash of all that is in it.
+    pub content: ContentDigest,
+    /// When it was made.
+    pub created: Timestamp,
+    /// The version of shipit that made it.
+    pub shipit: String,
+    /// Its files, sorted by path.
+    pub artifacts: Vec<RecordedArtifact>,
+}
+
+/// One file of the record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedArtifact {
+    /// Where it stands in the release.
+    pub path: ReleasePath,
+    /// What it is for.
+    pub role: RecordedRole,
+    /// For a unit, its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<UnitName>,
+    /// Its mode.
+    pub mode: Mode,
+    /// How many bytes it has.
+    pub size: u64,
+    /// Their hash.
+    pub sha256: Sha256Digest,
+}
+
+/// What a recorded file is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordedRole {
+    /// The program.
+    Binary,
+    /// A unit file.
+    Unit,
+    /// The file with environment variables.
+    EnvFile,
+    /// Something a newer shipit knows.
+    #[serde(other)]
+    Other,
+}
+
+/// Why a text is no record.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// It is no JSON, or lacks something.
+    #[error("the release record can't be read: {0}")]
+    Malformed(String),
+    /// A newer shipit wrote it in a form this one does not know.
+    #[error("the release record has schema {found}; this shipit reads schema {SCHEMA}")]
+    Schema {
+        /// The schema it has.
+        found: u64,
+    },
+    /// It is too large to be one.
+    #[error("the release record has {bytes} bytes, more than the {MAX_BYTES} allowed")]
+    TooLarge {
+        /// How many bytes it has.
+        bytes: usize,
+    },
+}
+
+impl ReleaseRecord {
+    /// The record of a release made of these artifacts.
+    #[must_use]
+    pub fn new(id: ReleaseId, service: ServiceName, artifacts: &[Artifact]) -> Self {
+        let mut recorded: Vec<RecordedArtifact> = artifacts.iter().map(RecordedArtifact::from).collect();
+        recorded.sort_by(|a, b| a.path.cmp(&b.path));
+        Self {
+            schema: SCHEMA,
+            created: id.created(),
+            id,
+            service,
+            content: ContentDigest::of(artifacts),
+            shipit: env!("CARGO_PKG_VERSION").to_owned(),
+            artifacts: recorded,
+        }
+    }
+
+    /// The file at `path`, if the release has one.
+    #[must_use]
+    pub fn artifact(&self, path: &ReleasePath) -> Option<&RecordedArtifact> {
+        self.artifacts.iter().find(|artifact| artifact.path == *path)
+    }
+
+    /// The record as one line of JSON, without the line break at its end.
+    ///
+    /// # Errors
+    ///
+    /// Never in practice: every part of it has a JSON form.
+    pub fn to_json(&self) -> Result<String, RecordError> {
+        serde_json::to_string(self).map_err(|error| RecordError::Malformed(error.to_string()))
+    }
+
+    /// Reads a record. Keys it does not know are ignored, so that a later shipit may add some.
+    ///
+    /// # Errors
+    ///
+    /// When it is no record, or one of another schema.
+    pub fn from_json(text: &str) -> Result<Self, RecordError> {
+        /// The part that every schema has.
+        #[derive(Deserialize)]
+        struct Versioned {
+            schema: u64,
+        }
+        if text.len() > MAX_BYTES {
+            return Err(RecordError::TooLarge { bytes: text.len() });
+        }
+        let malformed = |error: serde_json::Error| RecordError::Malformed(error.to_string());
+        let Versioned { schema } = serde_json::from_str(text).map_err(malformed)?;
+        if schema != u64::from(SCHEMA) {
+            return Err(RecordError::Schema { found: schema });
+        }
+        serde_json::from_str(text).map_err(malformed)
+    }
+}
+
+impl From<&Artifact> for RecordedArtifact {
+    fn from(artifact: &Artifact) -> Self {
+        let (role, unit) = match &artifact.role {
+            Role::Binary => (RecordedRole::Binary, None),
+            Role::Unit(name) => (RecordedRole::Unit, Some(name.clone())),
+            Role::EnvFile => (RecordedRole::EnvFile, None),
+        };
+        Self {
+            path: artifact.path.clone(),
+            role,
+            unit,
+            mode: artifact.mode,
+            size: artifact.size,
+            sha256: artifact.sha256,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::super::artifact::Content;
+    use super::*;
+
+    fn record() -> ReleaseRecord {
+        let service: ServiceName = "api".parse().unwrap();
+        let roles = [Role::Unit("api.service".parse().unwrap()), Role::Binary, Role::EnvFile];
+        let artifacts = roles.map(|role| Artifact {
+            path: role.path(&service),
+            mode: role.mode(),
+            role,
+            size: 2,
+            sha256: Sha256Digest::of(b"hi"),
+            content: Content::Text(Arc::from(&b"hi"[..])),
+        });
+        let created = "2026-11-20T22:53:01Z".parse().unwrap();
+        let id = ReleaseId::new(created, &ContentDigest::of(&artifacts));
+        ReleaseRecord::new(id, service, &artifacts)
+    }
+
+    #[test]
+    fn a_record_is_one_line_and_reads_back() {
+        let json = record().to_json().unwrap();
+        assert!(!json.contains('\n'));
+        assert!(json.contains(r#""mode":"0755""#), "{json}");
+        assert!(json.contains(r#""role":"unit","unit":"api.service""#), "{json}");
+        assert_eq!(ReleaseRecord::from_json(&json), Ok(record()));
+        assert_eq!(record().content.short(), record().id.digest_prefix());
+    }
+
+    #[test]
+    fn a_later_shipit_may_add_keys_and_roles() {
+        let json = record().to_json().unwrap();
+        let newer = json.replacen('{', r#"{"links":[1],"#, 1).replace("env_file", "certificate");
+        let read = ReleaseRecord::from_json(&newer).unwrap();
+        assert_eq!(read.artifacts[1].role, RecordedRole::Other);
+    }
+
+    #[test]
+    fn another_schema_is_said_to_be_one() {
+        assert_eq!(ReleaseRecord::from_json(r#"{"schema":2,"x":{}}"#), Err(RecordError::Schema { found: 2 }));
+    }
+
+    #[test]
+    fn rubbish_is_refused() {
+        let json = record().to_json().unwrap();
+        for bad in [
+            String::new(),
+            "{}".to_owned(),
+            "[".repeat(100_000),
+            json.replace("bin/api", "../api"),
+            json.replace("0755", "rwx"),
+            json.replace("20261120T225301Z", "now"),
+            json[..json.len() / 2].to_owned(),
+        ] {
+            assert!(matches!(ReleaseRecord::from_json(&bad), Err(RecordError::Malformed(_))), "{bad:.40}");
+        }
+        let large = " ".repeat(MAX_BYTES + 1);
+        assert!(matches!(ReleaseRecord::from_json(&large), Err(RecordError::TooLarge { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(text in "\\PC{0,80}", cut in 0usize..900, put in "[{}\\[\\]\",:0-9a-z]{0,4}") {
+            let _ = ReleaseRecord::from_json(&text);
+            let mut json = record().to_json().unwrap();
+            let cut = cut.min(json.len());
+            json.insert_str(cut, &put);
+            let _ = ReleaseRecord::from_json(&json);
+            let _ = ReleaseRecord::from_json(&json[..cut]);
+        }
+    }
+}
