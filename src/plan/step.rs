@@ -166,6 +166,25 @@ pub enum Reason {
 }
 
 impl Step {
+    /// The step's name, as JSON has it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::EnableLingering { .. } => "enable_lingering",
+            Self::Upload { .. } => "upload",
+            Self::Seal { .. } => "seal",
+            Self::Link(_) => "link",
+            Self::Switch { .. } => "switch",
+            Self::ReloadManager => "reload_manager",
+            Self::Enable { .. } => "enable",
+            Self::Restart { .. } => "restart",
+            Self::Start { .. } => "start",
+            Self::Observe { .. } => "observe",
+            Self::AskHealth { .. } => "ask_health",
+            Self::Prune { .. } => "prune",
+        }
+    }
+
     /// Whose rights the step takes.
     #[must_use]
     pub fn privilege(&self) -> Privilege {

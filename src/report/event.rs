@@ -1,0 +1,258 @@
+//! What happened in a run: one enum, from the engine to every reporter.
+//!
+//! Lifecycle events are never dropped. [`EventKind::UploadProgressed`] is the only one that tells of something still
+//! going on; the engine sends it at most ten times a second.
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+use tokio::sync::mpsc;
+
+use crate::host::JournalEntry;
+use crate::manifest::{Address, EnvironmentName, ServiceName};
+use crate::plan::{Plan, Step};
+use crate::release::ReleaseId;
+
+/// Something that happened, and when; to a host, or to the run as a whole.
+#[derive(Debug, Clone, Serialize)]
+pub struct Event {
+    /// When, by the clock of the machine that shipit runs on.
+    pub at: Timestamp,
+    /// On which host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<Address>,
+    /// What.
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum EventKind {
+    /// A run began.
+    RunStarted {
+        /// What was asked for.
+        command: Command,
+        /// The service.
+        service: ServiceName,
+        /// The environment.
+        environment: EnvironmentName,
+        /// Its hosts, as far as they were selected.
+        hosts: Vec<Address>,
+        /// shipit's version.
+        shipit: &'static str,
+    },
+    /// A connection to the host is being made.
+    ConnectStarted,
+    /// The host's key was verified, and we are logged in.
+    Connected {
+        /// The address that answered.
+        address: SocketAddr,
+        /// How long it took.
+        #[serde(serialize_with = "as_ms", rename = "elapsed_ms")]
+        elapsed: Duration,
+    },
+    /// The host's facts are known.
+    Probed {
+        /// What runs.
+        current: Option<ReleaseId>,
+        /// How long it took.
+        #[serde(serialize_with = "as_ms", rename = "elapsed_ms")]
+        elapsed: Duration,
+    },
+    /// The plan was made.
+    Planned {
+        /// It.
+        plan: Arc<Plan>,
+    },
+    /// A step of the plan began.
+    StepStarted {
+        /// Its place in the plan, from 0.
+        number: usize,
+        /// It. JSON has its name only: the plan had the rest.
+        #[serde(serialize_with = "as_step_name")]
+        step: Arc<Step>,
+    },
+    /// More of the upload is on the host.
+    UploadProgressed {
+        /// Bytes that the host has.
+        sent: u64,
+        /// Bytes that it will have.
+        total: u64,
+    },
+    /// What a step's command said.
+    StepSaid {
+        /// The step's place in the plan.
+        number: usize,
+        /// A line.
+        line: String,
+    },
+    /// A step is done.
+    StepFinished {
+        /// Its place in the plan.
+        number: usize,
+        /// How long it took.
+        #[serde(serialize_with = "as_ms", rename = "elapsed_ms")]
+        elapsed: Duration,
+    },
+    /// A step failed; the host's failure follows with [`EventKind::HostFinished`].
+    StepFailed {
+        /// Its place in the plan.
+        number: usize,
+    },
+    /// The journal of what was started, read back.
+    JournalRead {
+        /// Oldest first.
+        entries: Vec<JournalEntry>,
+    },
+    /// The host is done with.
+    HostFinished {
+        /// How it ended.
+        verdict: Verdict,
+        /// The release that the host was to end on, once there was a plan.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        release: Option<ReleaseId>,
+        /// What went wrong.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        failure: Option<Failure>,
+        /// How long it took in all.
+        #[serde(serialize_with = "as_ms", rename = "elapsed_ms")]
+        elapsed: Duration,
+    },
+    /// The run is over. The last event.
+    RunFinished {
+        /// How many hosts ended how.
+        counts: RunCounts,
+        /// The exit code.
+        exit_code: u8,
+        /// How long it took in all.
+        #[serde(serialize_with = "as_ms", rename = "elapsed_ms")]
+        elapsed: Duration,
+    },
+}
+
+/// What the run was asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// `shipit deploy`
+    Deploy,
+    /// `shipit plan`
+    Plan,
+    /// `shipit status`
+    Status,
+}
+
+/// How a host ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It was as it should be; nothing was done.
+    Unchanged,
+    /// It runs the release, and stayed up.
+    Deployed,
+    /// It was planned for, and nothing was done: `plan`, or the operator said no.
+    Planned,
+    /// It failed, and the service that ran before runs untouched.
+    FailedUntouched,
+    /// It could not be reached or would not let us in; nothing was changed.
+    Unreachable,
+    /// It failed with the new release in place: a person has to look.
+    NeedsAttention,
+}
+
+/// What went wrong on a host, in the parts that every reader needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// A stable name: `shipit::ssh::connect`.
+    pub code: String,
+    /// What went wrong, then why, the cause of that, and so on.
+    pub causes: Vec<String>,
+    /// What state the host is in.
+    pub state: String,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+    /// The lines around it: what systemd or the service said.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<String>,
+}
+
+/// How many hosts ended how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct RunCounts {
+    /// [`Verdict::Unchanged`]
+    pub unchanged: usize,
+    /// [`Verdict::Deployed`]
+    pub deployed: usize,
+    /// [`Verdict::Planned`]
+    pub planned: usize,
+    /// [`Verdict::FailedUntouched`]
+    pub failed_untouched: usize,
+    /// [`Verdict::Unreachable`]
+    pub unreachable: usize,
+    /// [`Verdict::NeedsAttention`]
+    pub needs_attention: usize,
+}
+
+impl RunCounts {
+    /// Counts one more host.
+    pub fn add(&mut self, verdict: Verdict) {
+        let count = match verdict {
+            Verdict::Unchanged => &mut self.unchanged,
+            Verdict::Deployed => &mut self.deployed,
+            Verdict::Planned => &mut self.planned,
+            Verdict::FailedUntouched => &mut self.failed_untouched,
+            Verdict::Unreachable => &mut self.unreachable,
+            Verdict::NeedsAttention => &mut self.needs_attention,
+        };
+        *count += 1;
+    }
+
+    /// How many hosts did not end well.
+    #[must_use]
+    pub fn failed(&self) -> usize {
+        let Self { unchanged: _, deployed: _, planned: _, failed_untouched, unreachable, needs_attention } = self;
+        failed_untouched + unreachable + needs_attention
+    }
+}
+
+/// Where the engine puts events. Never blocks and never fails: with nobody listening, they are lost.
+#[derive(Debug, Clone)]
+pub struct Events {
+    sender: mpsc::UnboundedSender<Event>,
+    host: Option<Address>,
+}
+
+impl Events {
+    /// A sender, and what comes out at the other end.
+    #[must_use]
+    pub fn channel() -> (Self, mpsc::UnboundedReceiver<Event>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self { sender, host: None }, receiver)
+    }
+
+    /// The same sender, for what happens on one host.
+    #[must_use]
+    pub fn of(&self, host: &Address) -> Self {
+        Self { sender: self.sender.clone(), host: Some(host.clone()) }
+    }
+
+    /// Something happened, now.
+    pub fn send(&self, kind: EventKind) {
+        let event = Event { at: Timestamp::now(), host: self.host.clone(), kind };
+        // Nobody listens any more: the run goes on all the same.
+        let _ = self.sender.send(event);
+    }
+}
+
+fn as_ms<S: Serializer>(elapsed: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn as_step_name<S: Serializer>(step: &Arc<Step>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(step.name())
+}
