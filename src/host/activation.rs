@@ -10,7 +10,7 @@ use super::script::Script;
 use super::session::{Session, SessionError};
 use crate::manifest::UnitName;
 use crate::plan::{Layout, Privilege, Step};
-use crate::release::{ReleaseId, Sha256Digest};
+use crate::release::Sha256Digest;
 
 const PROGRAM: &str = include_str!("activation.sh");
 
@@ -100,7 +100,7 @@ fn program(layout: &Layout, steps: &[Step]) -> Script {
             // The client's own steps.
             Step::Upload { .. } | Step::AskHealth { .. } => continue,
             Step::EnableLingering { .. } => words(["enable_lingering"]),
-            Step::Seal { release, .. } => words(["seal", root, release.as_str(), &sums(steps)]),
+            Step::Seal { release, .. } => words(["seal", root, &release.to_string(), &sums(steps)]),
             Step::Link(link) => {
                 let rights = match link.privilege {
                     Privilege::User => "direct",
@@ -108,7 +108,7 @@ fn program(layout: &Layout, steps: &[Step]) -> Script {
                 };
                 words(["make_link", link.path.as_str(), link.target.as_str(), rights])
             }
-            Step::Switch { to, .. } => words(["switch", root, to.as_str()]),
+            Step::Switch { to, .. } => words(["switch", root, &to.to_string()]),
             Step::ReloadManager => words(["reload_manager"]),
             Step::Enable { unit } => words(["enable", root, unit.as_str()]),
             Step::Restart { unit, .. } => words(["restart", unit.as_str()]),
@@ -117,8 +117,8 @@ fn program(layout: &Layout, steps: &[Step]) -> Script {
                 words(["observe", unit.as_str(), &settle.as_millis().to_string()])
             }
             Step::Prune { releases } => {
-                let ids = releases.iter().map(ReleaseId::as_str);
-                ["prune", root].into_iter().chain(ids).map(str::to_owned).collect()
+                let ids = releases.iter().map(ToString::to_string);
+                words(["prune", root]).into_iter().chain(ids).collect()
             }
         };
         script.call("step", std::iter::once(number.to_string()).chain(call));

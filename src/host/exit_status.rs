@@ -51,7 +51,11 @@ const EXITS: &[(u32, &str, &str)] = &[
     (213, "SECUREBITS", "SecureBits= could not be set"),
     (214, "SETSCHEDULER", "CPUSchedulingPolicy= could not be set: it takes privileges a user service lacks"),
     (215, "CPUAFFINITY", "CPUAffinity= names a processor that the host does not have"),
-    (216, "GROUP", "Group= or a supplementary group does not exist, or this is a user service, which can't change it"),
+    (
+        216,
+        "GROUP",
+        "Group= or a supplementary group does not exist, or this is a user service, which can't change it",
+    ),
     (217, "USER", "User= does not exist on the host, or this is a user service, which can't change it"),
     (218, "CAPABILITIES", "capabilities could not be set: a user service has none to give"),
     (219, "CGROUP", "the service's cgroup could not be made"),
@@ -67,7 +71,11 @@ const EXITS: &[(u32, &str, &str)] = &[
          namespaces are off on the host",
     ),
     (227, "NO_NEW_PRIVILEGES", "NoNewPrivileges= could not be set"),
-    (228, "SECCOMP", "a system call filter could not be set: SystemCallFilter= names a call the kernel does not know"),
+    (
+        228,
+        "SECCOMP",
+        "a system call filter could not be set: SystemCallFilter= names a call the kernel does not know",
+    ),
     (229, "SELINUX_CONTEXT", "SELinuxContext= could not be set"),
     (230, "PERSONALITY", "Personality= could not be set"),
     (231, "APPARMOR_PROFILE", "the profile of AppArmorProfile= is not loaded"),
@@ -76,7 +84,11 @@ const EXITS: &[(u32, &str, &str)] = &[
     (235, "CHOWN", "a socket's owner could not be set"),
     (236, "SMACK_PROCESS_LABEL", "SmackProcessLabel= could not be set"),
     (237, "KEYRING", "the kernel keyring could not be set up"),
-    (238, "STATE_DIRECTORY", "StateDirectory= could not be made: in the home directory of a user service, is it full?"),
+    (
+        238,
+        "STATE_DIRECTORY",
+        "StateDirectory= could not be made: in the home directory of a user service, is it full?",
+    ),
     (239, "CACHE_DIRECTORY", "CacheDirectory= could not be made"),
     (240, "LOGS_DIRECTORY", "LogsDirectory= could not be made"),
     (241, "CONFIGURATION_DIRECTORY", "ConfigurationDirectory= could not be made"),
@@ -86,8 +98,16 @@ const EXITS: &[(u32, &str, &str)] = &[
 ];
 
 const SIGNALS: &[(u32, &str, &str)] = &[
-    (4, "ILL", "an instruction that this processor does not have: built for a newer one (-C target-cpu=native)?"),
-    (6, "ABRT", "the program gave up: a panic, an assertion or an uncaught exception; or the watchdog (WatchdogSec=)"),
+    (
+        4,
+        "ILL",
+        "an instruction that this processor does not have: built for a newer one (-C target-cpu=native)?",
+    ),
+    (
+        6,
+        "ABRT",
+        "the program gave up: a panic, an assertion or an uncaught exception; or the watchdog (WatchdogSec=)",
+    ),
     (7, "BUS", "a memory-mapped file was cut short, or the disk is full"),
     (9, "KILL", "killed from outside: out of memory (see `journalctl -k`), or it did not stop in time"),
     (11, "SEGV", "the program used memory that is not its own"),

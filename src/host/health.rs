@@ -89,10 +89,11 @@ impl From<hyper::Error> for Failure {
 
 async fn once(connection: &Connection, health: &HttpHealth) -> Result<Answer, Failure> {
     let url = &health.url;
-    let stream = connection.forward(url.host.as_str(), url.port.get()).await.map_err(|error| match error {
-        SshError::ChannelRefused { reason, .. } => Failure::Refused(reason),
-        other => Failure::Ssh(other),
-    })?;
+    let stream =
+        connection.forward(url.host.as_str(), url.port.get()).await.map_err(|error| match error {
+            SshError::ChannelRefused { reason, .. } => Failure::Refused(reason),
+            other => Failure::Ssh(other),
+        })?;
     let (mut sender, driver) = http1::handshake(TokioIo::new(stream)).await?;
     let driver = tokio::spawn(driver);
     let request = Request::get(url.path.as_str())

@@ -134,8 +134,12 @@ pub struct JournalQuery {
 pub fn follow_script(query: &JournalQuery, follow: bool) -> Script {
     let lines = query.lines.map(|n| n.to_string()).unwrap_or_default();
     let follow = if follow { "follow" } else { "" };
-    let mut arguments =
-        vec![follow, &lines, query.since.as_deref().unwrap_or_default(), query.after.as_deref().unwrap_or_default()];
+    let mut arguments = vec![
+        follow,
+        &lines,
+        query.since.as_deref().unwrap_or_default(),
+        query.after.as_deref().unwrap_or_default(),
+    ];
     arguments.extend(query.units.iter().map(UnitName::as_str));
     Script::with_arguments(UNITS, arguments)
 }

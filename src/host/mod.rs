@@ -16,7 +16,7 @@ pub use activation::{ActivationEvent, Observed, UnitProperties, activate};
 pub use exit_status::{Meaning, meaning};
 pub use health::{HealthError, ask};
 pub use journal::{JournalEntry, JournalQuery, follow_script, read_journal};
-pub use probe::{ProbeError, probe, status_units};
+pub use probe::{ProbeError, probe};
 pub use script::Script;
 pub use session::{Password, Session, SessionError};
 pub use upload::{StageOutcome, UploadError, stage, sweep, upload};

@@ -7,8 +7,8 @@ use super::script::Script;
 use super::session::{Session, SessionError};
 use crate::manifest::{Manifest, UnitName};
 use crate::plan::{
-    Access, Current, Facts, FoundFile, FoundLink, FoundUnit, Layout, Libc, Lingering, LinkSpec, LinkState, Manager,
-    RemotePath, Sudo, Systemd,
+    Access, Current, Facts, FoundFile, FoundLink, FoundUnit, Layout, Libc, Lingering, LinkSpec, LinkState,
+    Manager, RemotePath, Sudo, Systemd,
 };
 use crate::release::{GlibcVersion, ReleaseId, ReleaseRecord, Sha256Digest};
 
@@ -92,7 +92,8 @@ impl Answer {
                 }
             }
             (b'=', "unit_property") => {
-                if let (Some((_, unit)), Some((key, value))) = (self.units.last_mut(), value.split_once('=')) {
+                if let (Some((_, unit)), Some((key, value))) = (self.units.last_mut(), value.split_once('='))
+                {
                     unit.insert(key.to_owned(), value.to_owned());
                 }
             }
@@ -115,7 +116,11 @@ impl Answer {
     }
 
     fn value(&self, what: &'static str) -> Result<&str, ProbeError> {
-        self.values.get(what).map(String::as_str).filter(|v| !v.is_empty()).ok_or(ProbeError::Incomplete { what })
+        self.values
+            .get(what)
+            .map(String::as_str)
+            .filter(|v| !v.is_empty())
+            .ok_or(ProbeError::Incomplete { what })
     }
 
     fn facts(mut self, links: &[LinkSpec]) -> Result<Facts, ProbeError> {
@@ -170,7 +175,9 @@ impl Answer {
             text => {
                 let number = text.split_whitespace().nth(1).unwrap_or_default();
                 let digits: String = number.chars().take_while(char::is_ascii_digit).collect();
-                Systemd::Running(digits.parse().map_err(|_| ProbeError::Incomplete { what: "systemd version" })?)
+                Systemd::Running(
+                    digits.parse().map_err(|_| ProbeError::Incomplete { what: "systemd version" })?,
+                )
             }
         })
     }

@@ -144,7 +144,11 @@ impl Session {
     }
 
     /// Lets later programs use sudo with this password. It is kept in the shell's memory, and nowhere else.
-    pub async fn set_sudo_password(&mut self, password: &Password, idle: Duration) -> Result<bool, SessionError> {
+    pub async fn set_sudo_password(
+        &mut self,
+        password: &Password,
+        idle: Duration,
+    ) -> Result<bool, SessionError> {
         let mut script = Script::default();
         script.call("sudo_password=", [] as [&str; 0]);
         script.call("set --", [password.0.expose_secret()]);
@@ -182,7 +186,8 @@ impl Session {
         let Some((_, events)) = &mut self.channel else {
             return Err(SessionError::Ended { said: String::new() });
         };
-        let next = tokio::time::timeout(idle, events.next()).await.map_err(|_| SessionError::Silent { idle })?;
+        let next =
+            tokio::time::timeout(idle, events.next()).await.map_err(|_| SessionError::Silent { idle })?;
         match next? {
             Some(Output::Stdout(bytes)) => self.stdout.extend(bytes),
             Some(Output::Stderr(bytes)) => {

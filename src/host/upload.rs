@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::script::Script;
 use super::session::{Place, Session, SessionError};
 use crate::plan::{FileChange, Layout, Transfer};
-use crate::release::{Artifact, Content, ReleaseId, ReleaseRecord};
+use crate::release::{Artifact, Content, RecordError, ReleaseId, ReleaseRecord};
 use crate::ssh::{SftpError, SftpPool, Source, SshError, Upload};
 
 const STAGE: &str = include_str!("stage.sh");
@@ -54,6 +54,9 @@ pub enum UploadError {
         /// What the host said.
         said: String,
     },
+    /// The release's record has no JSON form.
+    #[error(transparent)]
+    Record(#[from] RecordError),
     /// A local file can't be read.
     #[error("cannot read {path}")]
     Local {
@@ -138,7 +141,7 @@ pub async fn upload(
     uploads.push(Upload {
         path: folder.join("release.json").to_string(),
         mode: RECORD_MODE,
-        source: Source::Bytes(record.to_json().into_bytes().into()),
+        source: Source::Bytes(record.to_json()?.into_bytes().into()),
     });
     match sftp.write_files(&uploads, progress).await {
         Ok(()) => Ok(()),

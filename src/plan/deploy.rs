@@ -9,7 +9,7 @@ use super::facts::{Access, Current, Facts, FoundUnit, Libc, Lingering, LinkState
 use super::layout::{Layout, LinkSpec, RemotePath};
 use super::refusal::Refusal;
 use super::step::{Detail, FileChange, LinkChange, Privilege, Reason, Step, Transfer};
-use crate::manifest::{Address, Manifest, Scope, ServiceName, UnitName};
+use crate::manifest::{Address, Manifest, Scope, ServiceName, UnitKind, UnitName};
 use crate::release::{Artifact, BinaryKind, Release, ReleaseId, Role};
 
 /// The oldest systemd whose `systemctl` and unit handling this plan relies on.
@@ -151,7 +151,8 @@ struct Changes {
 impl Changes {
     fn between(inputs: &Inputs<'_>) -> Self {
         let Inputs { release, facts, .. } = *inputs;
-        let mut changes = Self { files: Vec::new(), binary: false, env: false, units: BTreeSet::new(), gone: false };
+        let mut changes =
+            Self { files: Vec::new(), binary: false, env: false, units: BTreeSet::new(), gone: false };
         for artifact in &release.artifacts {
             let file = change_of(artifact, release, facts);
             // By hash and by mode: a file that was edited on the host, or made readable to others, is put right.
@@ -193,7 +194,7 @@ fn change_of(artifact: &Artifact, release: &Release, facts: &Facts) -> FileChang
             _ => Detail::Opaque,
         },
         (Role::EnvFile, false) => {
-            let old = crate::manifest::EnvFile::parse(old.unwrap_or_default().as_bytes());
+            let old = crate::release::EnvFile::parse(old.unwrap_or_default().as_bytes());
             let new = release.env.as_ref().map(|env| env.entries.as_slice()).unwrap_or_default();
             Detail::Env(EnvChange::between(&old.entries, new))
         }
@@ -222,7 +223,9 @@ fn changed_links(
         match &found.state {
             LinkState::Symlink(points_to) if points_to == target.as_str() => continue,
             LinkState::File => refusals.push(Refusal::LinkBlocked { path: spec.path.clone(), is: "a file" }),
-            LinkState::Folder => refusals.push(Refusal::LinkBlocked { path: spec.path.clone(), is: "a folder" }),
+            LinkState::Folder => {
+                refusals.push(Refusal::LinkBlocked { path: spec.path.clone(), is: "a folder" })
+            }
             LinkState::Symlink(_) | LinkState::Missing => {}
         }
         let privilege = match found.access {
@@ -282,7 +285,7 @@ fn reasons(
     if changes.units.contains(unit) {
         reasons.push(Reason::UnitChanged);
     }
-    if unit.kind().runs_programs() {
+    if unit.kind() == UnitKind::Service {
         if changes.binary {
             reasons.push(Reason::BinaryChanged);
         }
@@ -331,7 +334,9 @@ fn refuse_host(inputs: &Inputs<'_>) -> Vec<Refusal> {
                 refusals.push(Refusal::NoUserManager { user: facts.user.clone(), said: said.clone() });
             }
         }
-        Systemd::NotBooted => refusals.push(Refusal::NoSystemd { found: "systemd is installed but not running" }),
+        Systemd::NotBooted => {
+            refusals.push(Refusal::NoSystemd { found: "systemd is installed but not running" })
+        }
         Systemd::Missing => refusals.push(Refusal::NoSystemd { found: "there is no systemctl" }),
     }
     if let Some(BinaryKind::Elf { machine, glibc, .. }) = &release.binary {
@@ -372,7 +377,9 @@ fn refuse_room(changes: &Changes, layout: &Layout, facts: &Facts, refusals: &mut
 /// One refusal for each step that can't have root's rights.
 fn refuse_sudo(steps: &[Step], inputs: &Inputs<'_>, refusals: &mut Vec<Refusal>) {
     let why = match (&inputs.facts.sudo, inputs.operator) {
-        (Sudo::Root | Sudo::Passwordless | Sudo::NotNeeded, _) | (Sudo::Refused(_), Operator::Present) => return,
+        (Sudo::Root | Sudo::Passwordless | Sudo::NotNeeded, _) | (Sudo::Refused(_), Operator::Present) => {
+            return;
+        }
         (Sudo::Refused(said), Operator::Absent) => said.clone(),
         (Sudo::Missing, _) => "there is no sudo".to_owned(),
     };

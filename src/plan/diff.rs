@@ -19,7 +19,11 @@ impl TextDiff {
             return None;
         }
         let diff = Lines::from_lines(old, new);
-        let text = diff.unified_diff().context_radius(3).header(&format!("a/{path}"), &format!("b/{path}")).to_string();
+        let text = diff
+            .unified_diff()
+            .context_radius(3)
+            .header(&format!("a/{path}"), &format!("b/{path}"))
+            .to_string();
         Some(Self(text))
     }
 
@@ -84,8 +88,10 @@ mod tests {
 
     #[test]
     fn env_changes_are_by_key_and_show_no_value() {
-        let changes =
-            EnvChange::between(&env(&[("A", "1"), ("B", "2"), ("C", "3")]), &env(&[("B", "two"), ("C", "3"), ("D", "4")]));
+        let changes = EnvChange::between(
+            &env(&[("A", "1"), ("B", "2"), ("C", "3")]),
+            &env(&[("B", "two"), ("C", "3"), ("D", "4")]),
+        );
         let shown: Vec<_> = changes.iter().map(|c| (c.key.as_str(), c.change)).collect();
         assert_eq!(shown, [("A", KeyChange::Removed), ("B", KeyChange::Changed), ("D", KeyChange::Added)]);
         let json = serde_json::to_string(&changes).unwrap();

@@ -33,7 +33,9 @@ pub enum Refusal {
         said: String,
     },
     /// Services would end with the last session, and shipit can't change that.
-    #[error("lingering is off for {user}, and sudo is not to be had ({why}): its services would stop with the last login")]
+    #[error(
+        "lingering is off for {user}, and sudo is not to be had ({why}): its services would stop with the last login"
+    )]
     LingeringOff {
         /// The login user.
         user: String,
@@ -164,7 +166,9 @@ impl Refusal {
                 format!("see what {root}/current is, and move it out of the way")
             }
             Self::LinkBlocked { path, .. } => {
-                format!("if nothing else needs it: mv {path} {path}.old (with sudo where needed), then deploy again")
+                format!(
+                    "if nothing else needs it: mv {path} {path}.old (with sudo where needed), then deploy again"
+                )
             }
             Self::SudoNeeded { command, .. } => format!("once, by someone who may, on the host: {command}"),
             Self::SystemScope => "use scope: user for now".to_owned(),

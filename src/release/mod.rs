@@ -11,3 +11,5 @@ pub use artifact::{Artifact, Content, Mode, ModeError, ReleasePath, ReleasePathE
 pub use digest::{ContentDigest, DigestError, Sha256Digest};
 pub use id::{IdError, ReleaseId};
 pub use record::{RecordError, RecordedArtifact, RecordedRole, ReleaseRecord};
+mod stub;
+pub use stub::*;

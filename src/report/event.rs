@@ -215,7 +215,8 @@ impl RunCounts {
     /// How many hosts did not end well.
     #[must_use]
     pub fn failed(&self) -> usize {
-        let Self { unchanged: _, deployed: _, planned: _, failed_untouched, unreachable, needs_attention } = self;
+        let Self { unchanged: _, deployed: _, planned: _, failed_untouched, unreachable, needs_attention } =
+            self;
         failed_untouched + unreachable + needs_attention
     }
 }
