@@ -4,6 +4,7 @@
 //! goes on without us between its steps. Until it is a transaction with an end of its own on the host, it runs in the
 //! session's shell: a connection that breaks may leave it half way, and [`crate::rollout`] says so.
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use super::script::Script;
@@ -69,15 +70,17 @@ impl UnitProperties {
     }
 }
 
-/// Runs the steps that are the host's to run, in order. Returns what was seen of each unit that was observed.
+/// Runs those steps of a plan in the range that are the host's to run, in order. Returns what was seen of each unit
+/// that was observed.
 pub async fn activate(
     session: &mut Session,
     layout: &Layout,
     steps: &[Step],
+    range: Range<usize>,
     mut on_event: impl FnMut(ActivationEvent),
 ) -> Result<BTreeMap<UnitName, Observed>, SessionError> {
     let mut observed: BTreeMap<UnitName, Observed> = BTreeMap::new();
-    let script = program(layout, steps);
+    let script = program(layout, steps, range);
     let take = |line: &str| match line.split_once(' ') {
         Some(("step", rest)) => {
             if let Some(event) = event(rest) {
@@ -91,11 +94,25 @@ pub async fn activate(
     Ok(observed)
 }
 
+/// What systemd says of a unit now.
+pub async fn properties(session: &mut Session, unit: &UnitName) -> Result<UnitProperties, SessionError> {
+    let mut script = Script::constant(PROGRAM);
+    script.call("properties", [unit.as_str()]);
+    let mut properties = UnitProperties::default();
+    let take = |line: &str| {
+        if let Some((key, value)) = line.split_once('=') {
+            properties.0.insert(key.to_owned(), value.to_owned());
+        }
+    };
+    session.run(&script, IDLE, take).await?;
+    Ok(properties)
+}
+
 /// The program for these steps. Steps that are the client's (upload, health) are left out.
-fn program(layout: &Layout, steps: &[Step]) -> Script {
+fn program(layout: &Layout, steps: &[Step], range: Range<usize>) -> Script {
     let mut script = Script::constant(PROGRAM);
     let root = layout.root().as_str();
-    for (number, step) in steps.iter().enumerate() {
+    for (number, step) in steps.iter().enumerate().filter(|(number, _)| range.contains(number)) {
         let call: Vec<String> = match step {
             // The client's own steps.
             Step::Upload { .. } | Step::AskHealth { .. } => continue,

@@ -12,11 +12,11 @@ mod script;
 mod session;
 mod upload;
 
-pub use activation::{ActivationEvent, Observed, UnitProperties, activate};
+pub use activation::{ActivationEvent, Observed, UnitProperties, activate, properties};
 pub use exit_status::{Meaning, meaning};
 pub use health::{HealthError, ask};
 pub use journal::{JournalEntry, JournalQuery, follow_script, read_journal};
 pub use probe::{ProbeError, probe};
 pub use script::Script;
 pub use session::{Password, Session, SessionError};
-pub use upload::{StageOutcome, UploadError, stage, sweep, upload};
+pub use upload::{StageOutcome, UploadError, lock, stage, sweep, upload};

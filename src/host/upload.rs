@@ -73,6 +73,19 @@ pub enum UploadError {
     },
 }
 
+/// Takes the service's lock, for a plan without an upload.
+pub async fn lock(
+    session: &mut Session,
+    layout: &Layout,
+    from: Option<&ReleaseId>,
+) -> Result<StageOutcome, UploadError> {
+    let mut script = Script::constant(STAGE);
+    script.call("lock_service", [layout.root().as_str(), &current(from)]);
+    let mut answer = Answer::default();
+    let finished = session.run_in(Place::Shell, &script, IDLE, |line| answer.take(line)).await?;
+    answer.lock.ok_or(UploadError::Stage { said: finished.said })
+}
+
 /// Takes the service's lock and prepares the folder of the upload: sweeps what earlier ones left behind, and takes over
 /// unchanged files from the release that runs.
 pub async fn stage(
@@ -83,38 +96,51 @@ pub async fn stage(
     files: &[FileChange],
 ) -> Result<StageOutcome, UploadError> {
     let root = layout.root().as_str();
-    let current = from.map_or_else(|| "-".to_owned(), |from| format!("releases/{from}"));
     let mut script = Script::constant(STAGE);
     let mut folders: Vec<&str> =
         files.iter().filter_map(|file| Some(file.path.as_str().rsplit_once('/')?.0)).collect();
     folders.sort_unstable();
     folders.dedup();
     let folders = folders.join("\n");
-    let from = from.map_or_else(|| "-".to_owned(), ReleaseId::to_string);
+    let source = from.map_or_else(|| "-".to_owned(), ReleaseId::to_string);
     let id = id.to_string();
-    let mut arguments = vec![root, &id, &folders, &from];
-    arguments.extend(
-        files.iter().filter(|file| file.transfer == Transfer::TakeOver).map(|file| file.path.as_str()),
-    );
-    script.call("lock_service", [root, &current]);
-    script.call("[ $? -ne 0 ] || ( stage", arguments);
+    let mut arguments = vec![root, &id, &folders, &source];
+    let taken_over = files.iter().filter(|file| file.transfer == Transfer::TakeOver);
+    arguments.extend(taken_over.map(|file| file.path.as_str()));
+    script.call("lock_service", [root, &current(from)]);
+    script.call("[ $? -ne 0 ] || (stage", arguments);
     script.call(")", [] as [&str; 0]);
 
-    let mut outcome = None;
-    let mut staged = false;
-    let finished = session
-        .run_in(Place::Shell, &script, IDLE, |line| match line.split_once(' ') {
-            None if line == "locked" => outcome = Some(StageOutcome::Ready),
-            None if line == "held" => outcome = Some(StageOutcome::Held),
-            None if line == "staged" => staged = true,
-            Some(("moved", now)) => outcome = Some(StageOutcome::Moved(now.to_owned())),
-            _ => {}
-        })
-        .await?;
-    match outcome {
-        Some(StageOutcome::Ready) if !staged => Err(UploadError::Stage { said: finished.said }),
+    let mut answer = Answer::default();
+    let finished = session.run_in(Place::Shell, &script, IDLE, |line| answer.take(line)).await?;
+    match answer.lock {
+        Some(StageOutcome::Ready) if !answer.staged => Err(UploadError::Stage { said: finished.said }),
         Some(outcome) => Ok(outcome),
         None => Err(UploadError::Stage { said: finished.said }),
+    }
+}
+
+/// What `current` must point to for a plan made from this release.
+fn current(from: Option<&ReleaseId>) -> String {
+    from.map_or_else(|| "-".to_owned(), |from| format!("releases/{from}"))
+}
+
+/// What the program of [`stage.sh`](self) printed.
+#[derive(Default)]
+struct Answer {
+    lock: Option<StageOutcome>,
+    staged: bool,
+}
+
+impl Answer {
+    fn take(&mut self, line: &str) {
+        match line.split_once(' ') {
+            None if line == "locked" => self.lock = Some(StageOutcome::Ready),
+            None if line == "held" => self.lock = Some(StageOutcome::Held),
+            None if line == "staged" => self.staged = true,
+            Some(("moved", now)) => self.lock = Some(StageOutcome::Moved(now.to_owned())),
+            _ => {}
+        }
     }
 }
 

@@ -1,1 +1,13 @@
-//! (under construction)
+//! Takes the hosts of an environment through their plans, side by side, each with an outcome of its own.
+//!
+//! Responsible for the order of things and for the verdict. How a step is done on a host is [`crate::host`]'s; what is
+//! to be done was decided by [`crate::plan`]; what happened goes out as events.
+mod engine;
+mod failure;
+mod host_run;
+mod verdict;
+
+pub use engine::{Context, Interrupt, Outcome, PARALLEL, Preparation, carry_out_all, prepare_all};
+pub use failure::{HostError, HostFailure, HostState};
+pub use host_run::{Prepared, SudoPrompt, connect_host};
+pub use verdict::{NotUp, conclude};

@@ -1,0 +1,329 @@
+//! What can go wrong on one host, what state that leaves the host in, and what to do then.
+use std::error::Error;
+
+use super::verdict::NotUp;
+use crate::host::{HealthError, JournalEntry, ProbeError, SessionError, UploadError};
+use crate::plan::{Refusal, RemotePath};
+use crate::release::ReleaseId;
+use crate::report::{Failure, Verdict};
+use crate::ssh::{SftpError, SftpErrorKind, SshError};
+
+/// The causes that a chain of errors may have before it is taken for endless.
+const LONGEST_CHAIN: usize = 16;
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HostError {
+    /// No connection, or none that lasted.
+    #[error(transparent)]
+    Ssh(#[from] SshError),
+    /// A program could not be run.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The facts could not be had.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+    /// The release can't be rendered for this host.
+    #[error("the release can't be made for this host")]
+    Release(#[source] crate::release::SourcesError),
+    /// The host can't be deployed to.
+    #[error("{}", list(.0))]
+    Refused(Vec<Refusal>),
+    /// Someone else deploys this service to this host.
+    #[error("another deploy of this service to this host is under way")]
+    Locked,
+    /// The host changed after the plan was made.
+    #[error("the host changed since the plan was made: `current` was {was}, and is now {now}")]
+    Moved {
+        /// When the plan was made.
+        was: String,
+        /// Under the lock.
+        now: String,
+    },
+    /// The sudo password was wrong, or not given.
+    #[error("sudo did not take the password")]
+    SudoPassword,
+    /// Files could not be put there.
+    #[error(transparent)]
+    Upload(#[from] UploadError),
+    /// A step's command failed.
+    #[error("could not {what}{}", if said.is_empty() { String::new() } else { format!(": {}", said.join("; ")) })]
+    Step {
+        /// What it was to do: "restart simple_api.service".
+        what: String,
+        /// What the command said.
+        said: Vec<String>,
+    },
+    /// The activation's program ended without a word about its last step.
+    #[error("the activation ended early")]
+    ActivationCut,
+    /// The unit did not come up.
+    #[error(transparent)]
+    NotUp(#[from] NotUp),
+    /// The service does not answer well.
+    #[error(transparent)]
+    Health(#[from] HealthError),
+    /// The operator stopped the run.
+    #[error("stopped by the operator")]
+    Interrupted,
+    /// No random number could be had from the system.
+    #[error("the system gave no random number")]
+    Random(#[source] getrandom::Error),
+}
+
+fn list(refusals: &[Refusal]) -> String {
+    let texts: Vec<String> = refusals.iter().map(ToString::to_string).collect();
+    texts.join("; ")
+}
+
+/// What state a failure leaves the host in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostState {
+    /// We never got as far as being able to change it.
+    NotReached,
+    /// Nothing that runs was changed; what ran before, if anything, runs on.
+    Untouched {
+        /// What runs.
+        current: Option<ReleaseId>,
+        /// What was done all the same, and stays: "lingering is on".
+        left: Vec<String>,
+    },
+    /// `current` points to the new release, which is not up.
+    OnNewRelease {
+        /// The service's root.
+        root: RemotePath,
+        /// The new one.
+        release: ReleaseId,
+        /// The one before; still there.
+        before: Option<ReleaseId>,
+        /// The units that were to be started.
+        units: Vec<String>,
+    },
+    /// The connection broke while the switch was under way.
+    Unknown {
+        /// The step that was under way.
+        step: String,
+    },
+}
+
+/// A failure on one host: what, the state it leaves, and what was said around it.
+#[derive(Debug)]
+pub struct HostFailure {
+    /// What went wrong.
+    pub error: HostError,
+    /// What state the host is in.
+    pub state: HostState,
+    /// The unit's journal, when a unit is what failed.
+    pub journal: Vec<JournalEntry>,
+}
+
+impl HostFailure {
+    /// A failure before anything was changed.
+    pub fn untouched(error: impl Into<HostError>, current: Option<ReleaseId>) -> Self {
+        let state = HostState::Untouched { current, left: Vec::new() };
+        Self { error: error.into(), state, journal: Vec::new() }
+    }
+
+    /// A failure before there was a connection.
+    pub fn not_reached(error: impl Into<HostError>) -> Self {
+        Self { error: error.into(), state: HostState::NotReached, journal: Vec::new() }
+    }
+
+    /// How the host ended.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        match self.state {
+            HostState::NotReached => Verdict::Unreachable,
+            HostState::Untouched { .. } => Verdict::FailedUntouched,
+            HostState::OnNewRelease { .. } | HostState::Unknown { .. } => Verdict::NeedsAttention,
+        }
+    }
+
+    /// The failure in the parts that every reader needs.
+    #[must_use]
+    pub fn report(&self) -> Failure {
+        let mut causes = Vec::new();
+        let mut next: Option<&(dyn Error + 'static)> = Some(&self.error);
+        while let Some(error) = next.filter(|_| causes.len() < LONGEST_CHAIN) {
+            let text = error.to_string();
+            // A transparent error shows as its source does.
+            if causes.last() != Some(&text) {
+                causes.push(text);
+            }
+            next = error.source();
+        }
+        if let HostError::NotUp(error) = &self.error
+            && let Some(cause) = error.cause()
+        {
+            causes.push(format!("usually: {cause}"));
+        }
+        Failure {
+            code: self.error.code(),
+            causes,
+            state: self.state.to_string(),
+            help: self.help(),
+            details: Vec::new(),
+        }
+    }
+
+    /// What to do: about the error, or else about the state.
+    fn help(&self) -> Option<String> {
+        let mut parts = Vec::new();
+        parts.extend(self.error.help());
+        parts.extend(self.state.help());
+        (!parts.is_empty()).then(|| parts.join("\n"))
+    }
+}
+
+impl std::fmt::Display for HostState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotReached => f.write_str("nothing was changed on the host"),
+            Self::Untouched { current, left } => {
+                match current {
+                    Some(id) => write!(f, "the service was not touched: release {id} is still the current one")?,
+                    None => f.write_str("nothing was activated: the service is not deployed on the host")?,
+                }
+                if left.is_empty() { Ok(()) } else { write!(f, "; done before the failure: {}", left.join(", ")) }
+            }
+            Self::OnNewRelease { release, before, .. } => {
+                write!(f, "the host was switched to release {release}, which is not up")?;
+                match before {
+                    Some(id) => write!(f, "; release {id}, which ran before, is still on the host"),
+                    None => f.write_str("; there was no release before it"),
+                }
+            }
+            Self::Unknown { step } => {
+                write!(f, "the connection broke during '{step}': the host may be on the old release or on the new one")
+            }
+        }
+    }
+}
+
+impl HostState {
+    fn help(&self) -> Option<String> {
+        match self {
+            Self::NotReached | Self::Untouched { .. } => None,
+            Self::OnNewRelease { root, before, units, .. } => {
+                let mend = "mend the release and deploy again".to_owned();
+                let Some(before) = before else { return Some(mend) };
+                Some(format!(
+                    "{mend}; or go back by hand, on the host:\n  ln -sfT releases/{before} {root}/.back && \
+                     mv -fT {root}/.back {root}/current && systemctl --user daemon-reload && \
+                     systemctl --user restart {}",
+                    units.join(" ")
+                ))
+            }
+            Self::Unknown { .. } => {
+                Some("`shipit status` shows what runs; deploying again brings the host to a known state".to_owned())
+            }
+        }
+    }
+}
+
+impl HostError {
+    /// A stable name for the kind of error.
+    #[must_use]
+    pub fn code(&self) -> String {
+        let code = match self {
+            Self::Ssh(error)
+            | Self::Session(SessionError::Ssh(error))
+            | Self::Probe(ProbeError::Session(SessionError::Ssh(error)))
+            | Self::Health(HealthError::Ssh(error)) => ssh_code(error),
+            Self::Session(_) => "shipit::host::session",
+            Self::Probe(_) => "shipit::host::probe",
+            Self::Release(_) => "shipit::release",
+            Self::Refused(refusals) => refusals.first().map_or("shipit::preflight", Refusal::code),
+            Self::Locked => "shipit::lock::held",
+            Self::Moved { .. } => "shipit::plan::outdated",
+            Self::SudoPassword => "shipit::sudo::password",
+            Self::Upload(error) => upload_code(error),
+            Self::Step { .. } => "shipit::activation::step",
+            Self::ActivationCut => "shipit::activation::cut",
+            Self::NotUp(_) => "shipit::verdict::not_up",
+            Self::Health(_) => "shipit::verdict::health",
+            Self::Interrupted => "shipit::interrupted",
+            Self::Random(_) => "shipit::system::random",
+        };
+        code.to_owned()
+    }
+
+    fn help(&self) -> Option<String> {
+        match self {
+            Self::Ssh(error)
+            | Self::Session(SessionError::Ssh(error))
+            | Self::Probe(ProbeError::Session(SessionError::Ssh(error)))
+            | Self::Health(HealthError::Ssh(error)) => error.help(),
+            Self::Session(SessionError::Ended { .. }) => {
+                Some("the account needs a login shell that runs commands; `ssh HOST true` shows what it says".to_owned())
+            }
+            Self::Session(_) | Self::Probe(_) => {
+                Some("try again with -v; if it stays, `ssh HOST true` shows whether the host is well".to_owned())
+            }
+            Self::Refused(refusals) => {
+                let mut helps: Vec<String> = refusals.iter().map(Refusal::help).collect();
+                helps.dedup();
+                Some(helps.join("\n"))
+            }
+            Self::Locked => Some("wait for it to end, and deploy again".to_owned()),
+            Self::Moved { .. } => Some("look at what changed with `shipit plan`, and deploy again".to_owned()),
+            Self::SudoPassword => Some("try again; sudo's own log on the host says more".to_owned()),
+            Self::Upload(UploadError::Sftp { source, free_bytes }) => sftp_help(source, *free_bytes),
+            Self::Upload(UploadError::LocalChanged { .. }) => {
+                Some("let the build end first, and deploy again".to_owned())
+            }
+            Self::Health(HealthError::ForwardingOff { .. }) => Some(
+                "set AllowTcpForwarding yes (or local) in the host's sshd_config, or leave out health.http".to_owned(),
+            ),
+            Self::Health(_) => Some("the journal above says what the service was doing".to_owned()),
+            Self::Release(_)
+            | Self::Upload(_)
+            | Self::Step { .. }
+            | Self::ActivationCut
+            | Self::NotUp(_)
+            | Self::Interrupted
+            | Self::Random(_) => None,
+        }
+    }
+}
+
+fn upload_code(error: &UploadError) -> &'static str {
+    match error {
+        UploadError::Session(SessionError::Ssh(error)) | UploadError::Ssh(error) => ssh_code(error),
+        UploadError::Sftp { .. } => "shipit::upload::sftp",
+        UploadError::Local { .. } => "shipit::upload::local",
+        UploadError::LocalChanged { .. } => "shipit::upload::local_changed",
+        _ => "shipit::upload",
+    }
+}
+
+fn ssh_code(error: &SshError) -> &'static str {
+    match error {
+        SshError::Resolve { .. } => "shipit::ssh::resolve",
+        SshError::Connect { .. } => "shipit::ssh::connect",
+        SshError::ConnectTimeout { .. } => "shipit::ssh::timeout",
+        SshError::Handshake { .. } => "shipit::ssh::handshake",
+        SshError::HostKey(_) => "shipit::ssh::host_key",
+        SshError::Authentication(_) | SshError::AuthenticationTimeout { .. } => "shipit::ssh::authentication",
+        SshError::ConnectionLost { .. } => "shipit::ssh::lost",
+        _ => "shipit::ssh",
+    }
+}
+
+/// sftp-server says "Failure" of a full disk, a quota and a good deal else; how much is free tells them apart.
+fn sftp_help(error: &SftpError, free_bytes: Option<u64>) -> Option<String> {
+    match (&error.kind, free_bytes) {
+        (SftpErrorKind::Failure { .. }, Some(free)) if free < 1 << 20 => {
+            Some(format!("the disk is full ({} KiB free): make room and deploy again", free / 1024))
+        }
+        (SftpErrorKind::Failure { .. }, Some(free)) => Some(format!(
+            "{} MiB are free on the disk; a quota may be reached, or inodes used up: see `quota` and `df -i` on the host",
+            free >> 20
+        )),
+        (SftpErrorKind::PermissionDenied { .. }, _) => {
+            Some("the folder of the service on the host is not yours to write".to_owned())
+        }
+        _ => None,
+    }
+}

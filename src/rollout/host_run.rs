@@ -1,0 +1,403 @@
+//! One host's way through its plan: connect, probe, plan; then upload, activate, conclude.
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinHandle;
+
+use super::engine::Context;
+use super::failure::{HostError, HostFailure, HostState};
+use super::verdict::conclude;
+use crate::host::{
+    ActivationEvent, JournalEntry, Password, Session, StageOutcome, activate, ask, lock, probe, properties,
+    read_journal, stage, sweep, upload,
+};
+use crate::manifest::{Address, Host, UnitName};
+use crate::plan::{Facts, Inputs, Layout, Plan, Step, Sudo, describe_step, plan};
+use crate::release::{Release, ReleaseId, ReleaseRecord};
+use crate::report::{EventKind, Events, Verdict};
+use crate::ssh::{Connection, SftpPool, SshError, Target, connect};
+
+/// How many lines of journal are read back.
+const JOURNAL_LINES: u32 = 50;
+
+/// The least time between two reports of an upload's progress.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// A release larger than this is sent over several SFTP channels: the server's window of 2 MiB a channel is what
+/// limits one over a long way.
+const LARGE: u64 = 4 << 20;
+
+/// How many SFTP channels a large release gets. sshd allows ten sessions (`MaxSessions`, sshd_config(5)), and the shell
+/// is one.
+const CHANNELS: usize = 4;
+
+/// Who is asked for a sudo password. Called from a blocking thread, one question at a time.
+pub trait SudoPrompt: Send + Sync {
+    /// The password for this host; `None` when there is nobody to ask.
+    fn sudo_password(&self, host: &Address, again: bool) -> Option<Password>;
+}
+
+/// A host that is connected, probed and planned for.
+pub struct Prepared {
+    /// The host.
+    pub host: Address,
+    /// What would be done.
+    pub plan: Arc<Plan>,
+    /// What was found.
+    pub facts: Facts,
+    session: Session,
+    sftp: Option<JoinHandle<Result<SftpPool, SshError>>>,
+    release: Release,
+    events: Events,
+}
+
+/// Opens a connection to a host of the manifest.
+pub async fn connect_host(context: &Context, host: &Address, events: &Events) -> Result<Connection, SshError> {
+    let target = Target {
+        user: host.user.as_ref().map_or_else(|| context.local_user.clone(), ToString::to_string),
+        host: host.host.to_string(),
+        port: host.port.map_or(22, std::num::NonZeroU16::get),
+    };
+    events.send(EventKind::ConnectStarted);
+    let begun = Instant::now();
+    let connection = connect(&target, &context.connect).await?;
+    events.send(EventKind::Connected { address: connection.address(), elapsed: begun.elapsed() });
+    Ok(connection)
+}
+
+/// Connects, probes, plans. Changes nothing on the host.
+pub async fn prepare(context: &Context, host: &Host) -> Result<Prepared, HostFailure> {
+    let address = host.address.clone();
+    let events = context.events.of(&address);
+    let release = context
+        .sources
+        .release(&context.manifest, &context.environment, host)
+        .map_err(|error| HostFailure::not_reached(HostError::Release(error)))?;
+    let connection = connect_host(context, &address, &events).await.map_err(HostFailure::not_reached)?;
+
+    // The SFTP channels open while the probe runs.
+    let sftp = context.uploads.then(|| {
+        let connection = connection.clone();
+        let size: u64 = release.artifacts.iter().map(|artifact| artifact.size).sum();
+        let channels = if size > LARGE { CHANNELS } else { 1 };
+        tokio::spawn(async move { connection.sftp_pool(channels).await })
+    });
+    let mut session =
+        Session::new(connection).map_err(|error| HostFailure::not_reached(HostError::Random(error)))?;
+    let begun = Instant::now();
+    let facts = probe(&mut session, &context.manifest).await.map_err(HostFailure::not_reached)?;
+    let current = facts.current.release().cloned();
+    events.send(EventKind::Probed { current: current.clone(), elapsed: begun.elapsed() });
+
+    let inputs = Inputs {
+        manifest: &context.manifest,
+        host: &address,
+        release: &release,
+        facts: &facts,
+        now: context.now,
+        operator: context.operator,
+    };
+    let plan = plan(&inputs)
+        .map_err(|refusals| HostFailure::untouched(HostError::Refused(refusals), current.clone()))?;
+    let plan = Arc::new(plan);
+    events.send(EventKind::Planned { plan: Arc::clone(&plan) });
+    Ok(Prepared { host: address, plan, facts, session, sftp, release, events })
+}
+
+impl Prepared {
+    /// Carries out the plan.
+    pub async fn carry_out(mut self, context: &Context) -> Result<Verdict, HostFailure> {
+        let result = self.run(context).await;
+        self.session.connection().clone().close().await;
+        result
+    }
+
+    async fn run(&mut self, context: &Context) -> Result<Verdict, HostFailure> {
+        let plan = Arc::clone(&self.plan);
+        if plan.is_empty() {
+            return Ok(Verdict::Unchanged);
+        }
+        let layout = Layout::new(&self.facts.home, &plan.service);
+        self.give_sudo_password(context).await.map_err(|error| self.untouched(error, 0))?;
+        let begun = self.stage_and_upload(context, &layout).await?;
+
+        // What the client has to say yes to comes in between: the host's steps before it, and those after.
+        let asks = plan.steps.iter().position(|step| matches!(step, Step::AskHealth { .. }));
+        let observes = plan.steps.iter().rposition(|step| matches!(step, Step::Observe { .. }));
+        let until = observes.map_or(plan.steps.len(), |last| last + 1);
+        let observed = self.activate(&layout, begun..until).await?;
+
+        let mut invocations = Vec::new();
+        for step in &plan.steps {
+            let Step::Observe { unit, executable, .. } = step else { continue };
+            let seen = observed.get(unit).cloned().unwrap_or_default();
+            let before = self.facts.units.get(unit).map(|found| found.invocation.clone());
+            for invocation in [seen.first.get("InvocationID"), seen.last.get("InvocationID")] {
+                if !invocation.is_empty() && !invocations.iter().any(|known| known == invocation) {
+                    invocations.push(invocation.to_owned());
+                }
+            }
+            if let Err(error) = conclude(unit, &seen, executable.as_ref(), before.as_deref()) {
+                return Err(self.on_new_release(error.into(), &invocations).await);
+            }
+        }
+        if let Some(number) = asks
+            && let Step::AskHealth { http } = &plan.steps[number]
+        {
+            let began = self.started(number);
+            if let Err(error) = ask(self.session.connection(), http).await {
+                self.events.send(EventKind::StepFailed { number });
+                return Err(self.on_new_release(error.into(), &invocations).await);
+            }
+            self.events.send(EventKind::StepFinished { number, elapsed: began.elapsed() });
+        }
+        let entries = self.journal(&invocations).await;
+        self.events.send(EventKind::JournalRead { entries });
+        self.activate(&layout, until..plan.steps.len()).await?;
+        Ok(Verdict::Deployed)
+    }
+
+    fn started(&self, number: usize) -> Instant {
+        let step = Arc::new(self.plan.steps[number].clone());
+        self.events.send(EventKind::StepStarted { number, step });
+        Instant::now()
+    }
+
+    /// Asks for the sudo password where one is needed. A wrong one is asked for again, twice.
+    async fn give_sudo_password(&mut self, context: &Context) -> Result<(), HostError> {
+        if !self.plan.needs_root() || !matches!(self.facts.sudo, Sudo::Refused(_)) {
+            return Ok(());
+        }
+        // Held over the question: one operator, one question at a time, and one password for all hosts that take it.
+        let mut known = context.sudo_password.lock().await;
+        for attempt in 0..4 {
+            if attempt > 0 || known.is_none() {
+                let (prompt, host) = (Arc::clone(&context.sudo), self.host.clone());
+                let asked = tokio::task::spawn_blocking(move || prompt.sudo_password(&host, attempt > 0));
+                *known = asked.await.ok().flatten();
+            }
+            let Some(password) = known.as_ref() else { break };
+            if self.session.set_sudo_password(password, Duration::from_secs(30)).await? {
+                return Ok(());
+            }
+        }
+        *known = None;
+        Err(HostError::SudoPassword)
+    }
+
+    /// Takes the lock, puts the files on the host. Returns the first step that is left.
+    async fn stage_and_upload(&mut self, context: &Context, layout: &Layout) -> Result<usize, HostFailure> {
+        let plan = Arc::clone(&self.plan);
+        let upload_at = plan.steps.iter().position(|step| matches!(step, Step::Upload { .. }));
+        let Some((number, (id, files))) = upload_at.and_then(|number| match &plan.steps[number] {
+            Step::Upload { release, files } => Some((number, (release, files))),
+            _ => None,
+        }) else {
+            let outcome = lock(&mut self.session, layout, plan.from.as_ref()).await;
+            let outcome = outcome.map_err(|error| self.untouched(error.into(), 0))?;
+            self.check(&outcome)?;
+            return Ok(0);
+        };
+        let began = self.started(number);
+        let outcome = stage(&mut self.session, layout, id, plan.from.as_ref(), files).await;
+        let outcome = outcome.map_err(|error| self.untouched(error.into(), 0))?;
+        self.check(&outcome)?;
+
+        let sent = tokio::select! {
+            sent = self.send(layout, id) => sent,
+            () = context.interrupt.wait() => Err(HostError::Interrupted),
+        };
+        if let Err(error) = sent {
+            self.events.send(EventKind::StepFailed { number });
+            // What can't be swept now is swept by the next deploy.
+            let _ = sweep(&mut self.session, layout).await;
+            return Err(self.untouched(error, 0));
+        }
+        self.events.send(EventKind::StepFinished { number, elapsed: began.elapsed() });
+        Ok(0)
+    }
+
+    async fn send(&mut self, layout: &Layout, id: &ReleaseId) -> Result<(), HostError> {
+        let opened = match self.sftp.take() {
+            Some(opening) => opening.await.ok(),
+            None => None,
+        };
+        let sftp = match opened {
+            Some(opened) => opened?,
+            None => self.session.connection().sftp_pool(1).await?,
+        };
+        let record = ReleaseRecord::new(id.clone(), self.plan.service.clone(), &self.release.artifacts);
+        let Some(Step::Upload { files, .. }) =
+            self.plan.steps.iter().find(|step| matches!(step, Step::Upload { .. }))
+        else {
+            return Ok(());
+        };
+        let progress = Progress::new(&self.events, self.plan.bytes_to_send());
+        upload(&mut self.session, &sftp, layout, &record, &self.release.artifacts, files, &|more| progress.add(more))
+            .await?;
+        Ok(())
+    }
+
+    fn check(&self, outcome: &StageOutcome) -> Result<(), HostFailure> {
+        let shown = |id: Option<&ReleaseId>| id.map_or_else(|| "nothing".to_owned(), ToString::to_string);
+        let error = match outcome {
+            StageOutcome::Ready => return Ok(()),
+            StageOutcome::Held => HostError::Locked,
+            StageOutcome::Moved(now) => HostError::Moved {
+                was: shown(self.plan.from.as_ref()),
+                now: if now == "-" { "nothing".to_owned() } else { now.trim_start_matches("releases/").to_owned() },
+            },
+        };
+        Err(self.untouched(error, 0))
+    }
+
+    /// Runs the host's steps of the range, and tells of them.
+    async fn activate(
+        &mut self,
+        layout: &Layout,
+        range: std::ops::Range<usize>,
+    ) -> Result<std::collections::BTreeMap<UnitName, crate::host::Observed>, HostFailure> {
+        let plan = Arc::clone(&self.plan);
+        if plan.steps[range.clone()].iter().all(|s| matches!(s, Step::Upload { .. } | Step::AskHealth { .. })) {
+            return Ok(Default::default());
+        }
+        let mut began = Instant::now();
+        let mut under_way = None;
+        let mut finished = None;
+        let mut failed = None;
+        let mut said = Vec::new();
+        let events = self.events.clone();
+        let result = activate(&mut self.session, layout, &plan.steps, range.clone(), |event| match event {
+            ActivationEvent::Started(number) => {
+                began = Instant::now();
+                under_way = Some(number);
+                said.clear();
+                if let Some(step) = plan.steps.get(number) {
+                    events.send(EventKind::StepStarted { number, step: Arc::new(step.clone()) });
+                }
+            }
+            ActivationEvent::Finished(number) => {
+                finished = Some(number);
+                under_way = None;
+                events.send(EventKind::StepFinished { number, elapsed: began.elapsed() });
+            }
+            ActivationEvent::Said { step, line } => {
+                said.push(line.clone());
+                events.send(EventKind::StepSaid { number: step, line });
+            }
+            ActivationEvent::Failed { step, .. } => {
+                failed = Some(step);
+                events.send(EventKind::StepFailed { number: step });
+            }
+        })
+        .await;
+        if let Some(step) = failed.and_then(|number| Some((number, plan.steps.get(number)?))) {
+            return Err(self.step_failed(step.0, step.1, said).await);
+        }
+        let last = |step: Option<usize>| step.and_then(|n| plan.steps.get(n)).map(describe_step);
+        match result {
+            Ok(observed) => {
+                let wanted = range.rev().find(|n| !matches!(plan.steps[*n], Step::Upload { .. } | Step::AskHealth { .. }));
+                if finished != wanted {
+                    let step = last(under_way).unwrap_or_else(|| "the activation".to_owned());
+                    return Err(self.cut(HostError::ActivationCut, step, under_way.or(finished)));
+                }
+                Ok(observed)
+            }
+            Err(error) => {
+                let step = last(under_way.or(finished)).unwrap_or_else(|| "the activation".to_owned());
+                Err(self.cut(error.into(), step, under_way.or(finished)))
+            }
+        }
+    }
+
+    /// The activation's answer did not come to its end.
+    fn cut(&self, error: HostError, step: String, number: Option<usize>) -> HostFailure {
+        // Not even the first step was heard of: it may have run all the same.
+        let touched = number.is_none_or(|n| self.plan.steps[..=n].iter().any(Step::touches_service));
+        if touched {
+            HostFailure { error, state: HostState::Unknown { step }, journal: Vec::new() }
+        } else {
+            HostFailure { error, state: HostState::Unknown { step }, journal: Vec::new() }
+        }
+    }
+
+    async fn step_failed(&mut self, number: usize, step: &Step, said: Vec<String>) -> HostFailure {
+        let error = HostError::Step { what: describe_step(step), said };
+        if !self.plan.steps[..=number].iter().any(Step::touches_service) {
+            let layout = Layout::new(&self.facts.home, &self.plan.service);
+            let _ = sweep(&mut self.session, &layout).await;
+            return self.untouched(error, number);
+        }
+        let unit = match step {
+            Step::Restart { unit, .. } | Step::Start { unit, .. } => Some(unit.clone()),
+            _ => None,
+        };
+        let mut invocations = Vec::new();
+        let mut error = error;
+        if let Some(unit) = unit
+            && let Ok(properties) = properties(&mut self.session, &unit).await
+        {
+            invocations.push(properties.get("InvocationID").to_owned());
+            // systemctl says only that the job failed; the unit's state says why.
+            let observed = crate::host::Observed { first: properties.clone(), last: properties, executable: None };
+            if let Err(not_up) = conclude(&unit, &observed, None, None) {
+                error = not_up.into();
+            }
+        }
+        self.on_new_release(error, &invocations).await
+    }
+
+    async fn on_new_release(&mut self, error: HostError, invocations: &[String]) -> HostFailure {
+        let journal = self.journal(invocations).await;
+        let units = self.plan.steps.iter().filter_map(|step| match step {
+            Step::Restart { unit, .. } | Step::Start { unit, .. } => Some(unit.to_string()),
+            _ => None,
+        });
+        let state = HostState::OnNewRelease {
+            root: self.plan.root.clone(),
+            release: self.plan.release.clone(),
+            before: self.plan.from.clone().filter(|from| *from != self.plan.release),
+            units: units.collect(),
+        };
+        HostFailure { error, state, journal }
+    }
+
+    /// A failure with the service as it was; `reached` is the first step that was not done.
+    fn untouched(&self, error: HostError, reached: usize) -> HostFailure {
+        let left = self.plan.steps[..reached].iter().filter_map(|step| match step {
+            Step::EnableLingering { user } => Some(format!("lingering is on for {user}")),
+            Step::Link(link) => Some(format!("{} is linked", link.path)),
+            _ => None,
+        });
+        let state = HostState::Untouched { current: self.plan.from.clone(), left: left.collect() };
+        HostFailure { error, state, journal: Vec::new() }
+    }
+
+    /// The journal is for people: not to have it fails nothing.
+    async fn journal(&mut self, invocations: &[String]) -> Vec<JournalEntry> {
+        read_journal(&mut self.session, invocations, JOURNAL_LINES).await.unwrap_or_default()
+    }
+}
+
+/// Adds up what an upload reports, and passes it on now and then.
+struct Progress<'a> {
+    events: &'a Events,
+    total: u64,
+    state: std::sync::Mutex<(u64, Option<Instant>)>,
+}
+
+impl<'a> Progress<'a> {
+    fn new(events: &'a Events, total: u64) -> Self {
+        Self { events, total, state: std::sync::Mutex::new((0, None)) }
+    }
+
+    fn add(&self, more: u64) {
+        let Ok(mut state) = self.state.lock() else { return };
+        state.0 += more;
+        if state.1.is_none_or(|last| last.elapsed() >= PROGRESS_INTERVAL) {
+            state.1 = Some(Instant::now());
+            self.events.send(EventKind::UploadProgressed { sent: state.0.min(self.total), total: self.total });
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! What became of a unit that was started: the conclusion from what the host saw of it. Pure.
+//!
+//! `is-active` alone is no verdict: a unit with `Restart=always` looks active while it crash-loops, and a start of
+//! `Type=simple` succeeds before the program fails.
+use std::fmt;
+
+use crate::host::{Observed, UnitProperties, meaning};
+use crate::manifest::{UnitKind, UnitName};
+use crate::release::Sha256Digest;
+
+/// Why a unit does not count as up.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotUp {
+    /// Its process failed.
+    #[error("{unit} failed: {end}")]
+    Failed {
+        /// Which.
+        unit: UnitName,
+        /// How.
+        end: End,
+    },
+    /// It fails and systemd starts it again, over and over.
+    #[error("{unit} does not stay up: systemd restarted it {restarts} time(s) in the settle time; last, {end}")]
+    Restarting {
+        /// Which.
+        unit: UnitName,
+        /// How often.
+        restarts: u32,
+        /// How it ended the last time.
+        end: End,
+    },
+    /// It ended by itself, without a failure.
+    #[error("{unit} ended by itself right after its start")]
+    Ended {
+        /// Which.
+        unit: UnitName,
+    },
+    /// It is in some other state.
+    #[error("{unit} is {active} ({sub})")]
+    State {
+        /// Which.
+        unit: UnitName,
+        /// systemd's `ActiveState`.
+        active: String,
+        /// systemd's `SubState`.
+        sub: String,
+    },
+    /// systemd took the start, and still runs the one before.
+    #[error("{unit} was not started anew: it is still the run from before")]
+    NotStarted {
+        /// Which.
+        unit: UnitName,
+    },
+    /// Another start has taken the place of ours.
+    #[error("{unit} was started again by someone else in the settle time")]
+    StartedAgain {
+        /// Which.
+        unit: UnitName,
+    },
+    /// What runs is not what was sent.
+    #[error("{unit} runs another program: {}, not {}", running.short(), expected.short())]
+    WrongExecutable {
+        /// Which.
+        unit: UnitName,
+        /// The hash of the binary of the release.
+        expected: Sha256Digest,
+        /// The hash of what runs.
+        running: Sha256Digest,
+    },
+    /// What runs could not be read.
+    #[error("what {unit} runs could not be read, so it is not proven to be the new binary")]
+    ExecutableUnreadable {
+        /// Which.
+        unit: UnitName,
+    },
+}
+
+impl NotUp {
+    /// The unit it is about.
+    #[must_use]
+    pub fn unit(&self) -> &UnitName {
+        match self {
+            Self::Failed { unit, .. }
+            | Self::Restarting { unit, .. }
+            | Self::Ended { unit }
+            | Self::State { unit, .. }
+            | Self::NotStarted { unit }
+            | Self::StartedAgain { unit }
+            | Self::WrongExecutable { unit, .. }
+            | Self::ExecutableUnreadable { unit } => unit,
+        }
+    }
+
+    /// What usually causes it.
+    #[must_use]
+    pub fn cause(&self) -> Option<&'static str> {
+        match self {
+            Self::Failed { end, .. } | Self::Restarting { end, .. } => end.cause(),
+            Self::Ended { .. } => Some(
+                "a service that stays in the foreground does not end; one that forks into the background wants \
+                 Type=forking, or better an option that keeps it in the foreground",
+            ),
+            Self::WrongExecutable { .. } => {
+                Some("ExecStart= starts another file than the release's binary, or a wrapper that execs something else")
+            }
+            Self::State { .. }
+            | Self::NotStarted { .. }
+            | Self::StartedAgain { .. }
+            | Self::ExecutableUnreadable { .. } => None,
+        }
+    }
+}
+
+/// How a process ended, decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End {
+    result: String,
+    code: String,
+    status: String,
+}
+
+impl End {
+    /// From what systemd says of the unit.
+    #[must_use]
+    pub fn of(properties: &UnitProperties) -> Self {
+        Self {
+            result: properties.get("Result").to_owned(),
+            code: properties.get("ExecMainCode").to_owned(),
+            status: properties.get("ExecMainStatus").to_owned(),
+        }
+    }
+
+    /// What usually causes such an end.
+    #[must_use]
+    pub fn cause(&self) -> Option<&'static str> {
+        meaning(&self.code, &self.status).map(|meaning| meaning.cause)
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { result, code, status } = self;
+        let name = meaning(code, status).map(|meaning| format!("/{}", meaning.name)).unwrap_or_default();
+        match code.as_str() {
+            "1" => write!(f, "status={status}{name}")?,
+            "2" | "3" => write!(f, "signal={status}{name}")?,
+            _ => return write!(f, "result '{result}'"),
+        }
+        match result.as_str() {
+            "" | "success" | "exit-code" | "signal" => Ok(()),
+            other => write!(f, " ({other})"),
+        }
+    }
+}
+
+/// Whether the unit is up, and runs what it should.
+pub fn conclude(
+    unit: &UnitName,
+    observed: &Observed,
+    executable: Option<&Sha256Digest>,
+    before: Option<&str>,
+) -> Result<(), NotUp> {
+    let Observed { first, last, executable: running } = observed;
+    let unit = || unit.clone();
+    let restarts = |properties: &UnitProperties| properties.get("NRestarts").parse::<u32>().unwrap_or(0);
+    let again = last.get("InvocationID") != first.get("InvocationID");
+    let (active, sub) = (last.get("ActiveState"), last.get("SubState"));
+    // A start resets the counter, so whatever it shows now has happened since.
+    if sub == "auto-restart" || restarts(last) > 0 {
+        let restarts = restarts(last).max(1);
+        return Err(NotUp::Restarting { unit: unit(), restarts, end: End::of(last) });
+    }
+    match active {
+        "active" | "reloading" => {}
+        "failed" => return Err(NotUp::Failed { unit: unit(), end: End::of(last) }),
+        // A oneshot's work may be done; systemd.service(5), Type=oneshot without RemainAfterExit=.
+        "inactive" if last.get("Type") == "oneshot" && last.get("Result") == "success" => return Ok(()),
+        "inactive" | "deactivating" if last.get("Result") == "success" => {
+            return Err(NotUp::Ended { unit: unit() });
+        }
+        _ => return Err(NotUp::State { unit: unit(), active: active.to_owned(), sub: sub.to_owned() }),
+    }
+    if before.is_some_and(|before| !before.is_empty() && before == last.get("InvocationID")) {
+        return Err(NotUp::NotStarted { unit: unit() });
+    }
+    if again {
+        return Err(NotUp::StartedAgain { unit: unit() });
+    }
+    if unit().kind() != UnitKind::Service {
+        return Ok(());
+    }
+    match (executable, running) {
+        (Some(expected), Some(running)) if expected != running => {
+            Err(NotUp::WrongExecutable { unit: unit(), expected: *expected, running: *running })
+        }
+        (Some(_), None) => Err(NotUp::ExecutableUnreadable { unit: unit() }),
+        (Some(_), Some(_)) | (None, _) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn properties(active: &str, sub: &str, restarts: &str) -> UnitProperties {
+        UnitProperties::from_pairs([
+            ("ActiveState", active),
+            ("SubState", sub),
+            ("NRestarts", restarts),
+            ("InvocationID", "aa"),
+            ("Type", "simple"),
+            ("Result", if active == "failed" { "exit-code" } else { "success" }),
+            ("ExecMainCode", "1"),
+            ("ExecMainStatus", "203"),
+        ])
+    }
+
+    fn verdict(last: UnitProperties, running: Option<Sha256Digest>) -> Result<(), NotUp> {
+        let observed = Observed { first: properties("active", "running", "0"), last, executable: running };
+        conclude(&"api.service".parse().unwrap(), &observed, Some(&Sha256Digest::of(b"new")), Some("zz"))
+    }
+
+    #[test]
+    fn up_is_active_without_a_restart_and_with_the_bytes_that_were_sent() {
+        let new = Some(Sha256Digest::of(b"new"));
+        assert_eq!(verdict(properties("active", "running", "0"), new), Ok(()));
+        assert!(matches!(
+            verdict(properties("active", "running", "0"), Some(Sha256Digest::of(b"old"))),
+            Err(NotUp::WrongExecutable { .. })
+        ));
+        assert!(matches!(
+            verdict(properties("active", "running", "0"), None),
+            Err(NotUp::ExecutableUnreadable { .. })
+        ));
+    }
+
+    #[test]
+    fn a_crash_loop_that_looks_active_is_not_up() {
+        let new = Some(Sha256Digest::of(b"new"));
+        assert!(matches!(
+            verdict(properties("active", "running", "3"), new),
+            Err(NotUp::Restarting { restarts: 3, .. })
+        ));
+        assert!(matches!(
+            verdict(properties("activating", "auto-restart", "0"), None),
+            Err(NotUp::Restarting { restarts: 1, .. })
+        ));
+    }
+
+    #[test]
+    fn a_failure_names_the_code_and_its_usual_cause() {
+        let Err(NotUp::Failed { end, .. }) = verdict(properties("failed", "failed", "0"), None) else { panic!() };
+        assert_eq!(end.to_string(), "status=203/EXEC");
+        assert!(end.cause().unwrap().contains("ExecStart="));
+    }
+}
