@@ -121,3 +121,8 @@ impl Sources {
 }
 #[allow(unused)]
 fn x(_: Arc<()>) {}
+
+/// stub
+#[derive(Debug, thiserror::Error)]
+#[error("x")]
+pub struct SourcesError;

@@ -9,27 +9,30 @@ use tokio::task::JoinSet;
 use super::failure::{HostError, HostFailure};
 use super::host_run::{Prepared, SudoPrompt, prepare};
 use crate::host::Password;
-use crate::manifest::{Address, Environment, Host, Manifest};
+use crate::manifest::{Address, Host, Manifest};
 use crate::plan::Operator;
-use crate::release::{ReleaseId, Sources};
+use crate::release::{Release, ReleaseId};
 use crate::report::{EventKind, Events, Verdict};
 use crate::ssh::ConnectOptions;
 
 /// How many hosts are taken side by side.
 pub const PARALLEL: usize = 10;
 
+/// How hosts are connected to.
+#[derive(Debug, Clone)]
+pub struct Reach {
+    /// Keys, host keys, time-outs.
+    pub options: ConnectOptions,
+    /// The login name where the manifest has none.
+    pub local_user: String,
+}
+
 /// What all hosts of a run have in common.
 pub struct Context {
     /// What to deploy.
     pub manifest: Manifest,
-    /// Where to.
-    pub environment: Environment,
-    /// Its files.
-    pub sources: Sources,
     /// How to connect.
-    pub connect: ConnectOptions,
-    /// The login name where the manifest has none.
-    pub local_user: String,
+    pub reach: Reach,
     /// Where events go.
     pub events: Events,
     /// Whether someone can be asked.
@@ -105,17 +108,20 @@ impl Outcome {
     }
 }
 
-/// Connects to all hosts of the environment, probes them and plans. In the order of the manifest.
-pub async fn prepare_all(context: &Arc<Context>, hosts: Vec<Host>) -> Vec<Preparation> {
-    side_by_side(hosts, |host| {
+/// Connects to the hosts, probes them and plans for the release that each is to get. In the order given.
+pub async fn prepare_all(context: &Arc<Context>, hosts: Vec<(Host, Release)>) -> Vec<Preparation> {
+    side_by_side(hosts, |(host, release)| {
         let context = Arc::clone(context);
         async move {
             let begun = Instant::now();
             let result = tokio::select! {
-                result = prepare(&context, &host) => result,
+                result = prepare(&context, &host, release) => result,
                 () = context.interrupt.wait() => Err(HostFailure::not_reached(HostError::Interrupted)),
             };
-            Preparation { host: host.address.clone(), begun, result }
+            if let Err(failure) = &result {
+                tell(&context.events.of(&host.address), &Err(failure), None, begun);
+            }
+            Preparation { host: host.address, begun, result }
         }
     })
     .await
@@ -127,28 +133,45 @@ pub async fn carry_out_all(context: &Arc<Context>, preparations: Vec<Preparation
         let context = Arc::clone(context);
         async move {
             let Preparation { host, begun, result } = preparation;
-            let release = result.as_ref().ok().map(|prepared| prepared.plan.release.clone());
-            let result = match result {
-                Ok(prepared) => Box::pin(prepared.carry_out(&context)).await,
-                Err(failure) => Err(failure),
+            let prepared = match result {
+                Ok(prepared) => prepared,
+                // Told when it happened.
+                Err(failure) => return Outcome { host, result: Err(failure) },
             };
-            let outcome = Outcome { host, result };
-            tell(&context.events, &outcome, release, begun);
-            outcome
+            let release = Some(prepared.plan.release.clone());
+            let result = Box::pin(prepared.carry_out(&context)).await;
+            tell(&context.events.of(&host), &result.as_ref().copied(), release, begun);
+            Outcome { host, result }
         }
     })
     .await
 }
 
-fn tell(events: &Events, outcome: &Outcome, release: Option<ReleaseId>, begun: Instant) {
-    let events = events.of(&outcome.host);
-    let failure = outcome.result.as_ref().err();
-    if let Some(entries) = failure.map(|failure| &failure.journal).filter(|entries| !entries.is_empty()) {
-        events.send(EventKind::JournalRead { entries: entries.clone() });
+/// Tells of a host's end.
+fn tell(events: &Events, result: &Result<Verdict, &HostFailure>, release: Option<ReleaseId>, begun: Instant) {
+    let (verdict, failure) = match result {
+        Ok(verdict) => (*verdict, None),
+        Err(failure) => (failure.verdict(), Some(failure.report())),
+    };
+    if let Err(HostFailure { journal, .. }) = result
+        && !journal.is_empty()
+    {
+        events.send(EventKind::JournalRead { entries: journal.clone() });
     }
-    let verdict = outcome.verdict();
-    let failure = failure.map(HostFailure::report);
     events.send(EventKind::HostFinished { verdict, release, failure, elapsed: begun.elapsed() });
+}
+
+/// Ends the run for hosts whose plan is not to be carried out.
+pub fn leave_all(context: &Context, preparations: Vec<Preparation>) -> Vec<Outcome> {
+    let ends = preparations.into_iter().map(|Preparation { host, begun, result }| match result {
+        Ok(prepared) => {
+            let verdict = if prepared.plan.is_empty() { Verdict::Unchanged } else { Verdict::Planned };
+            tell(&context.events.of(&host), &Ok(verdict), Some(prepared.plan.release.clone()), begun);
+            Outcome { host, result: Ok(verdict) }
+        }
+        Err(failure) => Outcome { host, result: Err(failure) },
+    });
+    ends.collect()
 }
 
 /// Runs a task for each item, [`PARALLEL`] at once; results in the order of the items.

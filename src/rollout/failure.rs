@@ -24,9 +24,6 @@ pub enum HostError {
     /// The facts could not be had.
     #[error(transparent)]
     Probe(#[from] ProbeError),
-    /// The release can't be rendered for this host.
-    #[error("the release can't be made for this host")]
-    Release(#[source] crate::release::SourcesError),
     /// The host can't be deployed to.
     #[error("{}", list(.0))]
     Refused(Vec<Refusal>),
@@ -182,10 +179,16 @@ impl std::fmt::Display for HostState {
             Self::NotReached => f.write_str("nothing was changed on the host"),
             Self::Untouched { current, left } => {
                 match current {
-                    Some(id) => write!(f, "the service was not touched: release {id} is still the current one")?,
+                    Some(id) => {
+                        write!(f, "the service was not touched: release {id} is still the current one")?
+                    }
                     None => f.write_str("nothing was activated: the service is not deployed on the host")?,
                 }
-                if left.is_empty() { Ok(()) } else { write!(f, "; done before the failure: {}", left.join(", ")) }
+                if left.is_empty() {
+                    Ok(())
+                } else {
+                    write!(f, "; done before the failure: {}", left.join(", "))
+                }
             }
             Self::OnNewRelease { release, before, .. } => {
                 write!(f, "the host was switched to release {release}, which is not up")?;
@@ -195,7 +198,10 @@ impl std::fmt::Display for HostState {
                 }
             }
             Self::Unknown { step } => {
-                write!(f, "the connection broke during '{step}': the host may be on the old release or on the new one")
+                write!(
+                    f,
+                    "the connection broke during '{step}': the host may be on the old release or on the new one"
+                )
             }
         }
     }
@@ -215,9 +221,10 @@ impl HostState {
                     units.join(" ")
                 ))
             }
-            Self::Unknown { .. } => {
-                Some("`shipit status` shows what runs; deploying again brings the host to a known state".to_owned())
-            }
+            Self::Unknown { .. } => Some(
+                "`shipit status` shows what runs; deploying again brings the host to a known state"
+                    .to_owned(),
+            ),
         }
     }
 }
@@ -233,7 +240,6 @@ impl HostError {
             | Self::Health(HealthError::Ssh(error)) => ssh_code(error),
             Self::Session(_) => "shipit::host::session",
             Self::Probe(_) => "shipit::host::probe",
-            Self::Release(_) => "shipit::release",
             Self::Refused(refusals) => refusals.first().map_or("shipit::preflight", Refusal::code),
             Self::Locked => "shipit::lock::held",
             Self::Moved { .. } => "shipit::plan::outdated",
@@ -255,30 +261,33 @@ impl HostError {
             | Self::Session(SessionError::Ssh(error))
             | Self::Probe(ProbeError::Session(SessionError::Ssh(error)))
             | Self::Health(HealthError::Ssh(error)) => error.help(),
-            Self::Session(SessionError::Ended { .. }) => {
-                Some("the account needs a login shell that runs commands; `ssh HOST true` shows what it says".to_owned())
-            }
-            Self::Session(_) | Self::Probe(_) => {
-                Some("try again with -v; if it stays, `ssh HOST true` shows whether the host is well".to_owned())
-            }
+            Self::Session(SessionError::Ended { .. }) => Some(
+                "the account needs a login shell that runs commands; `ssh HOST true` shows what it says"
+                    .to_owned(),
+            ),
+            Self::Session(_) | Self::Probe(_) => Some(
+                "try again with -v; if it stays, `ssh HOST true` shows whether the host is well".to_owned(),
+            ),
             Self::Refused(refusals) => {
                 let mut helps: Vec<String> = refusals.iter().map(Refusal::help).collect();
                 helps.dedup();
                 Some(helps.join("\n"))
             }
             Self::Locked => Some("wait for it to end, and deploy again".to_owned()),
-            Self::Moved { .. } => Some("look at what changed with `shipit plan`, and deploy again".to_owned()),
+            Self::Moved { .. } => {
+                Some("look at what changed with `shipit plan`, and deploy again".to_owned())
+            }
             Self::SudoPassword => Some("try again; sudo's own log on the host says more".to_owned()),
             Self::Upload(UploadError::Sftp { source, free_bytes }) => sftp_help(source, *free_bytes),
             Self::Upload(UploadError::LocalChanged { .. }) => {
                 Some("let the build end first, and deploy again".to_owned())
             }
             Self::Health(HealthError::ForwardingOff { .. }) => Some(
-                "set AllowTcpForwarding yes (or local) in the host's sshd_config, or leave out health.http".to_owned(),
+                "set AllowTcpForwarding yes (or local) in the host's sshd_config, or leave out health.http"
+                    .to_owned(),
             ),
             Self::Health(_) => Some("the journal above says what the service was doing".to_owned()),
-            Self::Release(_)
-            | Self::Upload(_)
+            Self::Upload(_)
             | Self::Step { .. }
             | Self::ActivationCut
             | Self::NotUp(_)

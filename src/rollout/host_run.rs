@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
-use super::engine::Context;
+use super::engine::{Context, Reach};
 use super::failure::{HostError, HostFailure, HostState};
 use super::verdict::conclude;
 use crate::host::{
@@ -52,28 +52,25 @@ pub struct Prepared {
 }
 
 /// Opens a connection to a host of the manifest.
-pub async fn connect_host(context: &Context, host: &Address, events: &Events) -> Result<Connection, SshError> {
+pub async fn connect_host(reach: &Reach, host: &Address, events: &Events) -> Result<Connection, SshError> {
     let target = Target {
-        user: host.user.as_ref().map_or_else(|| context.local_user.clone(), ToString::to_string),
+        user: host.user.as_ref().map_or_else(|| reach.local_user.clone(), ToString::to_string),
         host: host.host.to_string(),
         port: host.port.map_or(22, std::num::NonZeroU16::get),
     };
     events.send(EventKind::ConnectStarted);
     let begun = Instant::now();
-    let connection = connect(&target, &context.connect).await?;
+    let connection = connect(&target, &reach.options).await?;
     events.send(EventKind::Connected { address: connection.address(), elapsed: begun.elapsed() });
     Ok(connection)
 }
 
 /// Connects, probes, plans. Changes nothing on the host.
-pub async fn prepare(context: &Context, host: &Host) -> Result<Prepared, HostFailure> {
+pub async fn prepare(context: &Context, host: &Host, release: Release) -> Result<Prepared, HostFailure> {
     let address = host.address.clone();
     let events = context.events.of(&address);
-    let release = context
-        .sources
-        .release(&context.manifest, &context.environment, host)
-        .map_err(|error| HostFailure::not_reached(HostError::Release(error)))?;
-    let connection = connect_host(context, &address, &events).await.map_err(HostFailure::not_reached)?;
+    let connection =
+        connect_host(&context.reach, &address, &events).await.map_err(HostFailure::not_reached)?;
 
     // The SFTP channels open while the probe runs.
     let sftp = context.uploads.then(|| {
@@ -119,13 +116,18 @@ impl Prepared {
         }
         let layout = Layout::new(&self.facts.home, &plan.service);
         self.give_sudo_password(context).await.map_err(|error| self.untouched(error, 0))?;
-        let begun = self.stage_and_upload(context, &layout).await?;
+        self.stage_and_upload(context, &layout).await?;
 
         // What the client has to say yes to comes in between: the host's steps before it, and those after.
         let asks = plan.steps.iter().position(|step| matches!(step, Step::AskHealth { .. }));
         let observes = plan.steps.iter().rposition(|step| matches!(step, Step::Observe { .. }));
         let until = observes.map_or(plan.steps.len(), |last| last + 1);
-        let observed = self.activate(&layout, begun..until).await?;
+        if context.interrupt.is_set() {
+            // From the switch on it is quicker, and safer, to go through with it.
+            let _ = sweep(&mut self.session, &layout).await;
+            return Err(self.untouched(HostError::Interrupted, 0));
+        }
+        let observed = self.activate(&layout, 0..until).await?;
 
         let mut invocations = Vec::new();
         for step in &plan.steps {
@@ -185,8 +187,8 @@ impl Prepared {
         Err(HostError::SudoPassword)
     }
 
-    /// Takes the lock, puts the files on the host. Returns the first step that is left.
-    async fn stage_and_upload(&mut self, context: &Context, layout: &Layout) -> Result<usize, HostFailure> {
+    /// Takes the lock, puts the files on the host.
+    async fn stage_and_upload(&mut self, context: &Context, layout: &Layout) -> Result<(), HostFailure> {
         let plan = Arc::clone(&self.plan);
         let upload_at = plan.steps.iter().position(|step| matches!(step, Step::Upload { .. }));
         let Some((number, (id, files))) = upload_at.and_then(|number| match &plan.steps[number] {
@@ -195,8 +197,7 @@ impl Prepared {
         }) else {
             let outcome = lock(&mut self.session, layout, plan.from.as_ref()).await;
             let outcome = outcome.map_err(|error| self.untouched(error.into(), 0))?;
-            self.check(&outcome)?;
-            return Ok(0);
+            return self.check(&outcome);
         };
         let began = self.started(number);
         let outcome = stage(&mut self.session, layout, id, plan.from.as_ref(), files).await;
@@ -214,7 +215,7 @@ impl Prepared {
             return Err(self.untouched(error, 0));
         }
         self.events.send(EventKind::StepFinished { number, elapsed: began.elapsed() });
-        Ok(0)
+        Ok(())
     }
 
     async fn send(&mut self, layout: &Layout, id: &ReleaseId) -> Result<(), HostError> {
@@ -233,8 +234,10 @@ impl Prepared {
             return Ok(());
         };
         let progress = Progress::new(&self.events, self.plan.bytes_to_send());
-        upload(&mut self.session, &sftp, layout, &record, &self.release.artifacts, files, &|more| progress.add(more))
-            .await?;
+        upload(&mut self.session, &sftp, layout, &record, &self.release.artifacts, files, &|more| {
+            progress.add(more)
+        })
+        .await?;
         Ok(())
     }
 
@@ -245,7 +248,11 @@ impl Prepared {
             StageOutcome::Held => HostError::Locked,
             StageOutcome::Moved(now) => HostError::Moved {
                 was: shown(self.plan.from.as_ref()),
-                now: if now == "-" { "nothing".to_owned() } else { now.trim_start_matches("releases/").to_owned() },
+                now: if now == "-" {
+                    "nothing".to_owned()
+                } else {
+                    now.trim_start_matches("releases/").to_owned()
+                },
             },
         };
         Err(self.untouched(error, 0))
@@ -258,7 +265,8 @@ impl Prepared {
         range: std::ops::Range<usize>,
     ) -> Result<std::collections::BTreeMap<UnitName, crate::host::Observed>, HostFailure> {
         let plan = Arc::clone(&self.plan);
-        if plan.steps[range.clone()].iter().all(|s| matches!(s, Step::Upload { .. } | Step::AskHealth { .. })) {
+        if plan.steps[range.clone()].iter().all(|s| matches!(s, Step::Upload { .. } | Step::AskHealth { .. }))
+        {
             return Ok(Default::default());
         }
         let mut began = Instant::now();
@@ -297,29 +305,26 @@ impl Prepared {
         let last = |step: Option<usize>| step.and_then(|n| plan.steps.get(n)).map(describe_step);
         match result {
             Ok(observed) => {
-                let wanted = range.rev().find(|n| !matches!(plan.steps[*n], Step::Upload { .. } | Step::AskHealth { .. }));
+                let wanted = range
+                    .rev()
+                    .find(|n| !matches!(plan.steps[*n], Step::Upload { .. } | Step::AskHealth { .. }));
                 if finished != wanted {
                     let step = last(under_way).unwrap_or_else(|| "the activation".to_owned());
-                    return Err(self.cut(HostError::ActivationCut, step, under_way.or(finished)));
+                    return Err(Self::cut(HostError::ActivationCut, step));
                 }
                 Ok(observed)
             }
             Err(error) => {
                 let step = last(under_way.or(finished)).unwrap_or_else(|| "the activation".to_owned());
-                Err(self.cut(error.into(), step, under_way.or(finished)))
+                Err(Self::cut(error.into(), step))
             }
         }
     }
 
     /// The activation's answer did not come to its end.
-    fn cut(&self, error: HostError, step: String, number: Option<usize>) -> HostFailure {
-        // Not even the first step was heard of: it may have run all the same.
-        let touched = number.is_none_or(|n| self.plan.steps[..=n].iter().any(Step::touches_service));
-        if touched {
-            HostFailure { error, state: HostState::Unknown { step }, journal: Vec::new() }
-        } else {
-            HostFailure { error, state: HostState::Unknown { step }, journal: Vec::new() }
-        }
+    fn cut(error: HostError, step: String) -> HostFailure {
+        // What was not heard of may have run all the same, so the state can't be told.
+        HostFailure { error, state: HostState::Unknown { step }, journal: Vec::new() }
     }
 
     async fn step_failed(&mut self, number: usize, step: &Step, said: Vec<String>) -> HostFailure {
@@ -340,7 +345,8 @@ impl Prepared {
         {
             invocations.push(properties.get("InvocationID").to_owned());
             // systemctl says only that the job failed; the unit's state says why.
-            let observed = crate::host::Observed { first: properties.clone(), last: properties, executable: None };
+            let observed =
+                crate::host::Observed { first: properties.clone(), last: properties, executable: None };
             if let Err(not_up) = conclude(&unit, &observed, None, None) {
                 error = not_up.into();
             }
@@ -397,7 +403,8 @@ impl<'a> Progress<'a> {
         state.0 += more;
         if state.1.is_none_or(|last| last.elapsed() >= PROGRESS_INTERVAL) {
             state.1 = Some(Instant::now());
-            self.events.send(EventKind::UploadProgressed { sent: state.0.min(self.total), total: self.total });
+            self.events
+                .send(EventKind::UploadProgressed { sent: state.0.min(self.total), total: self.total });
         }
     }
 }

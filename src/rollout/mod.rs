@@ -7,7 +7,9 @@ mod failure;
 mod host_run;
 mod verdict;
 
-pub use engine::{Context, Interrupt, Outcome, PARALLEL, Preparation, carry_out_all, prepare_all};
+pub use engine::{
+    Context, Interrupt, Outcome, PARALLEL, Preparation, Reach, carry_out_all, leave_all, prepare_all,
+};
 pub use failure::{HostError, HostFailure, HostState};
 pub use host_run::{Prepared, SudoPrompt, connect_host};
 pub use verdict::{NotUp, conclude};

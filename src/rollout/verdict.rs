@@ -21,7 +21,9 @@ pub enum NotUp {
         end: End,
     },
     /// It fails and systemd starts it again, over and over.
-    #[error("{unit} does not stay up: systemd restarted it {restarts} time(s) in the settle time; last, {end}")]
+    #[error(
+        "{unit} does not stay up: systemd restarted it {restarts} time(s) in the settle time; last, {end}"
+    )]
     Restarting {
         /// Which.
         unit: UnitName,
@@ -101,9 +103,9 @@ impl NotUp {
                 "a service that stays in the foreground does not end; one that forks into the background wants \
                  Type=forking, or better an option that keeps it in the foreground",
             ),
-            Self::WrongExecutable { .. } => {
-                Some("ExecStart= starts another file than the release's binary, or a wrapper that execs something else")
-            }
+            Self::WrongExecutable { .. } => Some(
+                "ExecStart= starts another file than the release's binary, or a wrapper that execs something else",
+            ),
             Self::State { .. }
             | Self::NotStarted { .. }
             | Self::StartedAgain { .. }
@@ -250,7 +252,9 @@ mod tests {
 
     #[test]
     fn a_failure_names_the_code_and_its_usual_cause() {
-        let Err(NotUp::Failed { end, .. }) = verdict(properties("failed", "failed", "0"), None) else { panic!() };
+        let Err(NotUp::Failed { end, .. }) = verdict(properties("failed", "failed", "0"), None) else {
+            panic!()
+        };
         assert_eq!(end.to_string(), "status=203/EXEC");
         assert!(end.cause().unwrap().contains("ExecStart="));
     }
