@@ -1,25 +1,70 @@
 //! A verified, authenticated connection to one host, and what can be opened over it.
+//!
+//! Opening a channel takes one round trip, and what is asked for in it travels with its first input, so a program
+//! costs two round trips in all.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use super::error::SshError;
+use russh::client::{Handle, Msg};
+use russh::{Channel, ChannelOpenFailure, Disconnect};
+
+use super::auth::authenticate;
+use super::channel::{Backlog, ChannelIo, drain};
+use super::ending::{Ending, EndingWriter};
+use super::error::{ChannelPurpose, ChannelRefusal, LostCause, SshError};
 use super::forward::Forward;
+use super::handshake::{Client, Verified, handshake};
 use super::options::ConnectOptions;
 use super::process::Process;
-use super::sftp::{Sftp, SftpPool};
+use super::sftp::Sftp;
 use super::target::Target;
+use super::upload::SftpPool;
+
+/// How much output is kept for a reader that has fallen behind.
+const BACKLOG: usize = 16 << 20;
+
+/// How long saying goodbye may take.
+const GOODBYE: std::time::Duration = std::time::Duration::from_millis(200);
+
+/// How much of a stream is kept before the program is held back.
+const STREAM_BACKLOG: usize = 1 << 20;
 
 /// A connection. Clones are the same connection, which ends when the last one is dropped.
-#[derive(Debug, Clone)]
-pub struct Connection {}
+#[derive(Clone)]
+pub struct Connection {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    handle: Handle<Client>,
+    target: Target,
+    address: SocketAddr,
+    server_version: String,
+    ending: Ending,
+    ending_writer: Arc<EndingWriter>,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Connection({} at {})", self.inner.target, self.inner.address)
+    }
+}
 
 /// Connects, checks the host's key, logs in. All addresses of the host are tried in turn.
 ///
 /// # Errors
 /// Any of [`SshError`] up to authentication.
 pub async fn connect(target: &Target, options: &ConnectOptions) -> Result<Connection, SshError> {
-    let _ = (target, options);
-    todo!()
+    let verified = handshake(target, options).await?;
+    let Verified { mut handle, address, server_version, ending, ending_writer } = verified;
+    authenticate(&mut handle, target, options, &ending).await?;
+    let target = target.clone();
+    Ok(Connection {
+        inner: Arc::new(Inner { handle, target, address, server_version, ending, ending_writer }),
+    })
 }
 
 impl Connection {
@@ -40,8 +85,7 @@ impl Connection {
     /// # Errors
     /// As there.
     pub async fn start_with_input(&self, command: &'static str, input: Vec<u8>) -> Result<Process, SshError> {
-        let _ = (command, input);
-        todo!()
+        self.program(command, input, Backlog::Fail(BACKLOG)).await
     }
 
     /// As [`Connection::start_with_input`], for a program that may never end: output that nobody reads holds back
@@ -50,8 +94,7 @@ impl Connection {
     /// # Errors
     /// As there.
     pub async fn start_stream(&self, command: &'static str, input: Vec<u8>) -> Result<Process, SshError> {
-        let _ = (command, input);
-        todo!()
+        self.program(command, input, Backlog::HoldBack(STREAM_BACKLOG)).await
     }
 
     /// Opens an SFTP channel.
@@ -59,7 +102,20 @@ impl Connection {
     /// # Errors
     /// [`SshError::ChannelRefused`], [`SshError::RequestRefused`], [`SshError::ConnectionLost`].
     pub async fn sftp(&self) -> Result<Sftp, SshError> {
-        todo!()
+        let channel = self.session(ChannelPurpose::Sftp).await?;
+        if channel.request_subsystem(true, "sftp").await.is_err() {
+            return Err(self.inner.ending.error().await);
+        }
+        let ending = self.inner.ending.clone();
+        let drained = drain(channel, ChannelPurpose::Sftp, Backlog::Fail(BACKLOG), ending.clone());
+        let io = ChannelIo::new(drained);
+        let refused = io.refused();
+        match Sftp::start(io, ending).await {
+            Err(_) if refused.load(Ordering::Acquire) => {
+                Err(SshError::RequestRefused { purpose: ChannelPurpose::Sftp })
+            }
+            started => Ok(started?),
+        }
     }
 
     /// Opens up to `channels` SFTP channels, fewer if the server refuses more (`MaxSessions`).
@@ -67,8 +123,26 @@ impl Connection {
     /// # Errors
     /// As [`Connection::sftp`], when not even one could be opened.
     pub async fn sftp_pool(&self, channels: usize) -> Result<SftpPool, SshError> {
-        let _ = channels;
-        todo!()
+        let opened = futures::future::join_all((0..channels.max(1)).map(|_| self.sftp())).await;
+        let mut granted = Vec::with_capacity(opened.len());
+        let mut refusal = None;
+        for result in opened {
+            match result {
+                Ok(sftp) => granted.push(sftp),
+                Err(error @ SshError::ChannelRefused { .. }) => refusal = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        if let (Some(_), false) = (&refusal, granted.is_empty()) {
+            tracing::debug!("{}: {} SFTP channels of {channels}", self.inner.target, granted.len());
+        }
+        let mut granted = granted.into_iter();
+        match (granted.next(), refusal) {
+            (Some(first), _) => Ok(SftpPool::new(first, granted)),
+            (None, Some(refusal)) => Err(refusal),
+            // Not reached: at least one was asked for.
+            (None, None) => Err(self.inner.ending.error().await),
+        }
     }
 
     /// Has the host connect to `host:port`, as it sees them.
@@ -78,22 +152,82 @@ impl Connection {
     /// [`ConnectFailed`](super::ChannelRefusal::ConnectFailed) when nothing listens there,
     /// [`SshError::ConnectionLost`].
     pub async fn forward(&self, host: &str, port: u16) -> Result<Forward, SshError> {
-        let _ = (host, port);
-        todo!()
+        let purpose = ChannelPurpose::Forward { host: host.to_owned(), port };
+        // The originator is for the server's log; there is no socket here that it could name.
+        let opened = self.inner.handle.channel_open_direct_tcpip(host, port.into(), "127.0.0.1", 0).await;
+        let channel = self.opened(opened, &purpose).await?;
+        let drained = drain(channel, purpose, Backlog::Fail(BACKLOG), self.inner.ending.clone());
+        Ok(Forward::new(ChannelIo::new(drained)))
     }
 
     /// Where the connection goes to.
     pub fn address(&self) -> SocketAddr {
-        todo!()
+        self.inner.address
     }
 
     /// How the server names itself: `SSH-2.0-OpenSSH_9.2p1 Debian-2`.
     pub fn server_version(&self) -> &str {
-        todo!()
+        &self.inner.server_version
     }
 
     /// Says goodbye, without waiting for an answer. Other clones are cut off as well.
     pub async fn close(self) {
-        todo!()
+        self.inner.ending_writer.set(LostCause::ClosedHere);
+        let goodbye = self.inner.handle.disconnect(Disconnect::ByApplication, "", "").await;
+        if goodbye.is_ok() {
+            // Until the message is on its way, which takes no round trip; and never for long.
+            let _ = tokio::time::timeout(GOODBYE, self.inner.ending.socket_closed()).await;
+        }
+    }
+
+    async fn program(
+        &self,
+        command: &'static str,
+        input: Vec<u8>,
+        backlog: Backlog,
+    ) -> Result<Process, SshError> {
+        let channel = self.session(ChannelPurpose::Program).await?;
+        // The answer to this comes with the output; waiting for it would cost a round trip.
+        if channel.exec(true, command).await.is_err() {
+            return Err(self.inner.ending.error().await);
+        }
+        let drained = drain(channel, ChannelPurpose::Program, backlog, self.inner.ending.clone());
+        let mut process = Process::new(drained);
+        if !input.is_empty() {
+            match process.write(input).await {
+                // It has ended without reading; its output says more than this error.
+                Ok(()) | Err(SshError::InputClosed) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(process)
+    }
+
+    async fn session(&self, purpose: ChannelPurpose) -> Result<Channel<Msg>, SshError> {
+        let opened = self.inner.handle.channel_open_session().await;
+        self.opened(opened, &purpose).await
+    }
+
+    async fn opened(
+        &self,
+        opened: Result<Channel<Msg>, russh::Error>,
+        purpose: &ChannelPurpose,
+    ) -> Result<Channel<Msg>, SshError> {
+        match opened {
+            Ok(channel) => Ok(channel),
+            Err(russh::Error::ChannelOpenFailure(reason)) => {
+                let reason = match reason {
+                    ChannelOpenFailure::AdministrativelyProhibited => {
+                        ChannelRefusal::AdministrativelyProhibited
+                    }
+                    ChannelOpenFailure::ConnectFailed => ChannelRefusal::ConnectFailed,
+                    ChannelOpenFailure::UnknownChannelType => ChannelRefusal::UnknownType,
+                    ChannelOpenFailure::ResourceShortage => ChannelRefusal::ResourceShortage,
+                    ChannelOpenFailure::Other { .. } => ChannelRefusal::Other,
+                };
+                Err(SshError::ChannelRefused { purpose: purpose.clone(), reason })
+            }
+            Err(_) => Err(self.inner.ending.error().await),
+        }
     }
 }

@@ -20,6 +20,8 @@ pub enum HostKeyError {
         fingerprint: Fingerprint,
         /// What a person said when asked, or that nobody was.
         refusal: Refusal,
+        /// A `@cert-authority` line speaks of the host. Host certificates are not supported, so it is of no use here.
+        authority: bool,
     },
     /// The files know the host by other keys.
     #[error("the host key of {target} is not the one on file")]

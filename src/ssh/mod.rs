@@ -8,24 +8,35 @@
 //! | --- | --- |
 //! | `options`, `target`, `prompt` | what a caller says |
 //! | `connection` | from target to connection, and opening channels |
-//! | `process`, `forward` | what runs in a channel |
-//! | `sftp` | files |
-//! | `keyring` | the operator's keys |
+//! | `handshake`, `known_hosts`, `host_keys` | addresses, key exchange, whether to believe a host |
+//! | `auth`, `candidates`, `agent`, `keyring` | logging in |
+//! | `channel`, `process`, `forward` | what runs in a channel |
+//! | `ending` | why a connection ended |
+//! | `sftp`, `upload` | files |
 //! | `error`, `auth_failure`, `host_key_error`, `sftp_error` | what can go wrong |
 
+mod agent;
+mod auth;
 mod auth_failure;
+mod candidates;
+mod channel;
 mod connection;
+mod ending;
 mod error;
 mod fingerprint;
 mod forward;
+mod handshake;
 mod host_key_error;
+mod host_keys;
 mod keyring;
+mod known_hosts;
 mod options;
 mod process;
 mod prompt;
 mod sftp;
 mod sftp_error;
 mod target;
+mod upload;
 
 pub use auth_failure::{Attempt, AttemptOutcome, AuthenticationFailure, KeySource};
 pub use connection::{Connection, connect};
@@ -37,6 +48,7 @@ pub use keyring::KeyRing;
 pub use options::{ConnectOptions, KnownHostsFiles, UnknownHostKey};
 pub use process::{Collected, Events, ExitStatus, Output, Process, Stdin};
 pub use prompt::{Answer, HostKeyQuestion, Prompt, Prompter};
-pub use sftp::{RemoteAttributes, Sftp, SftpPool, Source, Upload};
+pub use sftp::{RemoteAttributes, Sftp};
 pub use sftp_error::{SftpError, SftpErrorKind, SftpOperation};
 pub use target::Target;
+pub use upload::{SftpPool, Source, Upload};

@@ -1,5 +1,6 @@
 //! A program on the host: its input, its output, how it ended.
 
+use super::channel::{Received, Sending};
 use super::error::SshError;
 
 /// How a program ended (RFC 4254, section 6.10).
@@ -47,17 +48,21 @@ pub struct Process {
 
 /// The input of a program. Dropping it closes the input.
 #[derive(Debug)]
-pub struct Stdin {}
+pub struct Stdin(Sending);
 
 /// The output of a program. Dropping it closes the channel.
 #[derive(Debug)]
-pub struct Events {}
+pub struct Events(Received);
 
 impl Process {
-    /// Writes all of `bytes` to the program's input.
+    pub(super) fn new((sending, received): (Sending, Received)) -> Self {
+        Self { stdin: Stdin(sending), events: Events(received) }
+    }
+
+    /// Writes all of `bytes` to the program's input, waiting while the program does not take any.
     ///
     /// # Errors
-    /// [`SshError::InputClosed`] when the program has ended, [`SshError::ConnectionLost`].
+    /// [`SshError::InputClosed`] when the program has ended; [`Process::next`] tells how.
     pub async fn write(&mut self, bytes: impl Into<Vec<u8>>) -> Result<(), SshError> {
         self.stdin.write(bytes).await
     }
@@ -79,9 +84,20 @@ impl Process {
     ///
     /// # Errors
     /// As [`Process::next`]; [`SshError::BacklogExceeded`] when there is more than `limit` bytes in all.
-    pub async fn output(self, limit: usize) -> Result<Collected, SshError> {
-        let _ = limit;
-        todo!()
+    pub async fn output(mut self, limit: usize) -> Result<Collected, SshError> {
+        self.close_stdin().await;
+        let mut collected = Collected { stdout: Vec::new(), stderr: Vec::new(), exit: None };
+        while let Some(output) = self.next().await? {
+            match output {
+                Output::Stdout(bytes) => collected.stdout.extend(bytes),
+                Output::Stderr(bytes) => collected.stderr.extend(bytes),
+                Output::Exit(status) => collected.exit = Some(status),
+            }
+            if collected.stdout.len() + collected.stderr.len() > limit {
+                return Err(SshError::BacklogExceeded { limit });
+            }
+        }
+        Ok(collected)
     }
 
     /// Separates input from output, so that one task can write while another reads.
@@ -96,13 +112,12 @@ impl Stdin {
     /// # Errors
     /// As there.
     pub async fn write(&mut self, bytes: impl Into<Vec<u8>>) -> Result<(), SshError> {
-        let _ = bytes.into();
-        todo!()
+        self.0.write(bytes.into()).await
     }
 
     /// As [`Process::close_stdin`].
     pub async fn close(&mut self) {
-        todo!()
+        self.0.eof().await;
     }
 }
 
@@ -112,6 +127,6 @@ impl Events {
     /// # Errors
     /// As there.
     pub async fn next(&mut self) -> Result<Option<Output>, SshError> {
-        todo!()
+        self.0.next().await
     }
 }

@@ -1,41 +1,66 @@
-//! Files on the host.
+//! One SFTP channel (draft-ietf-secsh-filexfer-02 with OpenSSH's extensions), and the small operations on files.
+//!
+//! Requests go out as soon as they are made and the server takes them in that order, so callers that want several in
+//! one round trip just make them side by side. Uploads are in `upload`.
 
-use std::fs::File;
+use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::sftp_error::SftpError;
+use russh_sftp::client::error::Error as RawError;
+use russh_sftp::client::{Config, RawSftpSession};
+use russh_sftp::protocol::{FileAttributes, OpenFlags, Packet, StatusCode};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
-/// One SFTP channel. Operations may run side by side.
-#[derive(Debug, Clone)]
-pub struct Sftp {}
+use super::channel::{ChannelIo, Ended};
+use super::ending::{Ending, printable};
+use super::sftp_error::{SftpError, SftpErrorKind, SftpOperation};
 
-/// Several SFTP channels of one connection, over which files are spread.
-#[derive(Debug)]
-pub struct SftpPool {}
+/// A server that has requests and answers none for this long is given up. Time-outs of single requests
+/// would punish slow links, where many requests wait in line.
+pub(super) const STALL: Duration = Duration::from_secs(120);
 
-/// A file to be written.
-#[derive(Debug, Clone)]
-pub struct Upload {
-    /// Where to, on the host.
-    pub path: String,
-    /// Its permission bits, set whatever the umask is.
-    pub mode: u32,
-    /// What it holds.
-    pub source: Source,
+/// What every server must take (draft-ietf-secsh-filexfer-02, section 3).
+const MINIMUM_WRITE: u64 = 32 * 1024;
+
+/// Larger writes are not worth their memory. It is also what OpenSSH allows.
+const MAXIMUM_WRITE: u64 = 255 * 1024;
+
+/// How much may be on its way to the server on one channel. sshd's window is 2 MiB; the rest keeps it full.
+const IN_FLIGHT: usize = 4 << 20;
+
+/// Files open at once. russh-sftp takes handles for UTF-8, and OpenSSH's 129th is not.
+const OPEN_FILES: usize = 100;
+
+/// The largest answer we take: a full read and its header.
+const MAXIMUM_ANSWER: u32 = 272 * 1024;
+
+/// One SFTP channel. Clones are the same channel, operations may run side by side, and every one names the path it
+/// failed on.
+#[derive(Clone)]
+pub struct Sftp {
+    pub(super) inner: Arc<SftpInner>,
 }
 
-/// Where an upload's bytes come from. Memory taken by a file does not depend on its size.
-#[derive(Debug, Clone)]
-pub enum Source {
-    /// The first `size` bytes of a local file. It is an error when it has become shorter.
-    File {
-        /// Opened for reading.
-        file: Arc<File>,
-        /// In bytes.
-        size: u64,
-    },
-    /// Bytes in memory.
-    Bytes(Arc<[u8]>),
+pub(super) struct SftpInner {
+    pub(super) raw: RawSftpSession,
+    /// The longest write, in bytes.
+    pub(super) write_length: u64,
+    /// `fsync@openssh.com`
+    pub(super) can_sync: bool,
+    /// Bytes that may still be sent.
+    pub(super) in_flight: Semaphore,
+    /// Files that may still be opened.
+    pub(super) open_files: Semaphore,
+    ended: Ended,
+    ending: Ending,
+}
+
+impl std::fmt::Debug for Sftp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sftp").field("write_length", &self.inner.write_length).finish_non_exhaustive()
+    }
 }
 
 /// What a file is.
@@ -54,51 +79,74 @@ pub struct RemoteAttributes {
 }
 
 impl Sftp {
-    /// Makes a directory. One that exists already is a
-    /// [`Failure`](super::SftpErrorKind::Failure) in OpenSSH's words.
+    /// Begins the protocol on a channel in which the subsystem has been asked for.
+    pub(super) async fn start(io: ChannelIo, ending: Ending) -> Result<Self, SftpError> {
+        let ended = io.ended();
+        let config = Config {
+            max_packet_len: MAXIMUM_ANSWER,
+            // Ours is by progress. This one is only in case that one has a hole.
+            request_timeout_secs: 24 * 60 * 60,
+            ..Config::default()
+        };
+        let mut inner = SftpInner {
+            raw: RawSftpSession::new_with_config(io, config),
+            write_length: MINIMUM_WRITE,
+            can_sync: false,
+            in_flight: Semaphore::new(IN_FLIGHT),
+            open_files: Semaphore::new(OPEN_FILES),
+            ended,
+            ending,
+        };
+        // The second is asked along with the first, whether the server knows it or not: one round trip.
+        let (version, limits) = inner
+            .within(SftpOperation::Start, "", async {
+                Ok(futures::join!(inner.raw.init(), inner.raw.limits()))
+            })
+            .await?;
+        let version = match version {
+            Ok(version) => version,
+            Err(error) => return Err(inner.failed(SftpOperation::Start, "", error).await),
+        };
+        inner.can_sync = version.extensions.contains_key("fsync@openssh.com");
+        if let Ok(limits) = limits
+            && limits.max_write_len > 0
+        {
+            inner.write_length = limits.max_write_len.min(MAXIMUM_WRITE);
+        }
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Makes a directory. `mode` is subject to the host's umask. One that exists already is a
+    /// [`Failure`](SftpErrorKind::Failure) in OpenSSH's words.
     ///
     /// # Errors
     /// What the server said.
     pub async fn mkdir(&self, path: &str, mode: u32) -> Result<(), SftpError> {
-        let _ = (path, mode);
-        todo!()
+        let attributes = FileAttributes { permissions: Some(mode), ..FileAttributes::empty() };
+        self.inner.within(SftpOperation::MakeDirectory, path, self.inner.raw.mkdir(path, attributes)).await?;
+        Ok(())
     }
 
-    /// Creates a file, which must not exist yet, and returns when its bytes are on the host's disk.
-    /// `progress` is told how many more bytes the host has taken.
-    ///
-    /// # Errors
-    /// What the server said about the first request that failed. The remains of the file are left behind.
-    pub async fn write_file(
-        &self,
-        upload: &Upload,
-        progress: &(dyn Fn(u64) + Sync),
-    ) -> Result<(), SftpError> {
-        let _ = (upload, progress);
-        todo!()
-    }
-
-    /// As [`Sftp::write_file`] for many files, which takes no longer than the bytes take: opens, writes
-    /// and closes of different files are under way together.
-    ///
-    /// # Errors
-    /// As there, for the first file that failed. Others may be complete, unfinished or missing.
-    pub async fn write_files(
-        &self,
-        uploads: &[Upload],
-        progress: &(dyn Fn(u64) + Sync),
-    ) -> Result<(), SftpError> {
-        let _ = (uploads, progress);
-        todo!()
-    }
-
-    /// Replaces `to` by `from`, atomically (`posix-rename@openssh.com`).
+    /// Replaces `to` by `from`, atomically (`posix-rename@openssh.com`). The protocol's own rename would refuse an
+    /// existing target.
     ///
     /// # Errors
     /// What the server said.
     pub async fn rename(&self, from: &str, to: &str) -> Result<(), SftpError> {
-        let _ = (from, to);
-        todo!()
+        let mut arguments = Vec::new();
+        for path in [from, to] {
+            // Paths are far below 4 GiB.
+            arguments.extend(u32::try_from(path.len()).unwrap_or(u32::MAX).to_be_bytes());
+            arguments.extend(path.as_bytes());
+        }
+        let request = async {
+            match self.inner.raw.extended("posix-rename@openssh.com", arguments).await? {
+                Packet::Status(status) if status.status_code == StatusCode::Ok => Ok(()),
+                Packet::Status(status) => Err(RawError::Status(status)),
+                _ => Err(RawError::UnexpectedPacket),
+            }
+        };
+        self.inner.within(SftpOperation::Rename, to, request).await
     }
 
     /// Removes a file or a symlink.
@@ -106,8 +154,8 @@ impl Sftp {
     /// # Errors
     /// What the server said.
     pub async fn remove(&self, path: &str) -> Result<(), SftpError> {
-        let _ = path;
-        todo!()
+        self.inner.within(SftpOperation::Remove, path, self.inner.raw.remove(path)).await?;
+        Ok(())
     }
 
     /// What a path is, after following symlinks; `None` when there is nothing.
@@ -115,41 +163,100 @@ impl Sftp {
     /// # Errors
     /// What the server said.
     pub async fn stat(&self, path: &str) -> Result<Option<RemoteAttributes>, SftpError> {
-        let _ = path;
-        todo!()
+        match self.inner.within(SftpOperation::Stat, path, self.inner.raw.stat(path)).await {
+            Ok(answer) => {
+                let attributes = answer.attrs;
+                Ok(Some(RemoteAttributes {
+                    size: attributes.size,
+                    mode: attributes.permissions,
+                    uid: attributes.uid,
+                    gid: attributes.gid,
+                    modified: attributes.mtime,
+                }))
+            }
+            Err(SftpError { kind: SftpErrorKind::NoSuchFile { .. }, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The whole of a file of at most `limit` bytes.
     ///
     /// # Errors
-    /// What the server said, or [`TooLarge`](super::SftpErrorKind::TooLarge).
+    /// What the server said, or [`TooLarge`](SftpErrorKind::TooLarge).
     pub async fn read_small(&self, path: &str, limit: u64) -> Result<Vec<u8>, SftpError> {
-        let _ = (path, limit);
-        todo!()
+        let inner = &self.inner;
+        let _open = inner.open_files.acquire().await;
+        let open = inner.raw.open(path, OpenFlags::READ, FileAttributes::empty());
+        let handle = inner.within(SftpOperation::Open, path, open).await?.handle;
+        let mut content = Vec::new();
+        let result = loop {
+            let read = inner.raw.read(handle.as_str(), content.len() as u64, MINIMUM_WRITE as u32);
+            match inner.within(SftpOperation::Read, path, read).await {
+                Ok(data) if data.data.is_empty() => break Ok(content),
+                Ok(data) => content.extend(data.data),
+                Err(SftpError { kind: SftpErrorKind::Status { code: 1, .. }, .. }) => break Ok(content),
+                Err(error) => break Err(error),
+            }
+            if content.len() as u64 > limit {
+                let kind = SftpErrorKind::TooLarge { limit };
+                break Err(SftpError { operation: SftpOperation::Read, path: path.to_owned(), kind });
+            }
+        };
+        let closed = inner.within(SftpOperation::Close, path, inner.raw.close(handle)).await;
+        let content = result?;
+        closed?;
+        Ok(content)
     }
 }
 
-impl SftpPool {
-    /// How many channels the server granted; at least one.
-    pub fn channels(&self) -> usize {
-        todo!()
-    }
-
-    /// Any one of the channels, for small operations.
-    pub fn first(&self) -> &Sftp {
-        todo!()
-    }
-
-    /// As [`Sftp::write_files`], with large files striped over all channels.
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn write_files(
+impl SftpInner {
+    /// Waits for the answer to a request, and puts a failure in our words.
+    pub(super) async fn within<T>(
         &self,
-        uploads: &[Upload],
-        progress: &(dyn Fn(u64) + Sync),
-    ) -> Result<(), SftpError> {
-        let _ = (uploads, progress);
-        todo!()
+        operation: SftpOperation,
+        path: &str,
+        request: impl Future<Output = Result<T, RawError>>,
+    ) -> Result<T, SftpError> {
+        match timeout(STALL, request).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(self.failed(operation, path, error).await),
+            Err(_) => Err(self.failed(operation, path, RawError::Timeout).await),
+        }
+    }
+
+    pub(super) async fn failed(&self, operation: SftpOperation, path: &str, error: RawError) -> SftpError {
+        let kind = match error {
+            RawError::Status(status) => {
+                let code = status.status_code;
+                let mut message = printable(&status.error_message);
+                if message.is_empty() {
+                    message = code.to_string();
+                }
+                match code {
+                    StatusCode::NoSuchFile => SftpErrorKind::NoSuchFile { message },
+                    StatusCode::PermissionDenied => SftpErrorKind::PermissionDenied { message },
+                    StatusCode::Failure => SftpErrorKind::Failure { message },
+                    StatusCode::OpUnsupported => SftpErrorKind::Unsupported { message },
+                    code => SftpErrorKind::Status { code: code as u32, message },
+                }
+            }
+            RawError::Timeout => SftpErrorKind::Stalled { after: STALL },
+            RawError::UnexpectedPacket => SftpErrorKind::Protocol {
+                message: "an answer that does not belong to the request".to_owned(),
+            },
+            RawError::Limited(message) => SftpErrorKind::Protocol { message },
+            // russh-sftp has no other way to say that there is nobody there any more.
+            RawError::IO(message) | RawError::UnexpectedBehavior(message) => {
+                if !self.ended.soon().await {
+                    SftpErrorKind::Protocol { message }
+                } else {
+                    match self.ending.known_cause() {
+                        Some(source) => SftpErrorKind::ConnectionLost { source },
+                        None => SftpErrorKind::ServerEnded,
+                    }
+                }
+            }
+        };
+        SftpError { operation, path: path.to_owned(), kind }
     }
 }

@@ -106,7 +106,10 @@ pub enum SftpErrorKind {
         /// How long it was given.
         after: Duration,
     },
-    /// The connection or the channel is gone.
+    /// The SFTP server on the host ended, and the connection did not: it crashed, or there is none.
+    #[error("the SFTP server on the host ended")]
+    ServerEnded,
+    /// The connection is gone.
     #[error("the connection was lost")]
     ConnectionLost {
         /// Why.

@@ -1,0 +1,310 @@
+//! A channel whose output is always taken off the connection.
+//!
+//! The channels of a connection share one stream, and the reader of that stream waits for whoever a packet is for: one
+//! channel that nobody reads stops all the others, and keepalives with them. So each channel has a task that reads it
+//! as fast as it fills, into a queue in memory. What bounds the queue is [`Backlog`].
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use russh::client::Msg;
+use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+use super::ending::{Ending, printable};
+use super::error::{ChannelPurpose, SshError};
+use super::process::{ExitStatus, Output};
+
+/// What happens when output comes faster than it is read.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Backlog {
+    /// More than this many bytes unread is an error, and closes the channel.
+    Fail(usize),
+    /// Beyond this many bytes the channel, and so the whole connection, waits for the reader.
+    HoldBack(usize),
+}
+
+/// SSH_EXTENDED_DATA_STDERR (RFC 4254, section 5.2).
+const STDERR: u32 = 1;
+
+/// The reading end.
+#[derive(Debug)]
+pub(super) struct Received {
+    queue: mpsc::UnboundedReceiver<Result<Output, SshError>>,
+    level: Arc<Level>,
+}
+
+/// How many bytes are in the queue.
+#[derive(Debug, Default)]
+struct Level {
+    bytes: AtomicUsize,
+    lowered: Notify,
+}
+
+/// The writing end. Dropping it sends end-of-file.
+#[derive(Debug)]
+pub(super) struct Sending {
+    half: Arc<ChannelWriteHalf<Msg>>,
+    ended: Ended,
+    // Dropped with this value, at which the task that reads the channel sends end-of-file.
+    _eof_on_drop: oneshot::Sender<()>,
+}
+
+/// Tells when a channel has ended.
+#[derive(Debug, Clone)]
+pub(super) struct Ended(watch::Receiver<bool>);
+
+impl Ended {
+    pub(super) async fn wait(&self) {
+        let _ = self.0.clone().wait_for(|ended| *ended).await;
+    }
+
+    /// Whether it has, for a caller that may have noticed a little earlier.
+    pub(super) async fn soon(&self) -> bool {
+        tokio::time::timeout(Duration::from_secs(1), self.wait()).await.is_ok()
+    }
+}
+
+/// Starts the task that reads a channel.
+pub(super) fn drain(
+    channel: Channel<Msg>,
+    purpose: ChannelPurpose,
+    backlog: Backlog,
+    ending: Ending,
+) -> (Sending, Received) {
+    let (read, write) = channel.split();
+    let write = Arc::new(write);
+    let (queue, received) = mpsc::unbounded_channel();
+    let (ended_sender, ended) = watch::channel(false);
+    let (eof_sender, eof) = oneshot::channel();
+    let level = Arc::new(Level::default());
+    let drain =
+        Drain { read, write: Arc::clone(&write), queue, level: Arc::clone(&level), purpose, backlog, ending };
+    tokio::spawn(async move {
+        drain.run(eof).await;
+        let _ = ended_sender.send(true);
+    });
+    (
+        Sending { half: write, ended: Ended(ended), _eof_on_drop: eof_sender },
+        Received { queue: received, level },
+    )
+}
+
+struct Drain {
+    read: ChannelReadHalf,
+    write: Arc<ChannelWriteHalf<Msg>>,
+    queue: mpsc::UnboundedSender<Result<Output, SshError>>,
+    level: Arc<Level>,
+    purpose: ChannelPurpose,
+    backlog: Backlog,
+    ending: Ending,
+}
+
+/// Whether a channel goes on.
+enum Next {
+    More,
+    /// It was closed by the other end.
+    Closed,
+    /// Nobody is interested in it any more, or it broke its bounds.
+    Abandon,
+}
+
+impl Drain {
+    async fn run(mut self, mut eof: oneshot::Receiver<()>) {
+        let mut input_open = true;
+        loop {
+            let full = matches!(self.backlog, Backlog::HoldBack(limit) if self.level.bytes.load(Ordering::Acquire) > limit);
+            tokio::select! {
+                () = self.queue.closed() => break,
+                _ = &mut eof, if input_open => {
+                    input_open = false;
+                    let _ = self.write.eof().await;
+                }
+                () = self.level.lowered.notified(), if full => {}
+                message = self.read.wait(), if !full => match self.handle(message).await {
+                    Next::More => {}
+                    Next::Closed => return,
+                    Next::Abandon => break,
+                },
+            }
+        }
+        let _ = self.write.close().await;
+        // Until the other end has closed it as well, what still comes must be taken off the connection.
+        while let Some(message) = self.read.wait().await {
+            if matches!(message, ChannelMsg::Close) {
+                return;
+            }
+        }
+    }
+
+    async fn handle(&self, message: Option<ChannelMsg>) -> Next {
+        let output = match message {
+            None => {
+                let _ = self.queue.send(Err(self.ending.error().await));
+                return Next::Closed;
+            }
+            Some(ChannelMsg::Close) => return Next::Closed,
+            Some(ChannelMsg::Data { data }) => Output::Stdout(data.into()),
+            Some(ChannelMsg::ExtendedData { data, ext: STDERR }) => Output::Stderr(data.into()),
+            Some(ChannelMsg::ExitStatus { exit_status }) => Output::Exit(ExitStatus::Code(exit_status)),
+            Some(ChannelMsg::ExitSignal { signal_name, error_message, .. }) => {
+                let name = match signal_name {
+                    russh::Sig::Custom(name) => printable(&name),
+                    known => format!("{known:?}"),
+                };
+                Output::Exit(ExitStatus::Signal { name, message: printable(&error_message) })
+            }
+            Some(ChannelMsg::Failure) => {
+                let _ = self.queue.send(Err(SshError::RequestRefused { purpose: self.purpose.clone() }));
+                return Next::Abandon;
+            }
+            Some(_) => return Next::More,
+        };
+        let level = self.level.bytes.fetch_add(size(&output), Ordering::AcqRel) + size(&output);
+        if let Backlog::Fail(limit) = self.backlog
+            && level > limit
+        {
+            let _ = self.queue.send(Err(SshError::BacklogExceeded { limit }));
+            return Next::Abandon;
+        }
+        let _ = self.queue.send(Ok(output));
+        Next::More
+    }
+}
+
+fn size(output: &Output) -> usize {
+    match output {
+        Output::Stdout(bytes) | Output::Stderr(bytes) => bytes.len(),
+        Output::Exit(_) => 0,
+    }
+}
+
+impl Received {
+    /// What comes next; `None` once the channel is closed.
+    pub(super) async fn next(&mut self) -> Result<Option<Output>, SshError> {
+        std::future::poll_fn(|context| self.poll_next(context)).await
+    }
+
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Output>, SshError>> {
+        let Some(result) = ready!(self.queue.poll_recv(context)) else { return Poll::Ready(Ok(None)) };
+        if let Ok(output) = &result {
+            self.level.bytes.fetch_sub(size(output), Ordering::AcqRel);
+            self.level.lowered.notify_one();
+        }
+        Poll::Ready(result.map(Some))
+    }
+}
+
+impl Sending {
+    /// Waits for room in the other end's window.
+    pub(super) async fn write(&mut self, bytes: Vec<u8>) -> Result<(), SshError> {
+        tokio::select! {
+            // russh waits for room for ever, even on a channel that is closed.
+            () = self.ended.wait() => Err(SshError::InputClosed),
+            written = self.half.data_bytes(bytes) => written.map_err(|_| SshError::InputClosed),
+        }
+    }
+
+    pub(super) async fn eof(&mut self) {
+        let _ = self.half.eof().await;
+    }
+}
+
+/// A channel as a stream of bytes. Extended data is left out.
+pub(super) struct ChannelIo {
+    received: Received,
+    unread: VecDeque<u8>,
+    writer: Pin<Box<dyn AsyncWrite + Send>>,
+    ended: Pin<Box<dyn Future<Output = ()> + Send>>,
+    // Keeps the channel's input open.
+    sending: Sending,
+    refused: Arc<AtomicBool>,
+}
+
+impl ChannelIo {
+    pub(super) fn new((sending, received): (Sending, Received)) -> Self {
+        let ended = sending.ended.clone();
+        Self {
+            received,
+            unread: VecDeque::new(),
+            writer: Box::pin(sending.half.make_writer()),
+            ended: Box::pin(async move { ended.wait().await }),
+            sending,
+            refused: Arc::new(AtomicBool::new(false)),
+        }
+    }
+
+    pub(super) fn ended(&self) -> Ended {
+        self.sending.ended.clone()
+    }
+
+    /// Set when the server would not start what was asked for. A reader further up may lose that error.
+    pub(super) fn refused(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.refused)
+    }
+}
+
+impl std::fmt::Debug for ChannelIo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChannelIo").finish_non_exhaustive()
+    }
+}
+
+impl AsyncRead for ChannelIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        while self.unread.is_empty() {
+            match ready!(self.received.poll_next(cx)) {
+                Ok(Some(Output::Stdout(bytes))) => self.unread = bytes.into(),
+                Ok(Some(Output::Stderr(bytes))) => {
+                    tracing::debug!("on standard error: {}", printable(&String::from_utf8_lossy(&bytes)));
+                }
+                Ok(Some(Output::Exit(_))) => {}
+                Ok(None) => return Poll::Ready(Ok(())),
+                Err(error) => {
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, error)));
+                }
+            }
+        }
+        let (front, _) = self.unread.as_slices();
+        let count = front.len().min(buf.remaining());
+        buf.put_slice(&front[..count]);
+        self.unread.drain(..count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for ChannelIo {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        // russh calls an empty write an error.
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        if let Poll::Ready(written) = self.writer.as_mut().poll_write(cx, buf) {
+            return Poll::Ready(written);
+        }
+        // And waits for room for ever, even on a channel that is closed. A finished future must not be polled again, so
+        // a new one takes its place.
+        ready!(self.ended.as_mut().poll(cx));
+        self.ended = Box::pin(std::future::ready(()));
+        Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.writer.as_mut().poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.writer.as_mut().poll_shutdown(cx)
+    }
+}

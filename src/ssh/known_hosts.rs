@@ -1,0 +1,287 @@
+//! The known_hosts format, as sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT", has it: which lines speak of a host,
+//! and what they say about a key. Pure: bytes in, verdict out.
+//!
+//! Where the manual leaves room, this does as OpenSSH's hostfile.c does, or is stricter:
+//! a host with any key on file and another one shown has *changed*, whatever the types of the two;
+//! a key revoked under the host's bare name is revoked on every port;
+//! and a plain key is never trusted through `@cert-authority`, since that vouches for certificates only.
+
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha1::Sha1;
+
+use super::Fingerprint;
+use super::host_key_error::KnownKey;
+
+/// The port that known_hosts leaves out.
+const DEFAULT_PORT: u16 = 22;
+
+/// A public key of a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct HostKey {
+    /// The algorithm's name, such as `ssh-ed25519`.
+    pub(super) key_type: String,
+    /// The wire encoding (RFC 4253, section 6.6).
+    pub(super) blob: Vec<u8>,
+}
+
+impl HostKey {
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&self.blob)
+    }
+
+    /// The last two fields of a line.
+    pub(super) fn encode(&self) -> String {
+        format!("{} {}", self.key_type, STANDARD.encode(&self.blob))
+    }
+
+    fn parse(key_type: &str, encoded: &str) -> Result<Self, &'static str> {
+        let blob = STANDARD.decode(encoded).map_err(|_| "the key is not base64")?;
+        // The blob names its own type; a line that says otherwise is damaged.
+        let inner = blob
+            .first_chunk::<4>()
+            .and_then(|length| blob.get(4..)?.get(..usize::try_from(u32::from_be_bytes(*length)).ok()?));
+        match inner {
+            Some(inner) if inner == key_type.as_bytes() => Ok(Self { key_type: key_type.to_owned(), blob }),
+            _ => Err("the key is not of the type that the line says"),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Marker {
+    None,
+    CertAuthority,
+    Revoked,
+}
+
+/// The first field of a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Names {
+    Patterns(String),
+    Hashed { salt: Vec<u8>, digest: Vec<u8> },
+}
+
+impl Names {
+    fn parse(field: &str) -> Result<Self, &'static str> {
+        if !field.starts_with('|') {
+            return Ok(Self::Patterns(field.to_ascii_lowercase()));
+        }
+        let (salt, digest) = field
+            .strip_prefix("|1|")
+            .and_then(|rest| rest.split_once('|'))
+            .ok_or("the name is hashed in a way that is not known")?;
+        let decode = |part| STANDARD.decode(part).map_err(|_| "the hashed name is not base64");
+        Ok(Self::Hashed { salt: decode(salt)?, digest: decode(digest)? })
+    }
+
+    /// `name` must be in lower case.
+    fn matches(&self, name: &str) -> bool {
+        match self {
+            Self::Patterns(list) => matches_list(list, name),
+            Self::Hashed { salt, digest } => Hmac::<Sha1>::new_from_slice(salt)
+                .is_ok_and(|mac| mac.chain_update(name).verify_slice(digest).is_ok()),
+        }
+    }
+}
+
+/// A comma-separated list of patterns. One negated pattern that matches outweighs all others.
+fn matches_list(list: &str, name: &str) -> bool {
+    let mut found = false;
+    for pattern in list.split(',') {
+        match pattern.strip_prefix('!') {
+            Some(negated) if matches_pattern(negated, name) => return false,
+            Some(_) => {}
+            None => found |= matches_pattern(pattern, name),
+        }
+    }
+    found
+}
+
+/// `*` is any run of characters and `?` any one. Takes time in proportion to the product of the lengths.
+fn matches_pattern(pattern: &str, name: &str) -> bool {
+    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
+    let (mut p, mut n) = (0, 0);
+    // Where to go back to when the rest does not fit: the last star, and how much of the name it has taken.
+    let mut star: Option<(usize, usize)> = None;
+    while n < name.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, n));
+                p += 1;
+            }
+            Some(&c) if c == b'?' || c == name[n] => {
+                p += 1;
+                n += 1;
+            }
+            _ => match star {
+                Some((at, taken)) => {
+                    star = Some((at, taken + 1));
+                    p = at + 1;
+                    n = taken + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|&c| c == b'*')
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Entry {
+    line: usize,
+    marker: Marker,
+    names: Names,
+    key: HostKey,
+}
+
+/// A line that could not be understood, and was passed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct BadLine {
+    /// Counted from 1.
+    pub(super) line: usize,
+    pub(super) reason: &'static str,
+}
+
+/// One file, parsed.
+#[derive(Debug, Clone)]
+pub(super) struct KnownHostsFile {
+    path: PathBuf,
+    entries: Vec<Entry>,
+    pub(super) bad_lines: Vec<BadLine>,
+}
+
+impl KnownHostsFile {
+    /// Never fails: what cannot be understood is in `bad_lines`.
+    pub(super) fn parse(path: PathBuf, content: &[u8]) -> Self {
+        let mut file = Self { path, entries: Vec::new(), bad_lines: Vec::new() };
+        for (index, bytes) in content.split(|&byte| byte == b'\n').enumerate() {
+            // Comments may be in any encoding; what matters is ASCII.
+            let text = String::from_utf8_lossy(bytes);
+            match parse_line(text.trim_matches([' ', '\t', '\r'])) {
+                Ok(None) => {}
+                Ok(Some((marker, names, key))) => {
+                    file.entries.push(Entry { line: index + 1, marker, names, key });
+                }
+                Err(reason) => file.bad_lines.push(BadLine { line: index + 1, reason }),
+            }
+        }
+        file
+    }
+}
+
+fn parse_line(line: &str) -> Result<Option<(Marker, Names, HostKey)>, &'static str> {
+    if line.is_empty() || line.starts_with('#') {
+        return Ok(None);
+    }
+    let mut fields = line.split([' ', '\t']).filter(|field| !field.is_empty());
+    let mut next = || fields.next().ok_or("the line ends too early");
+    let mut names = next()?;
+    let marker = match names {
+        "@cert-authority" => Marker::CertAuthority,
+        "@revoked" => Marker::Revoked,
+        _ if names.starts_with('@') => return Err("the marker is not known"),
+        _ => Marker::None,
+    };
+    if marker != Marker::None {
+        names = next()?;
+    }
+    let (key_type, encoded) = (next()?, next()?);
+    Ok(Some((marker, Names::parse(names)?, HostKey::parse(key_type, encoded)?)))
+}
+
+/// What the files say about a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum HostKeyVerdict {
+    /// It is the host's.
+    Known,
+    /// They do not speak of the host at all.
+    Unknown,
+    /// They know the host by other keys, and by none like this.
+    Changed { known: Vec<KnownKey> },
+    /// The key must not be used any more.
+    Revoked { file: PathBuf, line: usize },
+}
+
+/// Judges a key that `host` showed on `port`. `host` is the name as the operator has it, not an address found for
+/// it, as with OpenSSH's default of `CheckHostIP no`.
+pub(super) fn verdict(files: &[KnownHostsFile], host: &str, port: u16, key: &HostKey) -> HostKeyVerdict {
+    let (exact, bare) = lookup_names(host, port);
+    let names = [Some(&exact), bare.as_ref()];
+    for name in names.into_iter().flatten() {
+        for (file, entry) in matching(files, name) {
+            if entry.marker == Marker::Revoked && entry.key == *key {
+                return HostKeyVerdict::Revoked { file: file.path.clone(), line: entry.line };
+            }
+        }
+    }
+    let known: Vec<_> = plain(files, &exact).collect();
+    if known.iter().any(|(_, entry)| entry.key == *key) {
+        return HostKeyVerdict::Known;
+    }
+    if !known.is_empty() {
+        let known = known.into_iter().map(|(file, entry)| KnownKey {
+            file: file.path.clone(),
+            line: entry.line,
+            key_type: entry.key.key_type.clone(),
+            fingerprint: entry.key.fingerprint(),
+        });
+        return HostKeyVerdict::Changed { known: known.collect() };
+    }
+    // check_host_key() of sshconnect.c: a host unknown on its port may show the key it is known by without one. When
+    // it shows another, it is a second server on that machine: unknown, not changed.
+    match bare {
+        Some(bare) if plain(files, &bare).any(|(_, entry)| entry.key == *key) => HostKeyVerdict::Known,
+        _ => HostKeyVerdict::Unknown,
+    }
+}
+
+/// The algorithms of the keys by which the files know a host.
+pub(super) fn known_types<'a>(files: &'a [KnownHostsFile], host: &str, port: u16) -> Vec<&'a str> {
+    let (exact, bare) = lookup_names(host, port);
+    let types =
+        |name: &str| plain(files, name).map(|(_, entry)| entry.key.key_type.as_str()).collect::<Vec<_>>();
+    match (types(&exact), bare) {
+        (found, Some(bare)) if found.is_empty() => types(&bare),
+        (found, _) => found,
+    }
+}
+
+/// Whether an authority is trusted to vouch for the host, which takes a certificate.
+pub(super) fn has_authority(files: &[KnownHostsFile], host: &str, port: u16) -> bool {
+    let (exact, _) = lookup_names(host, port);
+    matching(files, &exact).any(|(_, entry)| entry.marker == Marker::CertAuthority)
+}
+
+/// What a host is called in these files: `host`, or `[host]:port` for any other port than 22.
+pub(super) fn host_field(host: &str, port: u16) -> String {
+    let host = host.to_ascii_lowercase();
+    if port == DEFAULT_PORT { host } else { format!("[{host}]:{port}") }
+}
+
+fn lookup_names(host: &str, port: u16) -> (String, Option<String>) {
+    (host_field(host, port), (port != DEFAULT_PORT).then(|| host_field(host, DEFAULT_PORT)))
+}
+
+fn matching<'a>(
+    files: &'a [KnownHostsFile],
+    name: &str,
+) -> impl Iterator<Item = (&'a KnownHostsFile, &'a Entry)> {
+    files.iter().flat_map(move |file| {
+        file.entries.iter().filter(move |entry| entry.names.matches(name)).map(move |entry| (file, entry))
+    })
+}
+
+fn plain<'a>(
+    files: &'a [KnownHostsFile],
+    name: &str,
+) -> impl Iterator<Item = (&'a KnownHostsFile, &'a Entry)> {
+    matching(files, name).filter(|(_, entry)| entry.marker == Marker::None)
+}
+
+#[cfg(test)]
+#[path = "known_hosts_tests.rs"]
+mod tests;
