@@ -1,0 +1,147 @@
+//! What ends a command, and how it is shown: the edge where errors become miette's diagnostics and an exit code.
+use std::fmt;
+use std::io;
+
+use miette::{Diagnostic, Report};
+
+use super::exit_code::Exit;
+use crate::manifest::{Problem, SelectError};
+use crate::ssh::SshError;
+
+/// A command could not be carried out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CliError {
+    /// The manifest, or a file that it names, has errors.
+    #[error("the manifest has errors")]
+    Problems(Vec<Problem>),
+    /// No environment could be chosen.
+    #[error(transparent)]
+    Select(#[from] SelectError),
+    /// `--host` and `--tag` leave no host.
+    #[error("no host of {environment} matches {filter}")]
+    NoHost {
+        /// The environment.
+        environment: String,
+        /// What was asked for.
+        filter: String,
+        /// The hosts there are.
+        known: Vec<String>,
+    },
+    /// A pattern can't be read.
+    #[error("`{pattern}` is not a pattern")]
+    Pattern {
+        /// It.
+        pattern: String,
+        /// What is wrong with it.
+        source: globset::Error,
+    },
+    /// The environment wants a yes, and there is nobody to say it.
+    #[error("{environment} wants to be confirmed, and there is no terminal to ask on")]
+    Unconfirmed {
+        /// The environment.
+        environment: String,
+    },
+    /// The operator said no.
+    #[error("not confirmed: nothing was changed")]
+    Declined,
+    /// There is no home directory to find keys in.
+    #[error("the home directory is unknown: HOME is not set")]
+    NoHome,
+    /// There is no login name.
+    #[error("no login name: the manifest has none for a host, and USER is not set")]
+    NoUser,
+    /// A host could not be connected to, for a command that shows what it says.
+    #[error("{host}: {source}")]
+    Host {
+        /// Which.
+        host: String,
+        /// Why.
+        source: Box<SshError>,
+    },
+    /// A run over hosts ended; each host was reported.
+    #[error("some hosts failed")]
+    Reported(Exit),
+    /// The operator left without waiting.
+    #[error("left before the hosts were done")]
+    Left,
+    /// Something of this machine failed.
+    #[error("{what}")]
+    Local {
+        /// What.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl CliError {
+    /// The exit code.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Problems(_)
+            | Self::Select(_)
+            | Self::NoHost { .. }
+            | Self::Pattern { .. }
+            | Self::Unconfirmed { .. }
+            | Self::NoHome
+            | Self::NoUser => Exit::Usage,
+            Self::Declined | Self::Local { .. } => Exit::Failed,
+            Self::Host { source, .. } => Exit::of_ssh(source),
+            Self::Reported(exit) => *exit,
+            Self::Left => Exit::Interrupted,
+        }
+    }
+
+    /// What is to be printed: nothing where it was reported already.
+    #[must_use]
+    pub fn reports(self) -> Vec<Report> {
+        match self {
+            Self::Reported(_) => Vec::new(),
+            Self::Problems(problems) => problems.into_iter().map(super::problem::to_report).collect(),
+            other => vec![Report::new(Shown(other))],
+        }
+    }
+}
+
+/// A [`CliError`] as miette shows it.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct Shown(CliError);
+
+impl Diagnostic for Shown {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        let code = match &self.0 {
+            CliError::Problems(_) | CliError::Reported(_) => return None,
+            CliError::Select(_) => "shipit::cli::environment",
+            CliError::NoHost { .. } | CliError::Pattern { .. } => "shipit::cli::no_host",
+            CliError::Unconfirmed { .. } | CliError::Declined => "shipit::cli::unconfirmed",
+            CliError::NoHome => "shipit::cli::no_home",
+            CliError::NoUser => "shipit::cli::no_user",
+            CliError::Host { .. } => "shipit::ssh",
+            CliError::Left => "shipit::interrupted",
+            CliError::Local { .. } => "shipit::system",
+        };
+        Some(Box::new(code))
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        let help = match &self.0 {
+            CliError::Select(error) => error.help(),
+            CliError::NoHost { known, .. } => format!("its hosts are: {}", known.join(", ")),
+            CliError::Pattern { .. } => "a pattern has `*` for any text and `?` for one character".to_owned(),
+            CliError::Unconfirmed { .. } => {
+                "look at `shipit plan`, and say `shipit deploy --yes` if it is what you want".to_owned()
+            }
+            CliError::Host { source, .. } => source.help()?,
+            CliError::Left => "`shipit status` shows what each host runs; a host that was being switched goes through \
+                               with it, and deploying again brings every host to a known state"
+                .to_owned(),
+            CliError::NoUser => "write the host as user@host".to_owned(),
+            CliError::NoHome => "set HOME to the folder with .ssh in it".to_owned(),
+            _ => return None,
+        };
+        Some(Box::new(help))
+    }
+}

@@ -1,0 +1,135 @@
+//! The exit codes, which scripts and CI rely on. `docs/exit-codes.md` is their reference.
+use std::process::ExitCode;
+
+use crate::host::{HealthError, ProbeError, SessionError, UploadError};
+use crate::report::Verdict;
+use crate::rollout::{HostError, Outcome};
+use crate::ssh::SshError;
+
+/// How a run of shipit ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Done, or nothing to do.
+    Done,
+    /// It failed, and no service was touched.
+    Failed,
+    /// The command line, the manifest, or a file it names is wrong.
+    Usage,
+    /// A host needs a person.
+    NeedsAttention,
+    /// A host could not be reached, or would not let us in.
+    Unreachable,
+    /// A host's key was refused.
+    HostKey,
+    /// Another deploy is under way.
+    Locked,
+    /// A host can't be deployed to.
+    Refused,
+    /// Interrupted; no host is half way.
+    Interrupted,
+}
+
+impl Exit {
+    /// All of them, in the order of the numbers.
+    pub const ALL: [Self; 9] = [
+        Self::Done,
+        Self::Failed,
+        Self::Usage,
+        Self::NeedsAttention,
+        Self::Unreachable,
+        Self::HostKey,
+        Self::Locked,
+        Self::Refused,
+        Self::Interrupted,
+    ];
+
+    /// The number. 3 is left for hosts that failed and were reverted.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::NeedsAttention => 4,
+            Self::Unreachable => 5,
+            Self::HostKey => 6,
+            Self::Locked => 7,
+            Self::Refused => 8,
+            Self::Interrupted => 130,
+        }
+    }
+
+    /// The one code for several hosts: what needs a person most, first.
+    #[must_use]
+    pub fn of_outcomes(outcomes: &[Outcome]) -> Self {
+        const URGENCY: [Exit; 8] = [
+            Exit::NeedsAttention,
+            Exit::Interrupted,
+            Exit::HostKey,
+            Exit::Unreachable,
+            Exit::Refused,
+            Exit::Locked,
+            Exit::Failed,
+            Exit::Done,
+        ];
+        let exits: Vec<Self> = outcomes.iter().map(Self::of_outcome).collect();
+        URGENCY.into_iter().find(|exit| exits.contains(exit)).unwrap_or(Self::Done)
+    }
+
+    fn of_outcome(outcome: &Outcome) -> Self {
+        let failure = match &outcome.result {
+            Ok(Verdict::Unchanged | Verdict::Deployed | Verdict::Planned) => return Self::Done,
+            Ok(_) => return Self::Failed,
+            Err(failure) => failure,
+        };
+        if failure.verdict() == Verdict::NeedsAttention {
+            return Self::NeedsAttention;
+        }
+        Self::of_error(&failure.error)
+    }
+
+    fn of_error(error: &HostError) -> Self {
+        match error {
+            HostError::Ssh(error)
+            | HostError::Session(SessionError::Ssh(error))
+            | HostError::Probe(ProbeError::Session(SessionError::Ssh(error)))
+            | HostError::Upload(UploadError::Ssh(error) | UploadError::Session(SessionError::Ssh(error)))
+            | HostError::Health(HealthError::Ssh(error)) => Self::of_ssh(error),
+            HostError::Refused(_) | HostError::SudoPassword => Self::Refused,
+            HostError::Locked => Self::Locked,
+            HostError::Interrupted => Self::Interrupted,
+            _ => Self::Failed,
+        }
+    }
+
+    /// The code for a connection that failed.
+    #[must_use]
+    pub fn of_ssh(error: &SshError) -> Self {
+        match error {
+            SshError::HostKey(_) => Self::HostKey,
+            SshError::Sftp(_) => Self::Failed,
+            _ => Self::Unreachable,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The reference can't go stale.
+    #[test]
+    fn every_code_is_in_the_reference() {
+        let reference = include_str!("../../docs/exit-codes.md");
+        for exit in Exit::ALL {
+            let row = format!("| {} |", exit.code());
+            assert!(reference.contains(&row), "docs/exit-codes.md has no row {row} ({exit:?})");
+        }
+    }
+}

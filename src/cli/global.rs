@@ -1,0 +1,111 @@
+//! The arguments that every command takes.
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+/// Arguments of every command.
+#[derive(Debug, Clone, Args)]
+pub struct GlobalArgs {
+    /// The manifest
+    #[arg(short = 'f', long, global = true, value_name = "FILE", default_value = "deploy.yaml")]
+    pub manifest: PathBuf,
+    /// What is printed: words for people, or one JSON object a line
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// When to colour; `NO_COLOR` is honoured
+    #[arg(long, global = true, value_enum, default_value_t = ColorChoice::Auto)]
+    pub color: ColorChoice,
+    /// Say more: what goes on inside (-v), and inside the SSH library (-vv)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Say only what failed, and the outcome
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Never ask anything, as if there were no terminal
+    #[arg(long, global = true)]
+    pub no_input: bool,
+}
+
+/// What is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Words for people.
+    Text,
+    /// One JSON object a line; see docs/events.md.
+    Json,
+}
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl GlobalArgs {
+    /// Whether to colour what goes to a stream (<https://no-color.org>).
+    #[must_use]
+    pub fn colours(&self, stream: &impl IsTerminal) -> bool {
+        match self.color {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => {
+                let unset = |name| std::env::var_os(name).is_none_or(|value| value.is_empty());
+                stream.is_terminal() && unset("NO_COLOR") && std::env::var_os("TERM").is_none_or(|t| t != "dumb")
+            }
+        }
+    }
+
+    /// Whether someone can be asked: there is a terminal at both ends, and nothing says that nobody sits there.
+    #[must_use]
+    pub fn can_ask(&self) -> bool {
+        !self.no_input && !in_ci() && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+    }
+
+    /// Whether lines may be drawn over: a terminal, and not CI's idea of one.
+    #[must_use]
+    pub fn draws(&self) -> bool {
+        !in_ci() && std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+    }
+}
+
+fn in_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false" && value != "0")
+}
+
+/// Arguments of every command that connects.
+#[derive(Debug, Clone, Args)]
+pub struct ConnectArgs {
+    /// Only hosts whose name, or user@host:port, matches; may be given several times
+    #[arg(long = "host", value_name = "PATTERN", help_heading = "Hosts")]
+    pub hosts: Vec<String>,
+    /// Only hosts with this tag; may be given several times
+    #[arg(long = "tag", value_name = "TAG", help_heading = "Hosts")]
+    pub tags: Vec<String>,
+    /// A private key to offer first; may be given several times
+    #[arg(short = 'i', long = "identity", value_name = "FILE", help_heading = "Connection")]
+    pub identities: Vec<PathBuf>,
+    /// Trust, and remember, the key of a host that is not in known_hosts. A changed key is still refused
+    #[arg(long, help_heading = "Connection")]
+    pub accept_new_host_keys: bool,
+    /// How many seconds a host may take to answer
+    #[arg(
+        long, value_name = "SECONDS", default_value = "10", help_heading = "Connection",
+        value_parser = clap::value_parser!(u64).range(1..=600)
+    )]
+    pub connect_timeout: u64,
+}
+
+impl ConnectArgs {
+    /// The time-out as a duration.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        Duration::from_secs(self.connect_timeout)
+    }
+}

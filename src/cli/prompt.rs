@@ -1,0 +1,73 @@
+//! Questions to the operator on the terminal: passphrases, host keys, the sudo password, and "go ahead?".
+//!
+//! Each is asked while nothing else is drawn. Where nobody can be asked, every answer is no.
+use std::io::{self, Write};
+use std::path::Path;
+
+use secrecy::SecretString;
+
+use crate::host::Password;
+use crate::manifest::Address;
+use crate::report::Suspend;
+use crate::rollout::SudoPrompt;
+use crate::ssh::{Answer, HostKeyQuestion, Prompt};
+
+/// Asks on the terminal, if there is one.
+#[derive(Debug, Clone)]
+pub struct Asker {
+    available: bool,
+    suspend: Suspend,
+}
+
+impl Asker {
+    /// One that asks only when someone is there.
+    #[must_use]
+    pub fn new(available: bool, suspend: Suspend) -> Self {
+        Self { available, suspend }
+    }
+
+    /// Asks for a yes.
+    #[must_use]
+    pub fn confirm(&self, question: &str) -> bool {
+        self.available && self.suspend.suspend(|| yes(question))
+    }
+
+    fn secret(&self, question: &str) -> Option<SecretString> {
+        if !self.available {
+            return None;
+        }
+        let typed = self.suspend.suspend(|| rpassword::prompt_password(question));
+        typed.ok().filter(|text| !text.is_empty()).map(SecretString::from)
+    }
+}
+
+fn yes(question: &str) -> bool {
+    let mut stderr = io::stderr().lock();
+    let asked = write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush());
+    let mut answer = String::new();
+    asked.is_ok()
+        && io::stdin().read_line(&mut answer).is_ok()
+        && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+}
+
+impl Prompt for Asker {
+    fn passphrase(&self, key: &Path) -> Option<SecretString> {
+        self.secret(&format!("Passphrase for {}: ", key.display()))
+    }
+
+    fn accept_host_key(&self, question: &HostKeyQuestion) -> Answer {
+        let HostKeyQuestion { target, key_type, fingerprint } = question;
+        let text = format!(
+            "{target} is not in known_hosts. Its {key_type} key is\n  {fingerprint}\nCompare it with what the host's \
+             administrator says. Trust it from now on?"
+        );
+        if self.confirm(&text) { Answer::Accepted } else { Answer::Refused }
+    }
+}
+
+impl SudoPrompt for Asker {
+    fn sudo_password(&self, host: &Address, again: bool) -> Option<Password> {
+        let again = if again { "Sorry, that was not it. " } else { "" };
+        self.secret(&format!("{again}sudo password on {host}: ")).map(Password::new)
+    }
+}

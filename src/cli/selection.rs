@@ -1,0 +1,71 @@
+//! From the command line to what a run needs: the manifest, the environment, its hosts, and how to reach them.
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use globset::Glob;
+
+use super::error::CliError;
+use super::global::{ConnectArgs, GlobalArgs};
+use super::prompt::Asker;
+use crate::manifest::{Environment, Host, Manifest};
+use crate::rollout::Reach;
+use crate::ssh::{ConnectOptions, UnknownHostKey};
+
+/// The hosts of the environment that `--host` and `--tag` leave.
+pub fn select_hosts(environment: &Environment, args: &ConnectArgs) -> Result<Vec<Host>, CliError> {
+    let mut patterns = Vec::new();
+    for pattern in &args.hosts {
+        let glob = Glob::new(pattern);
+        let glob = glob.map_err(|source| CliError::Pattern { pattern: pattern.clone(), source })?;
+        patterns.push(glob.compile_matcher());
+    }
+    let named = |host: &Host| {
+        let names = [host.address.to_string(), host.address.host.to_string()];
+        patterns.is_empty() || patterns.iter().any(|pattern| names.iter().any(|name| pattern.is_match(name)))
+    };
+    let tagged = |host: &Host| {
+        args.tags.is_empty() || host.tags.iter().any(|tag| args.tags.iter().any(|wanted| wanted == tag.as_str()))
+    };
+    let hosts: Vec<Host> = environment.hosts.iter().filter(|host| named(host) && tagged(host)).cloned().collect();
+    if hosts.is_empty() {
+        let hosts = args.hosts.iter().map(|pattern| format!("--host {pattern}"));
+        let filter: Vec<String> = hosts.chain(args.tags.iter().map(|tag| format!("--tag {tag}"))).collect();
+        return Err(CliError::NoHost {
+            environment: environment.name.to_string(),
+            filter: filter.join(" "),
+            known: environment.hosts.iter().map(|host| host.address.to_string()).collect(),
+        });
+    }
+    Ok(hosts)
+}
+
+/// How hosts are connected to: the operator's keys, agent and known_hosts, and what the command line says.
+pub fn reach(args: &ConnectArgs, global: &GlobalArgs, hosts: &[Host], asker: &Asker) -> Result<Reach, CliError> {
+    let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+    let home = home.ok_or(CliError::NoHome)?;
+    let mut options = ConnectOptions::new(&home, Arc::new(asker.clone()));
+    options.identities.clone_from(&args.identities);
+    options.agent = std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from).filter(|path| !path.as_os_str().is_empty());
+    options.connect_timeout = args.timeout();
+    options.unknown_host_key = if args.accept_new_host_keys {
+        UnknownHostKey::Accept
+    } else if global.can_ask() {
+        UnknownHostKey::Ask
+    } else {
+        UnknownHostKey::Refuse
+    };
+    let needs_user = hosts.iter().any(|host| host.address.user.is_none());
+    let local_user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).ok();
+    let local_user = match local_user.filter(|user| !user.is_empty()) {
+        Some(user) => user,
+        None if needs_user => return Err(CliError::NoUser),
+        None => String::new(),
+    };
+    Ok(Reach { options, local_user })
+}
+
+/// Reads the manifest and checks the files that it names.
+pub struct Checked {
+    /// The manifest.
+    pub manifest: Manifest,
+}
