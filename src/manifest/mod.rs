@@ -5,16 +5,28 @@
 //! the traps in them; [`template`] fills in variables. Nothing here connects to a host, and nothing prints.
 mod address;
 mod duration;
+pub mod env_file;
+pub mod exec;
 mod health;
+pub mod lint;
 mod load;
 mod model;
 mod name;
 mod nearest;
 pub mod problem;
+mod read;
+mod read_problem;
 mod source;
+pub mod template;
+pub(crate) mod text_file;
+pub mod unit_file;
+mod unit_problem;
+mod yaml;
 
 pub use address::{Address, AddressError};
 pub use duration::{DurationError, parse_duration};
+pub use env_file::{EnvFile, EnvProblem};
+pub use exec::{ExecCommand, ExecError};
 pub use health::{HttpHealth, HttpUrl, UrlError};
 pub use load::{LoadError, Loaded, load, parse};
 pub use model::{
@@ -26,3 +38,5 @@ pub use name::{
 };
 pub use problem::{Problem, ProblemKind, Severity};
 pub use source::SourceText;
+pub use unit_file::UnitFile;
+pub use unit_problem::UnitProblem;

@@ -203,6 +203,18 @@ impl Manifest {
         }
     }
 
+    /// Where the binary is linked to on a host.
+    #[must_use]
+    pub fn binary_link(&self) -> String {
+        format!("/usr/local/bin/{}", self.name)
+    }
+
+    /// Where the env file is linked to on a host.
+    #[must_use]
+    pub fn env_file_link(&self) -> String {
+        format!("/etc/default/{}.conf", self.name)
+    }
+
     /// How many hosts all environments have together.
     #[must_use]
     pub fn host_count(&self) -> usize {

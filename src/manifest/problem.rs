@@ -7,7 +7,11 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::env_file::EnvProblem;
+use super::lint::UnitProblem;
+pub use super::read_problem::ManifestProblem;
 use super::source::SourceText;
+use super::template::TemplateProblem;
 
 /// Whether a problem stops a deploy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -129,13 +133,28 @@ pub fn any_error(problems: &[Problem]) -> bool {
     problems.iter().any(|problem| problem.severity == Severity::Error)
 }
 
-/// What a problem is.
+/// What a problem is: of the manifest, or of a file that it names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum ProblemKind {
-    /// A file the operator named can't be read.
+    /// A file can't be read.
     #[error(transparent)]
     File(#[from] FileProblem),
+    /// The manifest says something that can't be meant.
+    #[error(transparent)]
+    Manifest(#[from] ManifestProblem),
+    /// A template can't be rendered.
+    #[error(transparent)]
+    Template(#[from] TemplateProblem),
+    /// A unit file has a trap in it.
+    #[error(transparent)]
+    Unit(#[from] UnitProblem),
+    /// An env file is not what systemd reads.
+    #[error(transparent)]
+    Env(#[from] EnvProblem),
+    /// A binary can't be the program of a service.
+    #[error(transparent)]
+    Binary(#[from] BinaryProblem),
 }
 
 impl ProblemKind {
@@ -143,7 +162,11 @@ impl ProblemKind {
     #[must_use]
     pub fn severity(&self) -> Severity {
         match self {
-            Self::File(_) => Severity::Error,
+            Self::File(_) | Self::Template(_) => Severity::Error,
+            Self::Manifest(problem) => problem.severity(),
+            Self::Unit(problem) => problem.severity(),
+            Self::Env(problem) => problem.severity(),
+            Self::Binary(problem) => problem.severity(),
         }
     }
 
@@ -152,6 +175,11 @@ impl ProblemKind {
     pub fn code(&self) -> String {
         let (layer, name) = match self {
             Self::File(problem) => ("file", problem.code()),
+            Self::Manifest(problem) => ("manifest", problem.code()),
+            Self::Template(problem) => ("template", problem.code()),
+            Self::Unit(problem) => ("unit", problem.code()),
+            Self::Env(problem) => ("env_file", problem.code()),
+            Self::Binary(problem) => ("binary", problem.code()),
         };
         format!("shipit::{layer}::{name}")
     }
@@ -230,6 +258,43 @@ impl FileProblem {
             Self::Empty { .. } => "empty",
             Self::TooLarge { .. } => "too_large",
             Self::NotUtf8 { .. } => "not_utf8",
+        }
+    }
+}
+
+/// What is wrong with a program.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Error)]
+#[non_exhaustive]
+pub enum BinaryProblem {
+    /// It is no kind of file that Linux can start.
+    #[error("`{path}` is not a program: {reason}")]
+    NotAProgram {
+        /// Its path.
+        path: String,
+        /// What it is, or what is wrong with it.
+        reason: String,
+    },
+    /// It can't be executed where it is.
+    #[error("`{path}` is not executable here")]
+    NotExecutable {
+        /// Its path.
+        path: String,
+    },
+}
+
+impl BinaryProblem {
+    fn severity(&self) -> Severity {
+        match self {
+            Self::NotAProgram { .. } => Severity::Error,
+            // It gets mode 0755 on the host whatever it has here.
+            Self::NotExecutable { .. } => Severity::Warning,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NotAProgram { .. } => "not_a_program",
+            Self::NotExecutable { .. } => "not_executable",
         }
     }
 }

@@ -9,19 +9,36 @@ pub struct SourceText {
     pub path: PathBuf,
     /// All of its text.
     pub text: String,
+    /// If the text was made from the file, which is a template: the host it was made for.
+    pub rendered_for: Option<String>,
 }
 
 impl SourceText {
     /// Puts the two together.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>, text: impl Into<String>) -> Arc<Self> {
-        Arc::new(Self { path: path.into(), text: text.into() })
+        Arc::new(Self { path: path.into(), text: text.into(), rendered_for: None })
     }
 
     /// A file that could not be read as text: there is a path to name, but nothing to show.
     #[must_use]
     pub fn unreadable(path: &Path) -> Arc<Self> {
         Self::new(path, "")
+    }
+
+    /// What a template in the file at `path` became for a host.
+    #[must_use]
+    pub fn rendered(path: impl Into<PathBuf>, text: impl Into<String>, host: impl Into<String>) -> Arc<Self> {
+        Arc::new(Self { path: path.into(), text: text.into(), rendered_for: Some(host.into()) })
+    }
+
+    /// The path, and the host if the text was rendered for one.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match &self.rendered_for {
+            Some(host) => format!("{} (rendered for {host})", self.path.display()),
+            None => self.path.display().to_string(),
+        }
     }
 
     /// The line (from 1) that the byte at `offset` stands on.

@@ -1,5 +1,6 @@
 //! A file of a release: its place, its mode, its bytes.
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -186,6 +187,24 @@ pub struct Artifact {
     pub sha256: Sha256Digest,
     /// Where they are.
     pub content: Content,
+}
+
+impl Artifact {
+    /// Whether the file still has the size and the time of last change that it had when it was hashed. An upload asks
+    /// before and after it reads, and the host hashes what arrived.
+    ///
+    /// # Errors
+    ///
+    /// When the file is gone, or can't be asked.
+    pub fn is_unchanged(&self) -> io::Result<bool> {
+        match &self.content {
+            Content::Text(_) => Ok(true),
+            Content::File { path, modified } => {
+                let metadata = std::fs::metadata(path)?;
+                Ok(metadata.len() == self.size && metadata.modified().ok() == *modified)
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -3,13 +3,17 @@
 //! A [`Release`] is what one host gets: made from the manifest's files by [`Sources`], with the templates rendered
 //! for that host. Nothing here connects to a host.
 mod artifact;
+mod binary;
+mod check;
 mod digest;
 mod id;
 mod record;
+mod sources;
 
 pub use artifact::{Artifact, Content, Mode, ModeError, ReleasePath, ReleasePathError, Role};
+pub use binary::{BinaryError, BinaryKind, GlibcError, GlibcVersion, Linkage, Machine};
+pub use check::check;
 pub use digest::{ContentDigest, DigestError, Sha256Digest};
 pub use id::{IdError, ReleaseId};
 pub use record::{RecordError, RecordedArtifact, RecordedRole, ReleaseRecord};
-mod stub;
-pub use stub::*;
+pub use sources::{Release, Sources};

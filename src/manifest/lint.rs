@@ -1,0 +1,283 @@
+//! The traps in unit files: what systemd would refuse, ignore, or do at the wrong time.
+//!
+//! Only what can be told without the host. Each rule says what will happen and how to write it instead.
+use super::exec::{ExecCommand, ExecError, resolve_specifiers, words};
+use super::model::{Manifest, Scope};
+use super::name::{UnitKind, UnitName};
+use super::nearest::nearest;
+use super::problem::Problem;
+use super::unit_file::{Entry, UnitFile};
+pub use super::unit_problem::UnitProblem;
+
+/// Looks at all units of a release together: one may start another, or read the env file for it.
+#[must_use]
+pub fn lint(manifest: &Manifest, units: &[(UnitName, UnitFile)]) -> Vec<Problem> {
+    let mut lint = Lint { manifest, problems: Vec::new(), reads_env_file: false, other_env_file: false };
+    for (name, file) in units {
+        lint.unit(name, file, units);
+    }
+    let link = manifest.env_file_link();
+    if manifest.env_file.is_some() && !lint.reads_env_file && !lint.other_env_file {
+        let kind = UnitProblem::EnvFileUnread { link: link.clone() };
+        let problem = Problem::new(kind, &manifest.source).at_maybe(manifest.spans.get("env_file"));
+        lint.problems.push(problem.help(format!("add `EnvironmentFile={link}` to the `[Service]` section")));
+    }
+    lint.problems
+}
+
+struct Lint<'a> {
+    manifest: &'a Manifest,
+    problems: Vec<Problem>,
+    reads_env_file: bool,
+    /// Whether a unit names an env file that nothing provides: likely the release's own, misspelt.
+    other_env_file: bool,
+}
+
+impl Lint<'_> {
+    fn at_value(
+        &mut self,
+        file: &UnitFile,
+        entry: &Entry,
+        kind: UnitProblem,
+        help: impl Into<Option<String>>,
+    ) {
+        let problem = Problem::new(kind, &file.source).at(entry.value_span.clone());
+        self.problems.push(problem.help(help));
+    }
+
+    fn unit(&mut self, name: &UnitName, file: &UnitFile, units: &[(UnitName, UnitFile)]) {
+        if file.sections.is_empty() {
+            let kind = UnitProblem::Empty { unit: name.to_string() };
+            self.problems.push(Problem::new(kind, &file.source));
+            return;
+        }
+        self.sections(name, file);
+        if name.kind() == UnitKind::Service {
+            self.commands(name, file);
+            self.env_files(name, file);
+        }
+        if self.manifest.scope == Scope::User {
+            self.user_unit(file);
+        }
+        self.install(name, file, units);
+    }
+
+    fn sections(&mut self, name: &UnitName, file: &UnitFile) {
+        let known: Vec<&str> = ["Unit", "Install"].into_iter().chain(name.kind().section()).collect();
+        for section in &file.sections {
+            // `X-` is for others to use (systemd.unit(5)).
+            if known.contains(&section.name.as_str()) || section.name.starts_with("X-") {
+                continue;
+            }
+            let kind =
+                UnitProblem::UnknownSection { section: section.name.clone(), kind: name.kind().suffix() };
+            let help =
+                nearest(&section.name, known.iter().copied()).map(|near| format!("did you mean `[{near}]`?"));
+            self.problems.push(Problem::new(kind, &file.source).at(section.span.clone()).help(help));
+        }
+    }
+
+    fn commands(&mut self, name: &UnitName, file: &UnitFile) {
+        let commands = file.values("Service", "ExecStart");
+        let oneshot = file.value("Service", "Type").is_some_and(|entry| entry.value == "oneshot");
+        if let (false, [.., last]) = (oneshot, commands.as_slice())
+            && commands.len() > 1
+        {
+            let kind = UnitProblem::ManyExecStart { count: commands.len() };
+            let help = "keep one; what runs before it goes into `ExecStartPre=`";
+            self.at_value(file, last, kind, help.to_owned());
+        }
+        let stops = ["ExecStop", "SuccessAction"];
+        let other = |key: &&str| file.value("Service", key).or_else(|| file.value("Unit", key)).is_some();
+        if commands.is_empty() && !stops.iter().any(other) {
+            let kind = UnitProblem::NoExecStart { unit: name.to_string() };
+            let span = file.sections.iter().find(|s| s.name == "Service").map(|s| s.span.clone());
+            let help = match &self.manifest.binary {
+                Some(_) => format!("add `ExecStart={}` to `[Service]`", self.manifest.binary_link()),
+                None => "add `ExecStart=` to `[Service]`".to_owned(),
+            };
+            self.problems.push(Problem::new(kind, &file.source).at_maybe(span).help(help));
+        }
+        let mut runs_binary = false;
+        let mut strangers = Vec::new();
+        for entry in commands {
+            match ExecCommand::parse(&entry.value, name, self.manifest.scope) {
+                Ok(command) => {
+                    self.program(file, entry, &command.program);
+                    if self.is_the_binary(&command) {
+                        runs_binary = true;
+                    } else {
+                        strangers.push((entry, command.program));
+                    }
+                }
+                Err(error) => {
+                    let reason = match error {
+                        ExecError::Empty => "names no program",
+                        ExecError::OpenQuote => "has a quote that never ends",
+                    };
+                    self.at_value(file, entry, UnitProblem::BadCommand { reason }, None);
+                    runs_binary = true;
+                }
+            }
+        }
+        // A release may bring several services; only when it brings one must that one run the binary.
+        let services =
+            self.manifest.units.iter().filter(|unit| unit.name.kind() == UnitKind::Service).count();
+        if self.manifest.binary.is_none() || runs_binary || services > 1 {
+            return;
+        }
+        if let Some((entry, program)) = strangers.pop() {
+            let link = self.manifest.binary_link();
+            let help =
+                format!("write `ExecStart={link}`, which leads to the binary of the release that runs");
+            self.at_value(file, entry, UnitProblem::NotTheBinary { program, link }, help);
+        }
+    }
+
+    fn program(&mut self, file: &UnitFile, entry: &Entry, program: &str) {
+        // A specifier that only the host can fill in may begin a path: %h, %t.
+        if program.starts_with('/') || program.starts_with('%') {
+            return;
+        }
+        let help = match &self.manifest.binary {
+            Some(_) => format!("the binary of this release is `{}`", self.manifest.binary_link()),
+            None => "write the whole path".to_owned(),
+        };
+        let program = program.to_owned();
+        if program.contains('/') {
+            self.at_value(file, entry, UnitProblem::NotAbsolute { program }, help);
+        } else {
+            self.at_value(file, entry, UnitProblem::NoPath { program }, help);
+        }
+    }
+
+    /// Whether the command runs the binary: directly, by its place in the release, by its bare name, or through
+    /// another program such as `env`.
+    fn is_the_binary(&self, command: &ExecCommand) -> bool {
+        let link = self.manifest.binary_link();
+        let in_release = format!("/current/bin/{}", self.manifest.name);
+        let runs = |word: &str| word.contains(&link) || word.ends_with(&in_release);
+        command.program == self.manifest.name.as_str()
+            || runs(&command.program)
+            || command.arguments.iter().any(|word| runs(word))
+    }
+
+    fn env_files(&mut self, name: &UnitName, file: &UnitFile) {
+        let link = self.manifest.env_file_link();
+        for entry in file.values("Service", "EnvironmentFile") {
+            let resolved = resolve_specifiers(&entry.value, name, self.manifest.scope);
+            let path = resolved.strip_prefix('-').unwrap_or(&resolved);
+            let optional = path.len() < resolved.len();
+            let in_release = path.ends_with(&format!("/current/env/{}.conf", self.manifest.name));
+            if path == link || in_release {
+                self.reads_env_file = true;
+                if self.manifest.env_file.is_some() || optional {
+                    continue;
+                }
+            }
+            if !path.starts_with('/') && !path.starts_with('%') {
+                let kind = UnitProblem::EnvFileNotAbsolute { path: path.to_owned() };
+                self.at_value(file, entry, kind, format!("the env file of this release is `{link}`"));
+                continue;
+            }
+            if optional {
+                continue;
+            }
+            self.other_env_file = true;
+            let help = match &self.manifest.env_file {
+                Some(_) => format!(
+                    "the env file of this release is `{link}`; if the host has `{path}` anyway, or may be without \
+                     it, write `EnvironmentFile=-{path}`"
+                ),
+                None if path == link => "add `env_file:` to the manifest".to_owned(),
+                None => format!("add `env_file:` to the manifest and read it as `{link}`"),
+            };
+            self.at_value(file, entry, UnitProblem::EnvFileNotProvided { path: path.to_owned() }, help);
+        }
+    }
+
+    fn user_unit(&mut self, file: &UnitFile) {
+        for key in ["User", "Group"] {
+            if let Some(entry) = file.value("Service", key) {
+                let problem = Problem::new(UnitProblem::UserSetting { key }, &file.source);
+                let span = entry.key_span.start..entry.value_span.end;
+                self.problems.push(problem.at(span).help(
+                    "take it away: the service runs as the user you log in as. A machine-wide service that \
+                     becomes another user is `scope: system`"
+                        .to_owned(),
+                ));
+            }
+        }
+        for key in ["WantedBy", "RequiredBy"] {
+            for entry in file.values("Install", key) {
+                let targets = words(&entry.value).unwrap_or_default();
+                let Some(target) =
+                    targets.into_iter().find(|target| SYSTEM_TARGETS.contains(&target.as_str()))
+                else {
+                    continue;
+                };
+                let help = format!(
+                    "write `{key}=default.target`: `{target}` belongs to the system's manager, and the user's, \
+                     which runs this unit, never reaches a target of that name"
+                );
+                self.at_value(file, entry, UnitProblem::SystemTarget { target }, help);
+            }
+        }
+    }
+
+    fn install(&mut self, name: &UnitName, file: &UnitFile, units: &[(UnitName, UnitFile)]) {
+        let startable =
+            matches!(name.kind(), UnitKind::Service | UnitKind::Socket | UnitKind::Timer | UnitKind::Path);
+        let keys = ["WantedBy", "RequiredBy", "UpheldBy", "Alias", "Also"];
+        let installed = keys.iter().any(|key| file.value("Install", key).is_some());
+        let started = units.iter().any(|(other, text)| other != name && starts(other, text, name));
+        if !startable || installed || started {
+            return;
+        }
+        let target = match (self.manifest.scope, name.kind()) {
+            (_, UnitKind::Timer) => "timers.target",
+            (_, UnitKind::Socket) => "sockets.target",
+            (Scope::User, _) => "default.target",
+            (Scope::System, _) => "multi-user.target",
+        };
+        let kind = UnitProblem::NoInstall { unit: name.to_string() };
+        let section = file.sections.iter().find(|section| section.name == "Install");
+        let problem = Problem::new(kind, &file.source).at_maybe(section.map(|section| section.span.clone()));
+        self.problems.push(problem.help(format!("add `[Install]` and below it `WantedBy={target}`")));
+    }
+}
+
+/// Targets of the system's manager that a user's doesn't have (systemd.special(7)).
+const SYSTEM_TARGETS: &[&str] = &[
+    "multi-user.target",
+    "graphical.target",
+    "network.target",
+    "network-online.target",
+    "sysinit.target",
+    "local-fs.target",
+    "remote-fs.target",
+    "rescue.target",
+    "emergency.target",
+    "getty.target",
+    "runlevel2.target",
+    "runlevel3.target",
+    "runlevel4.target",
+    "runlevel5.target",
+];
+
+/// Whether `other` starts `unit`: a timer, socket or path does by its name or its setting, and any unit by wanting it.
+fn starts(other: &UnitName, file: &UnitFile, unit: &UnitName) -> bool {
+    let setting = match other.kind() {
+        UnitKind::Timer => Some(("Timer", "Unit")),
+        UnitKind::Path => Some(("Path", "Unit")),
+        UnitKind::Socket => Some(("Socket", "Service")),
+        _ => None,
+    };
+    let triggers = setting.is_some_and(|(section, key)| match file.value(section, key) {
+        Some(entry) => entry.value == unit.as_str(),
+        None => unit.kind() == UnitKind::Service && other.stem() == unit.stem(),
+    });
+    let lists = [("Unit", "Wants"), ("Unit", "Requires"), ("Unit", "BindsTo"), ("Install", "Also")];
+    let names = |entry: &&Entry| entry.value.split_whitespace().any(|word| word == unit.as_str());
+    triggers || lists.iter().any(|(section, key)| file.values(section, key).iter().any(names))
+}

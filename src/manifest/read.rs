@@ -1,0 +1,600 @@
+//! From the YAML tree to a [`Manifest`]: what each key may hold. Collects every problem instead of stopping.
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::address::Address;
+use super::duration::{DurationError, parse_duration};
+use super::health::HttpHealth;
+use super::model::{
+    Confirm, DEFAULT_HEALTH_TIMEOUT, DEFAULT_KEEP_RELEASES, DEFAULT_SETTLE, Environment, Host, Manifest,
+    Scope, Spans, UnitSource,
+};
+use super::name::{EnvironmentName, NameError, Tag, UnitName, VarName};
+use super::nearest::nearest;
+use super::problem::Problem;
+use super::read_problem::ManifestProblem;
+use super::source::SourceText;
+use super::yaml::{Key, Node, Scalar, ScalarKind, Value};
+
+const TOP_KEYS: &[&str] = &[
+    "name",
+    "scope",
+    "binary",
+    "unit",
+    "units",
+    "env_file",
+    "health",
+    "settle",
+    "keep_releases",
+    "environments",
+];
+const HEALTH_KEYS: &[&str] = &["http", "timeout"];
+const ENVIRONMENT_KEYS: &[&str] = &["hosts", "vars", "confirm"];
+const HOST_KEYS: &[&str] = &["host", "tags", "vars"];
+/// What templates see besides the variables.
+const RESERVED_VARS: &[(&str, &str)] = &[
+    ("service", "the name of the service"),
+    ("environment", "the name of the environment"),
+    ("host", "the host"),
+    ("vars", "the map of all variables"),
+];
+const MAX_KEEP: u32 = 1000;
+
+/// Reads the tree. `None` when something is missing or wrong that a manifest can't be without; the problems say what.
+pub(super) fn manifest(source: &Arc<SourceText>, root: &Node) -> (Option<Manifest>, Vec<Problem>) {
+    let mut reader = Reader { source, problems: Vec::new(), spans: Spans::default() };
+    let manifest = reader.manifest(root);
+    (manifest, reader.problems)
+}
+
+struct Reader<'a> {
+    source: &'a Arc<SourceText>,
+    problems: Vec<Problem>,
+    spans: Spans,
+}
+
+/// The entries of a map whose keys are known.
+struct Fields<'t>(&'t [(Key, Node)]);
+
+impl<'t> Fields<'t> {
+    fn entry(&self, key: &str) -> Option<(&'t Key, &'t Node)> {
+        self.0.iter().find(|(k, _)| k.text == key).map(|(k, node)| (k, node))
+    }
+
+    fn get(&self, key: &str) -> Option<&'t Node> {
+        self.entry(key).map(|(_, node)| node)
+    }
+}
+
+impl Reader<'_> {
+    fn problem(&self, kind: impl Into<ManifestProblem>, node: &Node) -> Problem {
+        Problem::new(kind.into(), self.source).at(node.span.clone())
+    }
+
+    fn wrong_type(&mut self, key: &str, expected: &'static str, node: &Node) {
+        let kind = ManifestProblem::WrongType { key: key.to_owned(), expected, found: node.found() };
+        let problem = self.problem(kind, node);
+        self.problems.push(problem.label(format!("expected {expected}")));
+    }
+
+    fn map<'t>(&mut self, key: &str, expected: &'static str, node: &'t Node) -> Option<&'t [(Key, Node)]> {
+        match &node.value {
+            Value::Map(entries) => Some(entries),
+            _ => {
+                self.wrong_type(key, expected, node);
+                None
+            }
+        }
+    }
+
+    /// A map that may only have these keys.
+    fn fields<'t>(
+        &mut self,
+        place: &'static str,
+        known: &[&'static str],
+        entries: &'t [(Key, Node)],
+    ) -> Fields<'t> {
+        for (key, _) in entries {
+            if known.contains(&key.text.as_str()) {
+                continue;
+            }
+            let kind = ManifestProblem::UnknownKey { key: key.text.clone(), place };
+            let help = match nearest(&key.text, known.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("the keys of {place} are {}", quoted(known)),
+            };
+            let problem = Problem::new(kind, self.source).at(key.span.clone());
+            self.problems.push(problem.label("not a key").help(help));
+        }
+        Fields(entries)
+    }
+
+    fn missing(&mut self, key: &'static str, place: impl Into<String>, node: &Node, help: &str) {
+        // The first line is enough to show which map is meant.
+        let text = self.source.text.get(node.span.clone()).unwrap_or("");
+        let end = node.span.start + text.lines().next().unwrap_or("").len();
+        let problem = Problem::new(ManifestProblem::MissingKey { key, place: place.into() }, self.source);
+        self.problems.push(
+            problem.at(node.span.start..end).label(format!("`{key}` is missing here")).help(help.to_owned()),
+        );
+    }
+
+    fn text<'t>(&mut self, key: &str, expected: &'static str, node: &'t Node) -> Option<&'t str> {
+        match &node.value {
+            Value::Scalar(Scalar { text, kind: ScalarKind::Text }) => Some(text),
+            _ => {
+                self.wrong_type(key, expected, node);
+                None
+            }
+        }
+    }
+
+    /// A name; numbers and booleans are taken as they are written, since `prod1`, `1` and `true` are all names.
+    fn name<T: FromStr<Err = NameError>>(
+        &mut self,
+        key: &str,
+        expected: &'static str,
+        node: &Node,
+    ) -> Option<T> {
+        match &node.value {
+            Value::Scalar(Scalar { text, kind }) if *kind != ScalarKind::Null => {
+                let parsed = text.parse();
+                parsed.map_err(|error| self.bad_name(error, node.span.clone())).ok()
+            }
+            _ => {
+                self.wrong_type(key, expected, node);
+                None
+            }
+        }
+    }
+
+    fn bad_name(&mut self, error: NameError, span: std::ops::Range<usize>) {
+        let help = error.help();
+        self.problems.push(Problem::new(ManifestProblem::Name(error), self.source).at(span).help(help));
+    }
+
+    fn manifest(&mut self, root: &Node) -> Option<Manifest> {
+        let entries = match &root.value {
+            Value::Map(entries) => entries,
+            _ => {
+                self.wrong_type("the manifest", "a map of keys", root);
+                return None;
+            }
+        };
+        let fields = self.fields("the manifest", TOP_KEYS, entries);
+        for (key, node) in entries {
+            self.spans.insert(key.text.clone(), node.span.clone());
+        }
+        let name = match fields.get("name") {
+            Some(node) => self.name("name", "the name of the service", node),
+            None => {
+                self.missing("name", "the manifest", root, "add the name of the service: `name: simple_api`");
+                None
+            }
+        };
+        let scope = fields.get("scope").map_or(Some(Scope::User), |node| self.scope(node));
+        let binary = fields.get("binary").map(|node| self.path("binary", node));
+        let units = self.units(&fields, root);
+        let env_file = fields.get("env_file").map(|node| self.path("env_file", node));
+        let health = fields.get("health").map(|node| self.health(node));
+        let settle = fields.get("settle").map_or(Some(DEFAULT_SETTLE), |node| self.duration("settle", node));
+        let keep_releases =
+            fields.get("keep_releases").map_or(Some(DEFAULT_KEEP_RELEASES), |node| self.keep_releases(node));
+        let environments = match fields.get("environments") {
+            Some(node) => self.environments(node),
+            None => {
+                let help = "add where to deploy to, such as `environments: {prod: {hosts: [deploy@web1]}}`";
+                self.missing("environments", "the manifest", root, help);
+                None
+            }
+        };
+        let path = self.source.path.clone();
+        Some(Manifest {
+            dir: folder(&path),
+            path,
+            name: name?,
+            scope: scope?,
+            // An error inside leaves `Some(None)`, which ends this.
+            binary: binary.map_or(Some(None), |path| path.map(Some))?,
+            units: units?,
+            env_file: env_file.map_or(Some(None), |path| path.map(Some))?,
+            health: health.map_or(Some(None), |health| health.map(Some))?,
+            settle: settle?,
+            keep_releases: keep_releases?,
+            environments: environments?,
+            source: Arc::clone(self.source),
+            spans: std::mem::take(&mut self.spans),
+        })
+    }
+
+    fn scope(&mut self, node: &Node) -> Option<Scope> {
+        match self.text("scope", "`user` or `system`", node)? {
+            "user" => Some(Scope::User),
+            "system" => Some(Scope::System),
+            other => {
+                let kind = ManifestProblem::UnknownValue { key: "scope", value: other.to_owned() };
+                let problem = self.problem(kind, node).label("expected `user` or `system`");
+                let near = nearest(other, ["user", "system"]).map(|near| format!("did you mean `{near}`?"));
+                self.problems.push(problem.help(near));
+                None
+            }
+        }
+    }
+
+    fn path(&mut self, key: &str, node: &Node) -> Option<PathBuf> {
+        let text = match &node.value {
+            // A file may well be called `2024`.
+            Value::Scalar(Scalar { text, kind: ScalarKind::Number | ScalarKind::Text }) => text,
+            _ => {
+                self.wrong_type(key, "the path of a file", node);
+                return None;
+            }
+        };
+        let reason = if text.is_empty() {
+            "is empty"
+        } else if text.contains(char::is_control) {
+            "contains a control character"
+        } else if text.ends_with('/') {
+            "ends with `/`"
+        } else if text.starts_with("~/") {
+            "begins with `~`, which is not expanded here"
+        } else {
+            return Some(folder(&self.source.path).join(text));
+        };
+        let kind = ManifestProblem::Path { key: key.to_owned(), reason };
+        let problem = self.problem(kind, node);
+        self.problems.push(problem.help("relative paths are relative to the manifest's folder".to_owned()));
+        None
+    }
+
+    fn units(&mut self, fields: &Fields<'_>, root: &Node) -> Option<Vec<UnitSource>> {
+        let nodes: Vec<(String, &Node)> = match (fields.entry("unit"), fields.entry("units")) {
+            (Some((first, _)), Some((second, _))) => {
+                let kind = ManifestProblem::Conflict { first: "unit", second: "units" };
+                let problem =
+                    Problem::new(kind, self.source).at(second.span.clone()).label("and `units` here");
+                self.problems.push(
+                    problem
+                        .also(first.span.clone(), "`unit` here")
+                        .help("keep `units` and list every unit file there".to_owned()),
+                );
+                return None;
+            }
+            (Some((_, node)), None) => match &node.value {
+                Value::List(_) => {
+                    self.wrong_type("unit", "the path of one unit file", node);
+                    if let Some(last) = self.problems.last_mut() {
+                        last.help = Some("a list of unit files is called `units`".to_owned());
+                    }
+                    return None;
+                }
+                _ => vec![("unit".to_owned(), node)],
+            },
+            (None, Some((_, node))) => match &node.value {
+                Value::List(items) if items.is_empty() => {
+                    let problem =
+                        self.problem(ManifestProblem::EmptyList { what: "`units`".to_owned() }, node);
+                    self.problems.push(problem.help("name at least one unit file".to_owned()));
+                    return None;
+                }
+                Value::List(items) => {
+                    items.iter().enumerate().map(|(i, n)| (format!("units[{i}]"), n)).collect()
+                }
+                _ => {
+                    self.wrong_type("units", "a list of unit files", node);
+                    return None;
+                }
+            },
+            (None, None) => {
+                let help =
+                    "add the unit file that starts the service, such as `unit: deploy/simple_api.service`";
+                self.missing("unit", "the manifest", root, help);
+                return None;
+            }
+        };
+        let mut units: Vec<(UnitSource, &Node)> = Vec::new();
+        let mut whole = true;
+        for (key, node) in nodes {
+            let Some(unit) = self.unit(&key, node) else {
+                whole = false;
+                continue;
+            };
+            self.spans.insert(key, node.span.clone());
+            if let Some((_, first)) = units.iter().find(|(other, _)| other.name == unit.name) {
+                let kind = ManifestProblem::DuplicateUnit { unit: unit.name.to_string() };
+                let problem = self.problem(kind, node).label("and here").also(first.span.clone(), "here");
+                self.problems.push(problem);
+                whole = false;
+                continue;
+            }
+            units.push((unit, node));
+        }
+        whole.then(|| units.into_iter().map(|(unit, _)| unit).collect())
+    }
+
+    fn unit(&mut self, key: &str, node: &Node) -> Option<UnitSource> {
+        let path = self.path(key, node)?;
+        let file_name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let name = file_name.strip_suffix(".j2").unwrap_or(file_name).parse::<UnitName>();
+        match name {
+            Ok(name) => Some(UnitSource { name, path }),
+            Err(error) => {
+                self.bad_name(error, node.span.clone());
+                None
+            }
+        }
+    }
+
+    fn duration(&mut self, key: &'static str, node: &Node) -> Option<Duration> {
+        let text = match &node.value {
+            Value::Scalar(Scalar { text, kind: ScalarKind::Number | ScalarKind::Text }) => text,
+            _ => {
+                self.wrong_type(key, "a duration such as `2s`", node);
+                return None;
+            }
+        };
+        match parse_duration(text) {
+            Ok(duration) => Some(duration),
+            Err(error) => {
+                self.bad_duration(key, error, node);
+                None
+            }
+        }
+    }
+
+    fn bad_duration(&mut self, key: &'static str, error: DurationError, node: &Node) {
+        let help = error.help();
+        let problem = self.problem(ManifestProblem::Duration { key, error }, node);
+        self.problems.push(problem.help(help));
+    }
+
+    fn keep_releases(&mut self, node: &Node) -> Option<NonZeroU32> {
+        let Value::Scalar(Scalar { text, kind: ScalarKind::Number }) = &node.value else {
+            self.wrong_type("keep_releases", "a whole number", node);
+            return None;
+        };
+        let number = text.parse().ok().filter(|n: &NonZeroU32| n.get() <= MAX_KEEP);
+        if number.is_none() {
+            let kind =
+                ManifestProblem::NotACount { key: "keep_releases", value: text.clone(), max: MAX_KEEP };
+            let problem = self.problem(kind, node);
+            self.problems.push(problem.help("the release that runs counts as one".to_owned()));
+        }
+        number
+    }
+
+    fn health(&mut self, node: &Node) -> Option<HttpHealth> {
+        let entries = self.map("health", "a map with `http`", node)?;
+        let fields = self.fields("`health`", HEALTH_KEYS, entries);
+        let timeout =
+            fields.get("timeout").map_or(Some(DEFAULT_HEALTH_TIMEOUT), |node| self.duration("timeout", node));
+        let url = match fields.get("http") {
+            None => {
+                self.missing("http", "`health`", node, "add what to ask: `http: http://localhost:8000/`");
+                None
+            }
+            Some(node) => {
+                self.spans.insert("health.http", node.span.clone());
+                let parsed = self.text("http", "a URL", node)?.parse();
+                parsed
+                    .map_err(|error: super::health::UrlError| {
+                        let help = error.help();
+                        let problem = self.problem(error, node);
+                        self.problems.push(problem.help(help));
+                    })
+                    .ok()
+            }
+        };
+        Some(HttpHealth { url: url?, timeout: timeout? })
+    }
+
+    fn environments(&mut self, node: &Node) -> Option<BTreeMap<EnvironmentName, Environment>> {
+        let entries = self.map("environments", "a map of environments", node)?;
+        if entries.is_empty() {
+            let kind = ManifestProblem::EmptyList { what: "`environments`".to_owned() };
+            let problem = self.problem(kind, node);
+            self.problems.push(problem.help("add one, such as `prod: {hosts: [deploy@web1]}`".to_owned()));
+            return None;
+        }
+        let mut environments = BTreeMap::new();
+        let mut whole = true;
+        for (key, node) in entries {
+            let name = match key.text.parse::<EnvironmentName>() {
+                Ok(name) => Some(name),
+                Err(error) => {
+                    self.bad_name(error, key.span.clone());
+                    None
+                }
+            };
+            self.spans.insert(format!("environments.{}", key.text), key.span.clone());
+            let environment = self.environment(key, node);
+            match name.zip(environment) {
+                Some((name, (hosts, vars, confirm))) => {
+                    environments.insert(name.clone(), Environment { name, hosts, vars, confirm });
+                }
+                None => whole = false,
+            }
+        }
+        whole.then_some(environments)
+    }
+
+    fn environment(
+        &mut self,
+        key: &Key,
+        node: &Node,
+    ) -> Option<(Vec<Host>, BTreeMap<VarName, String>, Confirm)> {
+        let entries = self.map(&key.text, "a map with `hosts`", node)?;
+        let fields = self.fields("an environment", ENVIRONMENT_KEYS, entries);
+        let path = format!("environments.{}", key.text);
+        let vars = fields.get("vars").map_or(Some(BTreeMap::new()), |node| self.vars(&path, node));
+        let confirm = match fields.get("confirm") {
+            None => Some(Confirm::default()),
+            Some(node) => self.confirm(node),
+        };
+        let hosts = match fields.get("hosts") {
+            Some(node) => self.hosts(&key.text, &path, node),
+            None => {
+                let place = format!("environment `{}`", key.text.escape_debug());
+                self.missing("hosts", place, node, "add its machines: `hosts: [deploy@web1.example.com]`");
+                None
+            }
+        };
+        Some((hosts?, vars?, confirm?))
+    }
+
+    fn confirm(&mut self, node: &Node) -> Option<Confirm> {
+        match &node.value {
+            Value::Scalar(Scalar { kind: ScalarKind::Bool(true), .. }) => Some(Confirm::Always),
+            Value::Scalar(Scalar { kind: ScalarKind::Bool(false), .. }) => Some(Confirm::Never),
+            _ => {
+                self.wrong_type("confirm", "`true` or `false`", node);
+                None
+            }
+        }
+    }
+
+    fn hosts(&mut self, environment: &str, path: &str, node: &Node) -> Option<Vec<Host>> {
+        let Value::List(items) = &node.value else {
+            self.wrong_type("hosts", "a list of hosts", node);
+            if let (Value::Scalar(_), Some(last)) = (&node.value, self.problems.last_mut()) {
+                last.help =
+                    Some("write a list, even for one host: `hosts: [deploy@web1.example.com]`".to_owned());
+            }
+            return None;
+        };
+        if items.is_empty() {
+            let what = format!("the list of hosts of environment `{}`", environment.escape_debug());
+            let problem = self.problem(ManifestProblem::EmptyList { what }, node);
+            self.problems.push(problem.help("add at least one host".to_owned()));
+            return None;
+        }
+        let mut hosts: Vec<(Host, &Node)> = Vec::new();
+        let mut whole = true;
+        for (index, item) in items.iter().enumerate() {
+            let path = format!("{path}.hosts[{index}]");
+            self.spans.insert(path.clone(), item.span.clone());
+            let Some(host) = self.host(&path, item) else {
+                whole = false;
+                continue;
+            };
+            let same = |other: &Host| {
+                let (a, b) = (&other.address, &host.address);
+                // Two users of one machine are two places to deploy to.
+                a.user == b.user && a.port == b.port && a.host.as_str().eq_ignore_ascii_case(b.host.as_str())
+            };
+            if let Some((_, first)) = hosts.iter().find(|(other, _)| same(other)) {
+                let kind = ManifestProblem::DuplicateHost {
+                    host: host.address.to_string(),
+                    environment: environment.to_owned(),
+                };
+                let problem =
+                    self.problem(kind, item).label("again here").also(first.span.clone(), "first here");
+                self.problems.push(problem);
+                whole = false;
+                continue;
+            }
+            hosts.push((host, item));
+        }
+        whole.then(|| hosts.into_iter().map(|(host, _)| host).collect())
+    }
+
+    fn host(&mut self, path: &str, node: &Node) -> Option<Host> {
+        if !matches!(node.value, Value::Map(_)) {
+            let address = self.address(node)?;
+            return Some(Host { address, tags: Vec::new(), vars: BTreeMap::new() });
+        }
+        let entries = self.map("hosts", "a host", node)?;
+        let fields = self.fields("a host", HOST_KEYS, entries);
+        let address = match fields.get("host") {
+            Some(node) => self.address(node),
+            None => {
+                self.missing(
+                    "host",
+                    "an entry of `hosts`",
+                    node,
+                    "add how it is reached: `host: deploy@web1`",
+                );
+                None
+            }
+        };
+        let tags = fields.get("tags").map_or(Some(Vec::new()), |node| self.tags(node));
+        let vars = fields.get("vars").map_or(Some(BTreeMap::new()), |node| self.vars(path, node));
+        Some(Host { address: address?, tags: tags?, vars: vars? })
+    }
+
+    fn address(&mut self, node: &Node) -> Option<Address> {
+        let text = self.text("host", "a host such as `deploy@web1.example.com`", node)?;
+        match text.parse::<Address>() {
+            Ok(address) => Some(address),
+            Err(error) => {
+                let problem = self.problem(error, node).label("expected `user@host:port`");
+                self.problems.push(problem.help(
+                    "the user and the port may be left out: then ssh's configuration decides".to_owned(),
+                ));
+                None
+            }
+        }
+    }
+
+    fn tags(&mut self, node: &Node) -> Option<Vec<Tag>> {
+        let Value::List(items) = &node.value else {
+            self.wrong_type("tags", "a list of tags", node);
+            return None;
+        };
+        // Every tag is looked at, so that every bad one is reported.
+        let tags: Vec<Option<Tag>> =
+            items.iter().map(|item| self.name("tags", "a list of tags", item)).collect();
+        tags.into_iter().collect()
+    }
+
+    fn vars(&mut self, path: &str, node: &Node) -> Option<BTreeMap<VarName, String>> {
+        let entries = self.map("vars", "a map of variables", node)?;
+        let mut vars = BTreeMap::new();
+        let mut whole = true;
+        for (key, node) in entries {
+            let name = match key.text.parse::<VarName>() {
+                Ok(name) => Some(name),
+                Err(error) => {
+                    self.bad_name(error, key.span.clone());
+                    None
+                }
+            };
+            if let Some((name, meaning)) = RESERVED_VARS.iter().find(|(name, _)| *name == key.text) {
+                let kind = ManifestProblem::ReservedVar { name: (*name).to_owned(), meaning };
+                self.problems.push(Problem::new(kind, self.source).at(key.span.clone()));
+                whole = false;
+            }
+            self.spans.insert(format!("{path}.vars.{}", key.text), key.span.clone());
+            let value = match &node.value {
+                Value::Scalar(Scalar { text, kind }) if *kind != ScalarKind::Null => Some(text.clone()),
+                _ => {
+                    self.wrong_type(&key.text, "a text, a number or a boolean", node);
+                    if let (Value::Scalar(_), Some(last)) = (&node.value, self.problems.last_mut()) {
+                        last.help = Some("for an empty text write `\"\"`".to_owned());
+                    }
+                    None
+                }
+            };
+            match name.zip(value) {
+                Some((name, value)) => {
+                    vars.insert(name, value);
+                }
+                None => whole = false,
+            }
+        }
+        whole.then_some(vars)
+    }
+}
+
+/// The folder of a file, as a path that can be joined to.
+fn folder(path: &Path) -> PathBuf {
+    path.parent().map(Path::to_owned).unwrap_or_default()
+}
+
+fn quoted(words: &[&str]) -> String {
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,192 @@
+//! What can be wrong with the manifest itself.
+use thiserror::Error;
+
+use super::address::AddressError;
+use super::duration::DurationError;
+use super::health::UrlError;
+use super::name::NameError;
+use super::problem::Severity;
+
+/// A problem of `deploy.yaml`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Error)]
+#[non_exhaustive]
+pub enum ManifestProblem {
+    /// The text is no YAML.
+    #[error("this is not YAML: {reason}")]
+    Syntax {
+        /// The parser's words.
+        reason: String,
+    },
+    /// There is more than one document.
+    #[error("the file has more than one YAML document")]
+    SecondDocument,
+    /// It unfolds into too many values.
+    #[error("the file has more than {max} values, counting what its aliases repeat")]
+    TooLarge {
+        /// The limit.
+        max: usize,
+    },
+    /// A tag other than `!!str`.
+    #[error("YAML tags are not supported")]
+    Tag,
+    /// A merge key.
+    #[error("merge keys (`<<`) are not supported")]
+    MergeKey,
+    /// A list or a map as a key.
+    #[error("a key has to be plain text")]
+    KeyNotScalar,
+    /// The same key twice in a map.
+    #[error("the key `{}` is given twice", key.escape_debug())]
+    DuplicateKey {
+        /// The key.
+        key: String,
+    },
+    /// A key that means nothing here.
+    #[error("there is no key `{}` in {place}", key.escape_debug())]
+    UnknownKey {
+        /// The key.
+        key: String,
+        /// Where it stands, in words.
+        place: &'static str,
+    },
+    /// A key that has to be there is not.
+    #[error("{place} has no `{key}`")]
+    MissingKey {
+        /// The key.
+        key: &'static str,
+        /// Where it is missing, in words.
+        place: String,
+    },
+    /// A list where a text should be, and the like.
+    #[error("`{key}` is {expected}, not {found}")]
+    WrongType {
+        /// The key.
+        key: String,
+        /// What it should be, with its article.
+        expected: &'static str,
+        /// What it is, with its article.
+        found: &'static str,
+    },
+    /// A word that is none of the known ones.
+    #[error("`{key}` can't be `{}`", value.escape_debug())]
+    UnknownValue {
+        /// The key.
+        key: &'static str,
+        /// The word.
+        value: String,
+    },
+    /// A name that can't be one.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A host that can't be reached under what is written.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// A duration that is none.
+    #[error("`{key}`: {error}")]
+    Duration {
+        /// The key.
+        key: &'static str,
+        /// What is wrong.
+        error: DurationError,
+    },
+    /// A URL that is none.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// A path that can't be one.
+    #[error("`{key}` is not the path of a file: it {reason}")]
+    Path {
+        /// The key.
+        key: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Two keys that exclude each other.
+    #[error("`{first}` and `{second}` can't both be given")]
+    Conflict {
+        /// One key.
+        first: &'static str,
+        /// The other.
+        second: &'static str,
+    },
+    /// A list without entries.
+    #[error("{what} is empty")]
+    EmptyList {
+        /// Which list, in words.
+        what: String,
+    },
+    /// One host twice in an environment.
+    #[error("the host `{host}` is in environment `{environment}` twice")]
+    DuplicateHost {
+        /// The host.
+        host: String,
+        /// The environment.
+        environment: String,
+    },
+    /// Two unit files that bring the same unit.
+    #[error("two files bring the unit `{unit}`")]
+    DuplicateUnit {
+        /// The unit.
+        unit: String,
+    },
+    /// A number that has to be at least 1.
+    #[error("`{key}` is a whole number from 1 to {max}, not {}", value.escape_debug())]
+    NotACount {
+        /// The key.
+        key: &'static str,
+        /// What was written.
+        value: String,
+        /// The largest allowed.
+        max: u32,
+    },
+    /// A variable with a name that templates have for something else.
+    #[error("a variable can't be called `{name}`: in templates this is {meaning}")]
+    ReservedVar {
+        /// The name.
+        name: String,
+        /// What it means.
+        meaning: &'static str,
+    },
+    /// A variable that no template uses.
+    #[error("no template uses the variable `{name}`")]
+    UnusedVar {
+        /// The name.
+        name: String,
+    },
+}
+
+impl ManifestProblem {
+    pub(super) fn severity(&self) -> Severity {
+        match self {
+            Self::UnusedVar { .. } => Severity::Warning,
+            _ => Severity::Error,
+        }
+    }
+
+    pub(super) fn code(&self) -> &'static str {
+        match self {
+            Self::Syntax { .. } => "syntax",
+            Self::SecondDocument => "second_document",
+            Self::TooLarge { .. } => "too_large",
+            Self::Tag => "tag",
+            Self::MergeKey => "merge_key",
+            Self::KeyNotScalar => "key_not_scalar",
+            Self::DuplicateKey { .. } => "duplicate_key",
+            Self::UnknownKey { .. } => "unknown_key",
+            Self::MissingKey { .. } => "missing_key",
+            Self::WrongType { .. } => "wrong_type",
+            Self::UnknownValue { .. } => "unknown_value",
+            Self::Name(_) => "name",
+            Self::Address(_) => "address",
+            Self::Duration { .. } => "duration",
+            Self::Url(_) => "url",
+            Self::Path { .. } => "path",
+            Self::Conflict { .. } => "conflict",
+            Self::EmptyList { .. } => "empty_list",
+            Self::DuplicateHost { .. } => "duplicate_host",
+            Self::DuplicateUnit { .. } => "duplicate_unit",
+            Self::NotACount { .. } => "not_a_count",
+            Self::ReservedVar { .. } => "reserved_var",
+            Self::UnusedVar { .. } => "unused_var",
+        }
+    }
+}

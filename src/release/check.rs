@@ -1,0 +1,70 @@
+//! Everything that can be told about a manifest's files without a host.
+use super::sources::Sources;
+use crate::manifest::problem::{ManifestProblem, Problem};
+use crate::manifest::template::Used;
+use crate::manifest::{Environment, Manifest, Spans, VarName};
+
+/// Reads the files of the manifest, makes the release of every host, and returns every problem found, each once.
+#[must_use]
+pub fn check(manifest: &Manifest) -> Vec<Problem> {
+    let sources = match Sources::open(manifest) {
+        Ok(sources) => sources,
+        Err(problems) => return problems,
+    };
+    let mut problems = sources.warnings.clone();
+    for environment in manifest.environments.values() {
+        for host in &environment.hosts {
+            let found = match sources.release(manifest, environment, host) {
+                Ok(release) => release.warnings,
+                Err(problems) => problems,
+            };
+            for problem in found {
+                // What is wrong in a plain file is wrong for every host.
+                let same =
+                    |other: &Problem| other.kind == problem.kind && other.file.path == problem.file.path;
+                let again = problems
+                    .iter()
+                    .any(|other| same(other) && (other.span == problem.span || rendered(other)));
+                if !again {
+                    problems.push(problem);
+                }
+            }
+        }
+    }
+    problems.extend(unused_vars(manifest, &sources.used()));
+    problems
+}
+
+fn rendered(problem: &Problem) -> bool {
+    problem.file.rendered_for.is_some()
+}
+
+/// The variables that no template uses.
+fn unused_vars(manifest: &Manifest, used: &[Used]) -> Vec<Problem> {
+    let uses = |name: &VarName| {
+        used.iter().any(|used| match used {
+            Used::Anything => true,
+            Used::Names(names) => names.contains(name.as_str()),
+        })
+    };
+    let help = if used.is_empty() {
+        "variables fill in templates: give the unit or env file a name that ends in `.j2`, and write `{{ NAME }}` in it"
+    } else {
+        "take it away, or write `{{ NAME }}` in a template"
+    };
+    let mut problems = Vec::new();
+    for Environment { name: environment, hosts, vars, .. } in manifest.environments.values() {
+        let own = vars.keys().map(|name| (name, format!("environments.{environment}.vars.{name}")));
+        let of_hosts = hosts.iter().enumerate().flat_map(|(index, host)| {
+            let path = move |name| format!("environments.{environment}.hosts[{index}].vars.{name}");
+            host.vars.keys().map(move |name| (name, path(name)))
+        });
+        for (name, path) in own.chain(of_hosts).filter(|(name, _)| !uses(name)) {
+            let spans: &Spans = &manifest.spans;
+            let problem =
+                Problem::new(ManifestProblem::UnusedVar { name: name.to_string() }, &manifest.source);
+            problems.push(problem.at_maybe(spans.get(&path)).help(help.replace("NAME", name.as_str())));
+        }
+    }
+    problems
+}

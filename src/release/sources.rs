@@ -1,0 +1,338 @@
+//! From a manifest's files to the release of one host.
+//!
+//! [`Sources::open`] reads every file once: the binary is hashed as a stream, so its size doesn't matter; unit files
+//! and the env file are small and kept. [`Sources::release`] then renders the templates for a host.
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::artifact::{Artifact, Content, Role};
+use super::binary::{BinaryError, BinaryKind};
+use super::digest::{ContentDigest, Sha256Digest};
+use crate::manifest::env_file::masked_template;
+use crate::manifest::problem::{BinaryProblem, FileProblem, any_error};
+use crate::manifest::template::{self, TemplateContext, Used};
+use crate::manifest::text_file::{self, Limit};
+use crate::manifest::{
+    EnvFile, Environment, Host, Manifest, Problem, ServiceName, SourceText, UnitFile, UnitName, lint,
+};
+
+/// systemd itself takes 1 MiB of a line; a unit or env file has a few KB.
+const MAX_TEXT: Limit = Limit { bytes: 1024 * 1024, words: "1 MiB" };
+
+/// The files of a manifest, read once.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    binary: Option<(Artifact, BinaryKind)>,
+    units: Vec<(UnitName, Arc<SourceText>)>,
+    env_file: Option<EnvSource>,
+    /// Problems that don't stop a deploy.
+    pub warnings: Vec<Problem>,
+}
+
+#[derive(Clone)]
+enum EnvSource {
+    Plain(Arc<SourceText>),
+    Template { source: Arc<SourceText>, shown: Arc<SourceText> },
+}
+
+// The text may be secret.
+impl std::fmt::Debug for EnvSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Plain(_) => "Plain",
+            Self::Template { .. } => "Template",
+        })
+    }
+}
+
+/// All that one host gets.
+#[derive(Debug, Clone)]
+pub struct Release {
+    /// The service.
+    pub service: ServiceName,
+    /// Its files: the binary, the units in the manifest's order, the env file.
+    pub artifacts: Vec<Artifact>,
+    /// The hash of all of them.
+    pub digest: ContentDigest,
+    /// What kind of program the binary is.
+    pub binary: Option<BinaryKind>,
+    /// The units, read.
+    pub units: Vec<(UnitName, UnitFile)>,
+    /// The env file, read.
+    pub env: Option<EnvFile>,
+    /// Problems that don't stop a deploy.
+    pub warnings: Vec<Problem>,
+}
+
+impl Sources {
+    /// Reads the files.
+    ///
+    /// # Errors
+    ///
+    /// When a file is missing, can't be read, or is not what it should be: with all such problems at once, and the
+    /// warnings among them.
+    pub fn open(manifest: &Manifest) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let binary = manifest.binary.as_deref().and_then(|path| open_binary(manifest, path, &mut problems));
+        let mut units = Vec::new();
+        for (index, unit) in manifest.units.iter().enumerate() {
+            let span = manifest.spans.get(&format!("units[{index}]")).or_else(|| manifest.spans.get("unit"));
+            match read_text("the unit file", &unit.path) {
+                Ok(source) => units.push((unit.name.clone(), source)),
+                Err(kind) => problems.push(at(manifest, *kind, span)),
+            }
+        }
+        let env_file =
+            manifest.env_file.as_deref().and_then(|path| open_env_file(manifest, path, &mut problems));
+        if any_error(&problems) {
+            return Err(problems);
+        }
+        Ok(Self { binary, units, env_file, warnings: problems })
+    }
+
+    /// Makes the release of one host: renders the templates, and looks at what they became.
+    ///
+    /// # Errors
+    ///
+    /// When a template fails, or a unit or the env file has an error in it.
+    pub fn release(
+        &self,
+        manifest: &Manifest,
+        environment: &Environment,
+        host: &Host,
+    ) -> Result<Release, Vec<Problem>> {
+        let context = TemplateContext::new(manifest, environment, host);
+        let mut problems = Vec::new();
+        let mut artifacts = Vec::new();
+        if let Some((artifact, _)) = &self.binary {
+            artifacts.push(artifact.clone());
+        }
+        let mut units = Vec::new();
+        for (name, source) in &self.units {
+            let text = match rendered(source, source, &context) {
+                Ok(text) => text,
+                Err(problem) => {
+                    problems.push(*problem);
+                    continue;
+                }
+            };
+            artifacts.push(small(Role::Unit(name.clone()), manifest, text.text.as_bytes()));
+            let (unit, found) = UnitFile::parse(&text);
+            problems.extend(found);
+            units.push((name.clone(), unit));
+        }
+        // A unit that could not be rendered may be the one that another rule misses.
+        if units.len() == self.units.len() {
+            problems.extend(lint::lint(manifest, &units));
+        }
+        let env = match self.env_file.as_ref().map(|source| source.render(&context)) {
+            None => None,
+            Some(Ok(text)) => {
+                artifacts.push(small(Role::EnvFile, manifest, text.text.as_bytes()));
+                let mut env = EnvFile::parse(&text.path, text.text.as_bytes());
+                problems.append(&mut env.problems);
+                Some(env)
+            }
+            Some(Err(problem)) => {
+                problems.push(*problem);
+                None
+            }
+        };
+        if any_error(&problems) {
+            return Err(problems);
+        }
+        Ok(Release {
+            service: manifest.name.clone(),
+            digest: ContentDigest::of(&artifacts),
+            artifacts,
+            binary: self.binary.as_ref().map(|(_, kind)| kind.clone()),
+            units,
+            env,
+            warnings: problems,
+        })
+    }
+
+    /// What the templates among the files use.
+    pub(super) fn used(&self) -> Vec<Used> {
+        let env = match &self.env_file {
+            Some(EnvSource::Template { source, .. }) => Some(source),
+            Some(EnvSource::Plain(_)) | None => None,
+        };
+        let units = self.units.iter().map(|(_, source)| source);
+        let templates = units.chain(env).filter(|source| template::is_template(&source.path));
+        templates.map(|source| template::used(source)).collect()
+    }
+}
+
+impl EnvSource {
+    fn render(&self, context: &TemplateContext) -> Result<Arc<SourceText>, Box<Problem>> {
+        match self {
+            Self::Plain(source) => Ok(Arc::clone(source)),
+            Self::Template { source, shown } => rendered(source, shown, context),
+        }
+    }
+}
+
+fn rendered(
+    source: &Arc<SourceText>,
+    shown: &Arc<SourceText>,
+    context: &TemplateContext,
+) -> Result<Arc<SourceText>, Box<Problem>> {
+    if !template::is_template(&source.path) {
+        return Ok(Arc::clone(source));
+    }
+    let text = template::render(source, shown, context)?;
+    Ok(SourceText::rendered(&source.path, text, context.host()))
+}
+
+fn small(role: Role, manifest: &Manifest, bytes: &[u8]) -> Artifact {
+    Artifact {
+        path: role.path(&manifest.name),
+        mode: role.mode(),
+        role,
+        size: bytes.len() as u64,
+        sha256: Sha256Digest::of(bytes),
+        content: Content::Text(Arc::from(bytes)),
+    }
+}
+
+/// A problem that the manifest names the cause of.
+fn at(
+    manifest: &Manifest,
+    kind: impl Into<crate::manifest::ProblemKind>,
+    span: Option<std::ops::Range<usize>>,
+) -> Problem {
+    let problem = Problem::new(kind, &manifest.source).at_maybe(span);
+    problem.help("relative paths are relative to the manifest's folder".to_owned())
+}
+
+fn read_text(what: &'static str, path: &Path) -> Result<Arc<SourceText>, Box<FileProblem>> {
+    let bytes = text_file::read_bytes(what, path, MAX_TEXT)?;
+    text_file::text(what, path, bytes)
+}
+
+fn open_env_file(manifest: &Manifest, path: &Path, problems: &mut Vec<Problem>) -> Option<EnvSource> {
+    let bytes = match text_file::read_bytes("the env file", path, MAX_TEXT) {
+        Ok(bytes) => bytes,
+        Err(kind) => {
+            problems.push(at(manifest, *kind, manifest.spans.get("env_file")));
+            return None;
+        }
+    };
+    match String::from_utf8(bytes) {
+        Ok(text) => {
+            let source = SourceText::new(path, text);
+            if template::is_template(path) {
+                return Some(EnvSource::Template { shown: masked_template(&source), source });
+            }
+            Some(EnvSource::Plain(source))
+        }
+        Err(error) => {
+            // The parser says on which line, without showing it.
+            problems.extend(EnvFile::parse(path, error.as_bytes()).problems);
+            None
+        }
+    }
+}
+
+fn open_binary(
+    manifest: &Manifest,
+    path: &Path,
+    problems: &mut Vec<Problem>,
+) -> Option<(Artifact, BinaryKind)> {
+    let span = manifest.spans.get("binary");
+    let shown = path.display().to_string();
+    let opened = text_file::open("the binary", path).map_err(|kind| {
+        let missing = matches!(*kind, FileProblem::Missing { .. });
+        let problem = at(manifest, *kind, span.clone());
+        if missing {
+            problem.help("build it first; relative paths are relative to the manifest's folder".to_owned())
+        } else {
+            problem
+        }
+    });
+    let (mut file, metadata) = match opened {
+        Ok(opened) => opened,
+        Err(problem) => {
+            problems.push(problem);
+            return None;
+        }
+    };
+    let unreadable = |error: io::Error| FileProblem::Unreadable {
+        what: "the binary",
+        path: shown.clone(),
+        reason: error.kind().to_string(),
+    };
+    let kind = match BinaryKind::inspect(&mut file) {
+        Ok(kind) => kind,
+        Err(error) => {
+            let problem = match error {
+                BinaryError::Io(error) => at(manifest, unreadable(error), span),
+                BinaryError::NotAProgram(_) if metadata.len() == 0 => {
+                    at(manifest, FileProblem::Empty { what: "the binary", path: shown }, span)
+                }
+                BinaryError::NotAProgram(reason) => {
+                    let problem = at(manifest, BinaryProblem::NotAProgram { path: shown, reason }, span);
+                    problem.help(
+                        "`binary` is the program that the service runs: an ELF file or a `#!` script"
+                            .to_owned(),
+                    )
+                }
+            };
+            problems.push(problem);
+            return None;
+        }
+    };
+    if !executable(&metadata) {
+        let problem = at(manifest, BinaryProblem::NotExecutable { path: shown.clone() }, span.clone());
+        problems.push(
+            problem.help("it becomes executable on the host; here, is it really the program?".to_owned()),
+        );
+    }
+    match hash(path) {
+        Ok((sha256, size)) => {
+            let role = Role::Binary;
+            let content = Content::File { path: path.to_owned(), modified: metadata.modified().ok() };
+            let path = role.path(&manifest.name);
+            Some((Artifact { path, mode: role.mode(), role, size, sha256, content }, kind))
+        }
+        Err(error) => {
+            problems.push(at(manifest, unreadable(error), span));
+            None
+        }
+    }
+}
+
+#[cfg(unix)]
+fn executable(metadata: &std::fs::Metadata) -> bool {
+    std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o111 != 0
+}
+
+/// Nobody can tell.
+#[cfg(not(unix))]
+fn executable(_metadata: &std::fs::Metadata) -> bool {
+    true
+}
+
+/// The hash and the number of bytes hashed, in constant memory.
+fn hash(path: &Path) -> io::Result<(Sha256Digest, u64)> {
+    let mut file = File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 128 * 1024];
+    let mut size = 0;
+    loop {
+        let read = match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        hasher.update(buffer.get(..read).unwrap_or_default());
+        size += read as u64;
+    }
+    Ok((Sha256Digest::new(hasher.finalize().into()), size))
+}
