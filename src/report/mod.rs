@@ -3,16 +3,26 @@
 //! [`event`] is the vocabulary: facts, in the past tense, no sentences. Each reporter turns them into something for
 //! one kind of reader, and decides nothing: a reporter that fails does not fail the run.
 mod event;
+#[cfg(test)]
+mod fixtures;
+mod journal_line;
 mod json;
+mod line;
+mod outcome_text;
 mod plain;
 mod plan_text;
+mod run_state;
 mod terminal;
+mod words;
 
 pub use event::{Command, Event, EventKind, Events, Failure, RunCounts, Verdict};
-//pub use json::{JsonReporter, SCHEMA_VERSION};
-//pub use plain::PlainReporter;
-//pub use plan_text::{PlanStyle, write_plan};
-//pub use terminal::TerminalReporter;
+pub use journal_line::{JournalStyle, journal_line};
+pub use json::{JsonReporter, SCHEMA_VERSION};
+pub use line::{Colour, sanitise};
+pub use plain::{PlainReporter, TextStyle, Verbosity};
+pub use plan_text::{PlanDetail, PlanStyle, write_plan};
+pub use terminal::{Suspend, TerminalReporter};
+pub use words::{bytes, describe_step, duration};
 
 /// Someone who shows events. Called in order, from one task.
 pub trait Reporter: Send {

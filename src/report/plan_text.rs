@@ -1,1 +1,265 @@
-//! stub
+//! A plan, for people: in full before they say yes, in a few lines before it is carried out.
+use std::fmt;
+
+use super::line::{Colour, Line, Paint};
+use super::words::{self, describe_step};
+use crate::plan::{
+    Detail, EnvChange, FileChange, KeyChange, LinkChange, LinkState, Plan, Privilege, Step, TextDiff,
+    Transfer,
+};
+
+/// How a plan is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlanStyle {
+    /// How much of it.
+    pub detail: PlanDetail,
+    /// Whether colours may be used.
+    pub colour: Colour,
+}
+
+/// How much of a plan is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlanDetail {
+    /// One to three lines.
+    Summary,
+    /// Everything.
+    Full,
+}
+
+/// Writes the plan of one host, beginning with the host's name.
+///
+/// # Errors
+///
+/// When `out` can't be written to.
+pub fn write_plan(out: &mut dyn fmt::Write, plan: &Plan, style: PlanStyle) -> fmt::Result {
+    let lines = match style.detail {
+        PlanDetail::Full => full(plan),
+        PlanDetail::Summary => {
+            let mut lines = summary_lines(plan).into_iter();
+            let first = lines.next().unwrap_or_default();
+            let host = Line::new().bold(plan.host.to_string()).plain(": ").then(first);
+            std::iter::once(host).chain(lines.map(|line| Line::of("  ").then(line))).collect()
+        }
+    };
+    for line in lines {
+        writeln!(out, "{}", line.render(style.colour))?;
+    }
+    Ok(())
+}
+
+/// What happens to the release: `A replaces B`.
+fn headline(plan: &Plan) -> Line {
+    let release = plan.release.to_string();
+    if plan.is_empty() {
+        return Line::of("nothing to do, runs ").plain(release);
+    }
+    match &plan.from {
+        None => Line::of("first deploy, of ").bold(release),
+        Some(from) if *from == plan.release => Line::of("stays on ").bold(release),
+        Some(from) => Line::new().bold(release).plain(format!(" replaces {from}")),
+    }
+}
+
+/// The plan in one to three lines, without the host.
+pub(super) fn summary_lines(plan: &Plan) -> Vec<Line> {
+    let mut lines = vec![headline(plan)];
+    let mut parts = Vec::new();
+    let (mut links, mut enabled) = (0, Vec::new());
+    for step in &plan.steps {
+        match step {
+            Step::Upload { files, .. } => {
+                let sent: Vec<_> = files.iter().filter(|f| f.transfer == Transfer::Send).collect();
+                let size: u64 = sent.iter().map(|f| f.size).sum();
+                parts.push(match sent.len() {
+                    0 => "no file to send".to_owned(),
+                    n => format!("{} ({})", words::files_words(n, files.len()), words::bytes(size)),
+                });
+            }
+            Step::Link(_) => links += 1,
+            Step::Enable { unit } => enabled.push(unit.as_str()),
+            Step::Restart { .. } | Step::Start { .. } => parts.push(describe_step(step)),
+            Step::EnableLingering { .. }
+            | Step::Seal { .. }
+            | Step::Switch { .. }
+            | Step::ReloadManager
+            | Step::Observe { .. }
+            | Step::AskHealth { .. }
+            | Step::Prune { .. } => {}
+        }
+    }
+    if links > 0 {
+        parts.push(words::count(links, "link", "links"));
+    }
+    if !enabled.is_empty() {
+        parts.push(format!("enable {}", enabled.join(" ")));
+    }
+    if !parts.is_empty() {
+        lines.push(Line::of(parts.join(", ")));
+    }
+    let with_sudo: Vec<_> = plan.steps.iter().filter(|s| s.privilege() == Privilege::Root).collect();
+    if !with_sudo.is_empty() {
+        let words: Vec<_> = with_sudo.iter().map(|step| sudo_words(step)).collect();
+        lines.push(Line::new().yellow("with sudo: ").plain(words.join(", ")));
+    }
+    lines
+}
+
+fn sudo_words(step: &Step) -> String {
+    match step {
+        Step::Link(link) => format!("link {}", link.path),
+        Step::EnableLingering { user } => format!("enable lingering for {user}"),
+        other => describe_step(other),
+    }
+}
+
+fn full(plan: &Plan) -> Vec<Line> {
+    let mut lines = vec![
+        Line::new().bold(plan.host.to_string()).plain(format!(": {}: ", plan.service)).then(headline(plan)),
+    ];
+    if plan.is_empty() {
+        return lines;
+    }
+    let files: Vec<_> = plan
+        .steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Upload { files, .. } => Some(files),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    if !files.is_empty() {
+        files_section(&files, &mut lines);
+    }
+    for file in &files {
+        match &file.detail {
+            Detail::Text(diff) => diff_section(file, diff, &mut lines),
+            Detail::Env(changes) => env_section(file, changes, &mut lines),
+            Detail::Opaque => {}
+        }
+    }
+    let links: Vec<_> = plan
+        .steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Link(link) => Some(link),
+            _ => None,
+        })
+        .collect();
+    links_section(&links, &mut lines);
+    steps_section(plan, &mut lines);
+    lines
+}
+
+fn section(title: Line, lines: &mut Vec<Line>) {
+    lines.push(Line::new());
+    lines.push(Line::of("  ").then(title));
+}
+
+fn files_section(files: &[&FileChange], lines: &mut Vec<Line>) {
+    let sent: Vec<_> = files.iter().filter(|f| f.transfer == Transfer::Send).collect();
+    let size = words::bytes(sent.iter().map(|f| f.size).sum());
+    let title = match sent.len() {
+        0 => "no file has to be sent".to_owned(),
+        n => format!("{} to send, {size}", words::files_words(n, files.len())),
+    };
+    section(Line::new().bold("files").plain(format!(": {title}")), lines);
+    let width = sent.iter().map(|f| f.path.as_str().chars().count()).max().unwrap_or(0);
+    for file in &sent {
+        let new = file.sha256.short();
+        let (sign, hashes) = match file.was {
+            None => (Line::new().green("+"), format!("{new} (new)")),
+            Some(was) if was == file.sha256 => {
+                (Line::new().yellow("~"), format!("{new} (same bytes, mode set to {})", file.mode))
+            }
+            Some(was) => (Line::new().yellow("~"), format!("{} -> {new}", was.short())),
+        };
+        let columns = format!(" {:width$}  {:>9}  {hashes}", file.path, words::bytes(file.size));
+        lines.push(Line::of("    ").then(sign).plain(columns));
+    }
+    let kept = files.len() - sent.len();
+    if kept > 0 {
+        let kept = words::count(kept, "file", "files");
+        lines.push(Line::of("    ").dim(format!("= {kept} unchanged, taken over on the host")));
+    }
+}
+
+fn diff_section(file: &FileChange, diff: &TextDiff, lines: &mut Vec<Line>) {
+    section(Line::new().bold(file.path.as_str()), lines);
+    for text in diff.as_str().lines().filter(|l| !l.starts_with("--- a/") && !l.starts_with("+++ b/")) {
+        let paint = match text.as_bytes().first() {
+            Some(b'+') => Paint::Green,
+            Some(b'-') => Paint::Red,
+            Some(b'@') => Paint::Cyan,
+            _ => Paint::Plain,
+        };
+        lines.push(Line::of("    ").paint(paint, text));
+    }
+}
+
+fn env_section(file: &FileChange, changes: &[EnvChange], lines: &mut Vec<Line>) {
+    section(Line::new().bold(file.path.as_str()).plain(" (values are never shown)"), lines);
+    if changes.is_empty() {
+        lines.push(Line::of("    ").dim("no variable changes: comments, order or spacing do"));
+    }
+    let width = changes.iter().map(|change| change.key.chars().count()).max().unwrap_or(0);
+    for EnvChange { key, change } in changes {
+        let (paint, sign, what) = match change {
+            KeyChange::Added => (Paint::Green, "+", "added"),
+            KeyChange::Removed => (Paint::Red, "-", "removed"),
+            KeyChange::Changed => (Paint::Yellow, "~", "value changed, not shown"),
+        };
+        lines.push(Line::of("    ").paint(paint, sign).plain(format!(" {key:width$}  ({what})")));
+    }
+}
+
+fn links_section(links: &[&LinkChange], lines: &mut Vec<Line>) {
+    if links.is_empty() {
+        return;
+    }
+    section(Line::new().bold("links"), lines);
+    for link in links {
+        let sign = match &link.was {
+            LinkState::Missing => Line::new().green("+"),
+            LinkState::Symlink(_) | LinkState::File | LinkState::Folder => Line::new().yellow("~"),
+        };
+        let line = Line::of("    ").then(sign).plain(format!(" {} -> {}", link.path, link.target));
+        lines.push(match link.privilege {
+            Privilege::Root => line.yellow(" [sudo]"),
+            Privilege::User => line,
+        });
+        match &link.was {
+            LinkState::Missing => {}
+            LinkState::Symlink(target) => lines.push(Line::of("        ").dim(format!("now: -> {target}"))),
+            LinkState::File => lines.push(Line::of("        ").dim("now: a file")),
+            LinkState::Folder => lines.push(Line::of("        ").dim("now: a folder")),
+        }
+    }
+}
+
+/// What is not files or links, in the order it is done in.
+fn steps_section(plan: &Plan, lines: &mut Vec<Line>) {
+    let steps = plan.steps.iter().filter(|step| match step {
+        Step::Upload { .. } | Step::Seal { .. } | Step::Link(_) => false,
+        Step::EnableLingering { .. }
+        | Step::Switch { .. }
+        | Step::ReloadManager
+        | Step::Enable { .. }
+        | Step::Restart { .. }
+        | Step::Start { .. }
+        | Step::Observe { .. }
+        | Step::AskHealth { .. }
+        | Step::Prune { .. } => true,
+    });
+    let mut steps = steps.peekable();
+    if steps.peek().is_none() {
+        return;
+    }
+    section(Line::new().bold("steps"), lines);
+    for step in steps {
+        lines.push(Line::of("    ").plain(describe_step(step)));
+        if let Step::Prune { releases } = step {
+            lines.extend(releases.iter().map(|id| Line::of("      ").red("- ").plain(id.to_string())));
+        }
+    }
+}

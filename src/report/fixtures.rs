@@ -1,0 +1,1 @@
+//! Plans and events for the tests of the reporters.

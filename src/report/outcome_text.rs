@@ -1,0 +1,91 @@
+//! How hosts and runs ended, for people: the block of a failure, and the summary.
+use std::time::Duration;
+
+use super::event::{Failure, RunCounts, Verdict};
+use super::line::{Line, Paint};
+use super::run_state::{HostEnd, HostState, RunState};
+use super::words::{counts_words, duration, verdict_words};
+
+/// What went wrong, why, what was said, what state the host is in, and what to do: each findable at a glance.
+pub(super) fn failure_lines(verdict: Verdict, failure: &Failure) -> Vec<Line> {
+    let Failure { code, causes, state, help, details } = failure;
+    let mut causes = causes.iter();
+    let what = causes.next().map_or("it is not known what went wrong", String::as_str);
+    let title = match verdict {
+        Verdict::NeedsAttention => "FAILED, NEEDS ATTENTION: ",
+        Verdict::Unreachable => "UNREACHABLE: ",
+        Verdict::Unchanged | Verdict::Deployed | Verdict::Planned | Verdict::FailedUntouched => "FAILED: ",
+    };
+    let mut lines = Vec::new();
+    block(Line::new().red(title), Paint::Bold, what, &mut lines);
+    for cause in causes {
+        block(Line::of("  because "), Paint::Plain, cause, &mut lines);
+    }
+    for detail in details.iter().flat_map(|detail| detail.lines()) {
+        lines.push(Line::new().dim("  | ").plain(detail));
+    }
+    block(Line::new().plain("  state: "), Paint::Bold, state, &mut lines);
+    if let Some(help) = help {
+        block(Line::new().plain("  help:  "), Paint::Cyan, help, &mut lines);
+    }
+    lines.push(Line::new().dim(format!("  code:  {code}")));
+    lines
+}
+
+/// A text that may have several lines, behind its title.
+fn block(title: Line, paint: Paint, text: &str, lines: &mut Vec<Line>) {
+    let mut title = Some(title);
+    for part in text.trim_end().split('\n') {
+        let start = title.take().unwrap_or_else(|| Line::of("         "));
+        lines.push(start.paint(paint, part));
+    }
+}
+
+/// How a host ended, in one line.
+pub(super) fn end_line(host: &HostState, end: &HostEnd) -> Line {
+    let time = duration(end.elapsed);
+    let verdict = verdict_line(end.verdict, 0);
+    let release = end.release.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
+    match end.verdict {
+        Verdict::Unchanged => {
+            let runs = end.release.as_ref().or(host.current.as_ref());
+            let runs = runs.map(|id| format!(", runs {id}")).unwrap_or_default();
+            verdict.plain(format!(": nothing to do{runs} ({time})"))
+        }
+        Verdict::Deployed => verdict.plain(format!("{release} in {time}")),
+        Verdict::Planned => verdict.plain(format!(":{release}, nothing was changed ({time})")),
+        Verdict::FailedUntouched | Verdict::Unreachable | Verdict::NeedsAttention => {
+            let problem = end.problem.as_deref().unwrap_or("no reason was given");
+            let problem = problem.lines().next().unwrap_or_default();
+            verdict.plain(format!(": {problem} (after {time})"))
+        }
+    }
+}
+
+fn verdict_line(verdict: Verdict, width: usize) -> Line {
+    let words = format!("{:width$}", verdict_words(verdict));
+    match verdict {
+        Verdict::Deployed => Line::new().green(words),
+        Verdict::Unchanged | Verdict::Planned => Line::of(words),
+        Verdict::FailedUntouched | Verdict::Unreachable | Verdict::NeedsAttention => Line::new().red(words),
+    }
+}
+
+/// A line for each host, when there are several, and the totals.
+pub(super) fn summary_lines(run: &RunState, counts: &RunCounts, elapsed: Duration) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let width = run.label_width();
+    if run.hosts.len() > 1 {
+        for host in &run.hosts {
+            let line = Line::new().bold(format!("{:width$}", host.label)).plain("  ");
+            lines.push(match &host.end {
+                Some(end) => line.then(end_line(host, end)),
+                None => line.yellow("not finished"),
+            });
+        }
+    }
+    let words = format!("{} in {}", counts_words(counts), duration(elapsed));
+    let paint = if counts.failed() > 0 { Paint::Red } else { Paint::Green };
+    lines.push(Line::new().paint(paint, words));
+    lines
+}

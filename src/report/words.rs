@@ -1,0 +1,217 @@
+//! Steps, verdicts, sizes and times in plain words. The same words everywhere: in a plan, in a log, in a summary.
+use std::time::Duration;
+
+use super::event::{RunCounts, Verdict};
+use crate::plan::{FileChange, LinkChange, LinkState, Privilege, Reason, Step, Transfer};
+
+/// What the step does, in the words of an order: `restart simple_api.service (binary and env file changed)`.
+#[must_use]
+pub fn describe_step(step: &Step) -> String {
+    step_words(step, Tense::Order)
+}
+
+/// When, as seen by the reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tense {
+    /// It is to be done.
+    Order,
+    /// It is being done.
+    Going,
+    /// It was done.
+    Done,
+}
+
+impl Tense {
+    fn of(self, order: &'static str, going: &'static str, done: &'static str) -> &'static str {
+        match self {
+            Self::Order => order,
+            Self::Going => going,
+            Self::Done => done,
+        }
+    }
+}
+
+/// The step in words.
+pub(super) fn step_words(step: &Step, tense: Tense) -> String {
+    let words = match step {
+        Step::EnableLingering { user } => {
+            let verb = tense.of("enable", "enabling", "enabled");
+            format!("{verb} lingering for {user}, so that its services outlive the last login")
+        }
+        Step::Upload { release: _, files } => upload_words(files, tense),
+        Step::Seal { release: _ } => {
+            let verb = tense.of("check", "checking", "checked");
+            format!("{verb} the SHA-256 of every file on the host")
+        }
+        Step::Link(link) => link_words(link, tense),
+        Step::Switch { from: _, to } => {
+            format!("{} current to {to}", tense.of("switch", "switching", "switched"))
+        }
+        Step::ReloadManager => {
+            format!("{} systemd's unit files (daemon-reload)", tense.of("reload", "reloading", "reloaded"))
+        }
+        Step::Enable { unit } => {
+            format!("{} {unit}, to start at boot", tense.of("enable", "enabling", "enabled"))
+        }
+        Step::Restart { unit, reasons } => {
+            format!(
+                "{} {unit} ({})",
+                tense.of("restart", "restarting", "restarted"),
+                describe_reasons(reasons)
+            )
+        }
+        Step::Start { unit, reasons } => {
+            format!("{} {unit} ({})", tense.of("start", "starting", "started"), describe_reasons(reasons))
+        }
+        Step::Observe { unit, settle, executable } => {
+            let time = duration(*settle);
+            match (tense, executable.is_some()) {
+                (Tense::Order, true) => {
+                    format!("watch {unit} for {time}: it must stay up and run the new binary")
+                }
+                (Tense::Order, false) => format!("watch {unit} for {time}: it must stay up"),
+                (Tense::Going, _) => format!("watching {unit} for {time}"),
+                (Tense::Done, true) => format!("{unit} stayed up for {time} and runs the new binary"),
+                (Tense::Done, false) => format!("{unit} stayed up for {time}"),
+            }
+        }
+        Step::AskHealth { http } => {
+            let (url, timeout) = (&http.url, duration(http.timeout));
+            match tense {
+                Tense::Order => format!("ask {url} until it answers well, for at most {timeout}"),
+                Tense::Going => format!("asking {url} until it answers well, for at most {timeout}"),
+                Tense::Done => format!("{url} answered well"),
+            }
+        }
+        Step::Prune { releases } => {
+            let what = count(releases.len(), "old release", "old releases");
+            format!("{} {what}", tense.of("remove", "removing", "removed"))
+        }
+    };
+    match step.privilege() {
+        Privilege::Root => format!("{words} [sudo]"),
+        Privilege::User => words,
+    }
+}
+
+fn upload_words(files: &[FileChange], tense: Tense) -> String {
+    let sent: Vec<_> = files.iter().filter(|file| file.transfer == Transfer::Send).collect();
+    if sent.is_empty() {
+        let verb = tense.of("take over", "taking over", "took over");
+        return format!("{verb} {} on the host", count(files.len(), "file", "files"));
+    }
+    let verb = tense.of("upload", "uploading", "uploaded");
+    format!("{verb} {} ({})", files_words(sent.len(), files.len()), bytes(sent.iter().map(|f| f.size).sum()))
+}
+
+/// `3 files`, or `2 of 3 files`.
+pub(super) fn files_words(sent: usize, all: usize) -> String {
+    if sent == all {
+        count(all, "file", "files")
+    } else {
+        format!("{sent} of {}", count(all, "file", "files"))
+    }
+}
+
+fn link_words(link: &LinkChange, tense: Tense) -> String {
+    let verb = match link.was {
+        LinkState::Missing => tense.of("make", "making", "made"),
+        LinkState::Symlink(_) | LinkState::File | LinkState::Folder => {
+            tense.of("repair", "repairing", "repaired")
+        }
+    };
+    format!("{verb} the link {}", link.path)
+}
+
+/// Why a unit is started or restarted: `binary and env file changed; not running: failed`.
+pub(super) fn describe_reasons(reasons: &[Reason]) -> String {
+    let mut changed = Vec::new();
+    let mut others = Vec::new();
+    for reason in reasons {
+        match reason {
+            Reason::BinaryChanged => changed.push("binary"),
+            Reason::UnitChanged => changed.push("unit file"),
+            Reason::EnvChanged => changed.push("env file"),
+            Reason::FirstDeploy => others.push("first deploy".to_owned()),
+            Reason::NotRunning(state) => others.push(format!("not running: {state}")),
+            Reason::StaleExecutable => {
+                others.push("what ran was not the binary of the current release".to_owned());
+            }
+        }
+    }
+    let changed = match changed.as_slice() {
+        [] => None,
+        [one] => Some(format!("{one} changed")),
+        [first @ .., last] => Some(format!("{} and {last} changed", first.join(", "))),
+    };
+    changed.into_iter().chain(others).collect::<Vec<_>>().join("; ")
+}
+
+/// How a host ended, in a word or two.
+pub(super) fn verdict_words(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Unchanged => "unchanged",
+        Verdict::Deployed => "deployed",
+        Verdict::Planned => "planned only",
+        Verdict::FailedUntouched => "failed (untouched)",
+        Verdict::Unreachable => "unreachable",
+        Verdict::NeedsAttention => "NEEDS ATTENTION",
+    }
+}
+
+/// `2 hosts deployed, 1 unchanged, 1 failed (untouched)`.
+pub(super) fn counts_words(counts: &RunCounts) -> String {
+    let RunCounts { unchanged, deployed, planned, failed_untouched, unreachable, needs_attention } = *counts;
+    let parts = [
+        (deployed, Verdict::Deployed),
+        (planned, Verdict::Planned),
+        (unchanged, Verdict::Unchanged),
+        (failed_untouched, Verdict::FailedUntouched),
+        (unreachable, Verdict::Unreachable),
+        (needs_attention, Verdict::NeedsAttention),
+    ];
+    let mut words = Vec::new();
+    for (number, verdict) in parts.into_iter().filter(|(number, _)| *number > 0) {
+        // The first says of what.
+        let number = if words.is_empty() { count(number, "host", "hosts") } else { number.to_string() };
+        words.push(format!("{number} {}", verdict_words(verdict)));
+    }
+    if words.is_empty() { "no hosts".to_owned() } else { words.join(", ") }
+}
+
+/// `1 file`, `2 files`.
+pub(super) fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// A size in decimal units, as disks and networks are sold: `21.4 MB`.
+#[must_use]
+pub fn bytes(size: u64) -> String {
+    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
+    if size < 1000 {
+        return format!("{size} B");
+    }
+    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+    let mut value = size as f64 / 1000.0;
+    let mut unit = 0;
+    // 999.95 would be shown as 1000.0.
+    while value >= 999.95 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+/// A time as people say it: `12 ms`, `2.4 s`, `34 s`, `2 min 05 s`.
+#[must_use]
+pub fn duration(time: Duration) -> String {
+    let (ms, s) = (time.as_millis(), time.as_secs());
+    match s {
+        0 => format!("{ms} ms"),
+        1..10 if ms.is_multiple_of(1000) => format!("{s} s"),
+        1..10 => format!("{}.{} s", s, (ms % 1000) / 100),
+        10..60 => format!("{s} s"),
+        60..3600 => format!("{} min {:02} s", s / 60, s % 60),
+        _ => format!("{} h {:02} min", s / 3600, s % 3600 / 60),
+    }
+}
