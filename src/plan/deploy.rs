@@ -1,5 +1,6 @@
 //! The plan of a deploy: what it takes to have a host run a release.
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -9,7 +10,7 @@ use super::facts::{Access, Current, Facts, FoundUnit, Libc, Lingering, LinkState
 use super::layout::{Layout, LinkSpec, RemotePath};
 use super::refusal::Refusal;
 use super::step::{Detail, FileChange, LinkChange, Privilege, Reason, Step, Transfer};
-use crate::manifest::{Address, Manifest, Scope, ServiceName, UnitKind, UnitName};
+use crate::manifest::{Address, EnvFile, Manifest, Scope, ServiceName, UnitKind, UnitName};
 use crate::release::{Artifact, BinaryKind, Release, ReleaseId, Role};
 
 /// The oldest systemd whose `systemctl` and unit handling this plan relies on.
@@ -194,7 +195,7 @@ fn change_of(artifact: &Artifact, release: &Release, facts: &Facts) -> FileChang
             _ => Detail::Opaque,
         },
         (Role::EnvFile, false) => {
-            let old = crate::release::EnvFile::parse(old.unwrap_or_default().as_bytes());
+            let old = EnvFile::parse(Path::new(path), old.unwrap_or_default().as_bytes());
             let new = release.env.as_ref().map(|env| env.entries.as_slice()).unwrap_or_default();
             Detail::Env(EnvChange::between(&old.entries, new))
         }

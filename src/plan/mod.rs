@@ -19,7 +19,3 @@ pub use facts::{
 pub use layout::{Layout, LinkPath, LinkSpec, RemotePath};
 pub use refusal::Refusal;
 pub use step::{Detail, FileChange, LinkChange, Privilege, Reason, Step, Transfer};
-/// stub
-pub fn describe_step(s: &Step) -> String {
-    s.name().to_owned()
-}

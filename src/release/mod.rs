@@ -4,6 +4,7 @@
 //! for that host. Nothing here connects to a host.
 mod artifact;
 mod binary;
+mod contents;
 mod check;
 mod digest;
 mod id;

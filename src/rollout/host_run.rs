@@ -12,9 +12,9 @@ use crate::host::{
     read_journal, stage, sweep, upload,
 };
 use crate::manifest::{Address, Host, UnitName};
-use crate::plan::{Facts, Inputs, Layout, Plan, Step, Sudo, describe_step, plan};
+use crate::plan::{Facts, Inputs, Layout, Plan, Step, Sudo, plan};
 use crate::release::{Release, ReleaseId, ReleaseRecord};
-use crate::report::{EventKind, Events, Verdict};
+use crate::report::{EventKind, Events, Verdict, describe_step};
 use crate::ssh::{Connection, SftpPool, SshError, Target, connect};
 
 /// How many lines of journal are read back.

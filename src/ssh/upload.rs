@@ -13,6 +13,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{StreamExt as _, TryStreamExt as _};
 use russh_sftp::client::error::Error as RawError;
@@ -161,14 +162,16 @@ async fn write_all(
     uploads: &[Upload],
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<(), SftpError> {
-    let writes = uploads.iter().enumerate().map(|(index, upload)| {
+    // Boxed one by one: through a closure's lifetimes the compiler can't see that the whole is `Send` (rust#102211).
+    let mut writes: Vec<Result<BoxFuture<'_, _>, SftpError>> = Vec::with_capacity(uploads.len());
+    for (index, upload) in uploads.iter().enumerate() {
         let channels = if upload.source.size() >= STRIPED_FROM {
             channels
         } else {
             std::slice::from_ref(&channels[index % channels.len()])
         };
-        Ok(write_one(channels, upload, progress))
-    });
+        writes.push(Ok(Box::pin(write_one(channels, upload, progress))));
+    }
     futures::stream::iter(writes).try_buffer_unordered(FILES_AT_ONCE).try_collect::<()>().await
 }
 
@@ -183,14 +186,15 @@ async fn write_one(
     let opened = first.open(create, attributes).await?;
     let next = AtomicU64::new(0);
     // The first stripe is under way while the others open the file that it has made.
-    let others = channels[1..].iter().map(|channel| {
+    let mut others: Vec<BoxFuture<'_, Result<(), SftpError>>> = Vec::new();
+    for channel in &channels[1..] {
         let stripe = Stripe { channel: &channel.inner, upload, progress };
         let next = &next;
-        async move {
+        others.push(Box::pin(async move {
             let opened = stripe.open(OpenFlags::WRITE, FileAttributes::empty()).await?;
             stripe.send(opened, next, Role::Helper).await
-        }
-    });
+        }));
+    }
     futures::try_join!(first.send(opened, &next, Role::Owner), futures::future::try_join_all(others))?;
     Ok(())
 }
