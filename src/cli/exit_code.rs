@@ -88,7 +88,9 @@ impl Exit {
         Self::of_error(&failure.error)
     }
 
-    fn of_error(error: &HostError) -> Self {
+    /// The code for what went wrong on a host that is as it was.
+    #[must_use]
+    pub fn of_error(error: &HostError) -> Self {
         match error {
             HostError::Ssh(error)
             | HostError::Session(SessionError::Ssh(error))

@@ -1,7 +1,122 @@
-//! The command line: arguments in, exit code out.
+//! The command line: arguments in, exit code out. The only place that prints.
+//!
+//! One file a command: its arguments, what it calls, what it prints. What several commands share is in files named for
+//! what they do: [`global`] for the arguments everywhere, `selection` for hosts, `run` for a run with a reporter.
+mod check;
+mod deploy;
+mod error;
+mod exit_code;
+mod global;
+mod logs;
+mod plan;
+mod problem;
+mod prompt;
+mod run;
+mod selection;
+mod status;
+
+use std::io::{self, Write};
 use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use miette::GraphicalTheme;
+
+use self::error::CliError;
+use self::global::GlobalArgs;
+pub use self::exit_code::Exit;
+
+/// Deploys services over SSH: the binary, its units and its env file, switched in one step and proven to run.
+///
+/// Exit codes: 0 done or nothing to do, 1 failed and untouched, 2 usage or manifest, 4 a host needs a person,
+/// 5 unreachable, 6 host key refused, 7 locked, 8 host can't be deployed to, 130 interrupted.
+#[derive(Debug, Parser)]
+#[command(name = "shipit", version, propagate_version = true, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    global: GlobalArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(check::CheckArgs),
+    Plan(plan::PlanArgs),
+    Deploy(deploy::DeployArgs),
+    Status(status::StatusArgs),
+    Logs(logs::LogsArgs),
+}
 
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
-    ExitCode::SUCCESS
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to standard output, and end well.
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            // A pipe that was closed is no reason to fail.
+            let _ = error.print();
+            return exit.into();
+        }
+    };
+    set_up_reports(&cli.global);
+    set_up_tracing(&cli.global);
+    let exit = match dispatch(cli) {
+        Ok(exit) => exit,
+        Err(error) => {
+            let exit = error.exit();
+            for report in error.reports() {
+                let _ = writeln!(io::stderr(), "{report:?}");
+            }
+            exit
+        }
+    };
+    exit.into()
+}
+
+fn dispatch(cli: Cli) -> Result<Exit, CliError> {
+    let Cli { command, global } = cli;
+    if let Command::Check(args) = &command {
+        return check::check(args, &global);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|source| CliError::Local { what: "the runtime could not be started", source })?;
+    let result = runtime.block_on(async {
+        match &command {
+            Command::Check(_) => Ok(Exit::Done),
+            Command::Plan(args) => plan::plan(args, &global).await,
+            Command::Deploy(args) => deploy::deploy(args, &global).await,
+            Command::Status(args) => status::status(args, &global).await,
+            Command::Logs(args) => logs::logs(args, &global).await,
+        }
+    });
+    // A thread that waits for the operator's answer must not keep the process.
+    runtime.shutdown_background();
+    result
+}
+
+fn set_up_reports(global: &GlobalArgs) {
+    let colours = global.colours(&io::stderr());
+    let hook = miette::set_hook(Box::new(move |_| {
+        let theme = if colours { GraphicalTheme::unicode() } else { GraphicalTheme::none() };
+        Box::new(miette::MietteHandlerOpts::new().graphical_theme(theme).width(100).build())
+    }));
+    // It is set once, here.
+    debug_assert!(hook.is_ok());
+}
+
+fn set_up_tracing(global: &GlobalArgs) {
+    let level = match global.verbose {
+        0 => return,
+        1 => "warn,shipit=debug",
+        _ => "debug,shipit=trace",
+    };
+    let filter = tracing_subscriber::EnvFilter::new(level);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(global.colours(&io::stderr()))
+        .without_time()
+        .try_init();
+    debug_assert!(subscriber.is_ok());
 }

@@ -1,18 +1,83 @@
-//! From the command line to what a run needs: the manifest, the environment, its hosts, and how to reach them.
+//! From the command line to what a run needs: the manifest, the hosts, their releases, and how to reach them.
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use globset::Glob;
 
 use super::error::CliError;
-use super::global::{ConnectArgs, GlobalArgs};
+use super::global::{ConnectArgs, Format, GlobalArgs};
+use super::problem::{Look, ProblemReport};
 use super::prompt::Asker;
-use crate::manifest::{Environment, Host, Manifest};
+use crate::manifest::{self, Environment, Host, Manifest, Problem};
+use crate::release::{Release, Sources};
 use crate::rollout::Reach;
 use crate::ssh::{ConnectOptions, UnknownHostKey};
 
+/// Reads the manifest. What is merely doubtful in it is shown.
+pub fn load(global: &GlobalArgs) -> Result<Manifest, CliError> {
+    let loaded = manifest::load(&global.manifest).map_err(|error| CliError::Problems(error.problems))?;
+    warn(global, &loaded.warnings);
+    Ok(loaded.manifest)
+}
+
+/// Reads the files of the manifest and makes the release of each host.
+pub fn releases(
+    global: &GlobalArgs,
+    manifest: &Manifest,
+    environment: &Environment,
+    hosts: Vec<Host>,
+) -> Result<Vec<(Host, Release)>, CliError> {
+    let sources = Sources::open(manifest).map_err(CliError::Problems)?;
+    let mut warnings = sources.warnings.clone();
+    let mut problems: Vec<Problem> = Vec::new();
+    let mut releases = Vec::new();
+    for host in hosts {
+        let found = match sources.release(manifest, environment, &host) {
+            Ok(release) => {
+                let found = release.warnings.clone();
+                releases.push((host, release));
+                found
+            }
+            Err(found) => {
+                add_new(&mut problems, found);
+                continue;
+            }
+        };
+        add_new(&mut warnings, found);
+    }
+    if !problems.is_empty() {
+        return Err(CliError::Problems(problems));
+    }
+    warn(global, &warnings);
+    Ok(releases)
+}
+
+/// What is wrong in a plain file is wrong for every host, and said once.
+fn add_new(problems: &mut Vec<Problem>, found: Vec<Problem>) {
+    for problem in found {
+        let same = |other: &Problem| other.kind == problem.kind && other.span == problem.span;
+        if !problems.iter().any(same) {
+            problems.push(problem);
+        }
+    }
+}
+
+fn warn(global: &GlobalArgs, warnings: &[Problem]) {
+    if global.quiet || global.format == Format::Json {
+        return;
+    }
+    let look = Look::new(global.colours(&io::stderr()));
+    let mut stderr = io::stderr().lock();
+    for warning in warnings {
+        // Nobody to warn is no reason to stop.
+        let _ = ProblemReport::new(warning).write(&mut stderr, look);
+    }
+    let _ = stderr.flush();
+}
+
 /// The hosts of the environment that `--host` and `--tag` leave.
-pub fn select_hosts(environment: &Environment, args: &ConnectArgs) -> Result<Vec<Host>, CliError> {
+pub fn hosts(environment: &Environment, args: &ConnectArgs) -> Result<Vec<Host>, CliError> {
     let mut patterns = Vec::new();
     for pattern in &args.hosts {
         let glob = Glob::new(pattern);
@@ -62,10 +127,4 @@ pub fn reach(args: &ConnectArgs, global: &GlobalArgs, hosts: &[Host], asker: &As
         None => String::new(),
     };
     Ok(Reach { options, local_user })
-}
-
-/// Reads the manifest and checks the files that it names.
-pub struct Checked {
-    /// The manifest.
-    pub manifest: Manifest,
 }

@@ -122,6 +122,8 @@ pub enum EventKind {
         #[serde(serialize_with = "as_ms", rename = "elapsed_ms")]
         elapsed: Duration,
     },
+    /// The operator asked for an end: nothing new is begun, and hosts that are being switched go through with it.
+    Interrupted,
     /// The run is over. The last event.
     RunFinished {
         /// How many hosts ended how.

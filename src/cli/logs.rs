@@ -1,0 +1,257 @@
+//! `shipit logs`: the journal of the service's units, of all hosts at once.
+use std::io::{self, Write};
+use std::time::Duration;
+
+use clap::Args;
+use jiff::Zoned;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::error::CliError;
+use super::exit_code::Exit;
+use super::global::{ConnectArgs, Format, GlobalArgs};
+use super::prompt::Asker;
+use super::run::colour;
+use super::selection;
+use crate::host::{JournalEntry, JournalQuery, follow_script};
+use crate::manifest::Address;
+use crate::report::{Events, JournalStyle, Suspend, journal_line, sanitise};
+use crate::rollout::{Reach, connect_host};
+use crate::ssh::{Output, SshError};
+
+/// Show the service's journal
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// The environment; may be left out when there is only one
+    pub environment: Option<String>,
+    /// Go on with what comes
+    #[arg(long, short = 'F')]
+    pub follow: bool,
+    /// How many of the last lines of each host
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 50)]
+    pub lines: u32,
+    /// Only since then: "2026-11-20 14:00", "yesterday", "-1h" (systemd.time(7) on the host)
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// How to connect, and to which hosts.
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+/// The longest wait before a broken connection is made anew.
+const LONGEST_WAIT: Duration = Duration::from_secs(15);
+
+/// What comes from a host.
+enum Said {
+    Entry(Address, Box<JournalEntry>),
+    Failed(Address, SshError),
+    Note(Address, String),
+}
+
+/// An entry with its host, as `--format json` has it.
+#[derive(Serialize)]
+struct HostEntry<'a> {
+    v: u32,
+    host: &'a Address,
+    #[serde(flatten)]
+    entry: &'a JournalEntry,
+}
+
+/// Runs the command.
+pub async fn logs(args: &LogsArgs, global: &GlobalArgs) -> Result<Exit, CliError> {
+    let manifest = selection::load(global)?;
+    let environment = manifest.environment(args.environment.as_deref())?;
+    let hosts = selection::hosts(environment, &args.connect)?;
+    let asker = Asker::new(global.can_ask(), Suspend::none());
+    let reach = selection::reach(&args.connect, global, &hosts, &asker)?;
+    let query = JournalQuery {
+        units: manifest.units.iter().map(|unit| unit.name.clone()).collect(),
+        lines: Some(args.lines),
+        since: args.since.clone(),
+        after: None,
+    };
+
+    // Bounded: a reader that is slow (`| less`) holds back the hosts, and memory does not grow.
+    let (sender, mut receiver) = mpsc::channel(256);
+    let mut tasks = JoinSet::new();
+    for host in &hosts {
+        let (reach, query, sender, host) = (reach.clone(), query.clone(), sender.clone(), host.address.clone());
+        let follow = args.follow;
+        tasks.spawn(async move {
+            if let Err(error) = read_host(&reach, &host, query, follow, &sender).await {
+                // The receiver is gone when the operator has left.
+                let _ = sender.send(Said::Failed(host, error)).await;
+            }
+        });
+    }
+    drop(sender);
+
+    let mut printer = Printer::new(global, hosts.len() > 1);
+    let mut exit = Exit::Done;
+    let mut held: Vec<(Address, Box<JournalEntry>)> = Vec::new();
+    let failed = |source| CliError::Local { what: "signals can't be listened for", source };
+    let mut terminations =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).map_err(failed)?;
+    loop {
+        let said = tokio::select! {
+            said = receiver.recv() => said,
+            _ = tokio::signal::ctrl_c() => break,
+            _ = terminations.recv() => break,
+        };
+        match said {
+            None => break,
+            Some(Said::Failed(host, error)) => {
+                exit = Exit::of_ssh(&error);
+                printer.failed(&host, &error);
+            }
+            Some(Said::Note(host, note)) => printer.note(&host, &note),
+            // Without --follow the hosts' entries are put in order first.
+            Some(Said::Entry(host, entry)) if !args.follow && hosts.len() > 1 => held.push((host, entry)),
+            Some(Said::Entry(host, entry)) => {
+                if printer.entry(&host, &entry).is_err() {
+                    break;
+                }
+            }
+        }
+    }
+    held.sort_by_key(|(_, entry)| entry.time);
+    for (host, entry) in &held {
+        if printer.entry(host, entry).is_err() {
+            break;
+        }
+    }
+    tasks.abort_all();
+    Ok(exit)
+}
+
+/// Reads one host's journal. While following, a connection that breaks is made anew, and reading goes on behind the
+/// last entry that was seen.
+async fn read_host(
+    reach: &Reach,
+    host: &Address,
+    mut query: JournalQuery,
+    follow: bool,
+    sender: &mpsc::Sender<Said>,
+) -> Result<(), SshError> {
+    let mut wait = Duration::from_secs(1);
+    let mut connected_once = false;
+    loop {
+        match read_once(reach, host, &mut query, follow, sender, &mut connected_once).await {
+            Ok(()) if !follow => return Ok(()),
+            Ok(()) => {
+                let _ = sender.send(Said::Note(host.clone(), "the journal ended; reading on".to_owned())).await;
+            }
+            Err(error) if !follow || !connected_once => return Err(error),
+            Err(error) => {
+                let note = format!("{error}; connecting again in {} s", wait.as_secs());
+                let _ = sender.send(Said::Note(host.clone(), note)).await;
+            }
+        }
+        if sender.is_closed() {
+            return Ok(());
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(LONGEST_WAIT);
+    }
+}
+
+async fn read_once(
+    reach: &Reach,
+    host: &Address,
+    query: &mut JournalQuery,
+    follow: bool,
+    sender: &mpsc::Sender<Said>,
+    connected_once: &mut bool,
+) -> Result<(), SshError> {
+    let (events, _nobody) = Events::channel();
+    // A connection of its own: its output is held back when the operator's terminal is slow.
+    let connection = connect_host(reach, host, &events).await?;
+    *connected_once = true;
+    let program = follow_script(query, follow).as_str().as_bytes().to_vec();
+    let (mut stdin, mut output) = connection.start_stream("exec /bin/sh -s", program).await?.split();
+    if !follow {
+        stdin.close().await;
+    }
+    let mut buffer = Vec::new();
+    while let Some(said) = output.next().await? {
+        match said {
+            Output::Stdout(bytes) => buffer.extend(bytes),
+            Output::Stderr(bytes) => {
+                for line in String::from_utf8_lossy(&bytes).lines().filter(|line| !line.trim().is_empty()) {
+                    let _ = sender.send(Said::Note(host.clone(), line.to_owned())).await;
+                }
+            }
+            Output::Exit(_) => {}
+        }
+        let mut begin = 0;
+        while let Some(length) = buffer[begin..].iter().position(|byte| *byte == b'\n') {
+            let line = String::from_utf8_lossy(&buffer[begin..begin + length]);
+            begin += length + 1;
+            let Some(entry) = JournalEntry::parse(&line) else { continue };
+            query.after = Some(entry.cursor.clone());
+            query.lines = None;
+            query.since = None;
+            if sender.send(Said::Entry(host.clone(), Box::new(entry))).await.is_err() {
+                return Ok(());
+            }
+        }
+        buffer.drain(..begin);
+    }
+    connection.close().await;
+    Ok(())
+}
+
+/// Prints entries in the format asked for.
+struct Printer {
+    format: Format,
+    style: JournalStyle,
+    width: Option<usize>,
+}
+
+impl Printer {
+    fn new(global: &GlobalArgs, several: bool) -> Self {
+        let style = JournalStyle {
+            colour: colour(global.colours(&io::stdout())),
+            zone: TimeZone::system(),
+            today: Some(Zoned::now().date()),
+        };
+        Self { format: global.format, style, width: several.then_some(0) }
+    }
+
+    fn entry(&mut self, host: &Address, entry: &JournalEntry) -> io::Result<()> {
+        let line = match self.format {
+            Format::Json => serde_json::to_string(&HostEntry { v: 1, host, entry }).unwrap_or_default(),
+            Format::Text => {
+                let label = self.width.as_mut().map(|width| {
+                    let name = host.host.to_string();
+                    *width = name.len().max(*width);
+                    format!("{name:width$}")
+                });
+                journal_line(entry, label.as_deref(), &self.style)
+            }
+        };
+        let mut stdout = io::stdout().lock();
+        writeln!(stdout, "{line}")?;
+        stdout.flush()
+    }
+
+    fn note(&self, host: &Address, note: &str) {
+        // Nobody to tell is no reason to stop.
+        let _ = writeln!(io::stderr(), "{host}: {}", sanitise(note));
+    }
+
+    fn failed(&self, host: &Address, error: &SshError) {
+        let mut text = error.to_string();
+        let mut source = std::error::Error::source(error);
+        while let Some(cause) = source {
+            text = format!("{text}: {cause}");
+            source = cause.source();
+        }
+        self.note(host, &text);
+        if let Some(help) = error.help() {
+            let _ = writeln!(io::stderr(), "  help: {}", sanitise(&help));
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! `shipit plan`: shows what `shipit deploy` would do, and does nothing.
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use clap::Args;
+use jiff::Timestamp;
+use tokio::sync::Mutex;
+
+use super::error::CliError;
+use super::exit_code::Exit;
+use super::global::{ConnectArgs, Format, GlobalArgs};
+use super::prompt::Asker;
+use super::run::{Run, colour};
+use super::selection;
+use crate::plan::{Operator, Plan};
+use crate::report::{Command, EventKind, PlanDetail, PlanStyle, write_plan};
+use crate::rollout::{Context, leave_all, prepare_all};
+
+/// Show what a deploy would do, without doing it
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// The environment; may be left out when there is only one
+    pub environment: Option<String>,
+    /// How to connect, and to which hosts.
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+/// Runs the command.
+pub async fn plan(args: &PlanArgs, global: &GlobalArgs) -> Result<Exit, CliError> {
+    let manifest = selection::load(global)?;
+    let environment = manifest.environment(args.environment.as_deref())?.clone();
+    let hosts = selection::hosts(&environment, &args.connect)?;
+    let releases = selection::releases(global, &manifest, &environment, hosts.clone())?;
+
+    let run = Run::begin(global);
+    let asker = Asker::new(global.can_ask(), run.suspend.clone());
+    let context = Arc::new(Context {
+        reach: selection::reach(&args.connect, global, &hosts, &asker)?,
+        events: run.events.clone(),
+        // What could be asked in a deploy is shown as what it would need.
+        operator: if global.can_ask() { Operator::Present } else { Operator::Absent },
+        now: Timestamp::now(),
+        uploads: false,
+        sudo: Arc::new(asker),
+        sudo_password: Mutex::new(None),
+        interrupt: run.interrupt.clone(),
+        manifest,
+    });
+    run.events.send(EventKind::RunStarted {
+        command: Command::Plan,
+        service: context.manifest.name.clone(),
+        environment: environment.name.clone(),
+        hosts: hosts.iter().map(|host| host.address.clone()).collect(),
+        shipit: env!("CARGO_PKG_VERSION"),
+    });
+    let preparations = run.supervise(prepare_all(&context, releases)).await?;
+    let plans: Vec<Arc<Plan>> = preparations
+        .iter()
+        .filter_map(|preparation| Some(Arc::clone(&preparation.result.as_ref().ok()?.plan)))
+        .collect();
+    let outcomes = leave_all(&context, preparations);
+    let exit = run.finish(&outcomes).await;
+    if global.format == Format::Text {
+        show(&plans, global).map_err(|source| CliError::Local { what: "the plan could not be printed", source })?;
+    }
+    Ok(exit)
+}
+
+fn show(plans: &[Arc<Plan>], global: &GlobalArgs) -> io::Result<()> {
+    let style = PlanStyle { detail: PlanDetail::Full, colour: colour(global.colours(&io::stdout())) };
+    let mut text = String::new();
+    for (number, plan) in plans.iter().enumerate() {
+        if number > 0 {
+            text.push('\n');
+        }
+        // Writing to a string does not fail.
+        let _ = write_plan(&mut text, plan, style);
+    }
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        // `shipit plan | head` is fine.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}

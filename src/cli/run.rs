@@ -1,0 +1,116 @@
+//! A run that is reported on: the reporter that fits, the signals that end it, and its exit code.
+use std::io;
+use std::time::Instant;
+
+use jiff::tz::TimeZone;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
+
+use super::error::CliError;
+use super::exit_code::Exit;
+use super::global::{Format, GlobalArgs};
+use crate::report::{
+    Colour, Event, EventKind, Events, JsonReporter, PlainReporter, Reporter, RunCounts, Suspend, TerminalReporter,
+    TextStyle, Verbosity,
+};
+use crate::rollout::{Interrupt, Outcome};
+
+/// A run under way.
+pub struct Run {
+    /// Where events go.
+    pub events: Events,
+    /// For those who ask questions on the terminal.
+    pub suspend: Suspend,
+    /// The operator's wish to end it.
+    pub interrupt: Interrupt,
+    reporter: JoinHandle<()>,
+    begun: Instant,
+}
+
+impl Run {
+    /// Begins one, with the reporter that the arguments and the terminal ask for.
+    #[must_use]
+    pub fn begin(global: &GlobalArgs) -> Self {
+        let (events, mut receiver) = Events::channel();
+        let (mut reporter, suspend) = reporter(global);
+        // Of its own, so that a slow terminal does not hold up a deploy.
+        let reporter = tokio::task::spawn_blocking(move || {
+            while let Some(event) = receiver.blocking_recv() {
+                reporter.on_event(&event);
+                if matches!(event, Event { kind: EventKind::RunFinished { .. }, .. }) {
+                    return;
+                }
+            }
+        });
+        Self { events, suspend, interrupt: Interrupt::default(), reporter, begun: Instant::now() }
+    }
+
+    /// Does the work, and listens for Ctrl-C and SIGTERM meanwhile. The first asks for an end; the second leaves at
+    /// once.
+    pub async fn supervise<T>(&self, work: impl Future<Output = T>) -> Result<T, CliError> {
+        tokio::pin!(work);
+        let failed = |source| CliError::Local { what: "signals can't be listened for", source };
+        let mut interrupts = signal(SignalKind::interrupt()).map_err(failed)?;
+        let mut terminations = signal(SignalKind::terminate()).map_err(failed)?;
+        loop {
+            tokio::select! {
+                done = &mut work => return Ok(done),
+                () = either(&mut interrupts, &mut terminations) => {
+                    if self.interrupt.is_set() {
+                        return Err(CliError::Left);
+                    }
+                    self.interrupt.set();
+                    self.events.send(EventKind::Interrupted);
+                }
+            }
+        }
+    }
+
+    /// Ends the run: the totals are reported, and everything before them has been shown when this returns.
+    pub async fn finish(self, outcomes: &[Outcome]) -> Exit {
+        let mut counts = RunCounts::default();
+        for outcome in outcomes {
+            counts.add(outcome.verdict());
+        }
+        let exit = Exit::of_outcomes(outcomes);
+        self.events.send(EventKind::RunFinished { counts, exit_code: exit.code(), elapsed: self.begun.elapsed() });
+        // A reporter that broke does not change how the run ended.
+        let _ = self.reporter.await;
+        exit
+    }
+}
+
+async fn either(one: &mut Signal, other: &mut Signal) {
+    tokio::select! {
+        _ = one.recv() => {}
+        _ = other.recv() => {}
+    }
+}
+
+fn reporter(global: &GlobalArgs) -> (Box<dyn Reporter>, Suspend) {
+    if global.format == Format::Json {
+        return (Box::new(JsonReporter::new(Box::new(io::stdout()))), Suspend::none());
+    }
+    let style = text_style(global);
+    if global.draws() && !global.quiet {
+        let terminal = TerminalReporter::new(style);
+        let suspend = terminal.suspend_handle();
+        return (Box::new(terminal), suspend);
+    }
+    (Box::new(PlainReporter::new(Box::new(io::stderr()), style)), Suspend::none())
+}
+
+fn text_style(global: &GlobalArgs) -> TextStyle {
+    let verbosity = match (global.quiet, global.verbose) {
+        (true, _) => Verbosity::Quiet,
+        (false, 0) => Verbosity::Normal,
+        (false, _) => Verbosity::Verbose,
+    };
+    TextStyle { verbosity, colour: colour(global.colours(&io::stderr())), zone: TimeZone::system() }
+}
+
+/// The word that reporters have for it.
+#[must_use]
+pub fn colour(on: bool) -> Colour {
+    if on { Colour::On } else { Colour::Off }
+}
