@@ -81,6 +81,14 @@ pub enum EnvProblem {
         /// The variable.
         name: String,
     },
+    /// A comment that ends with a backslash.
+    #[error(
+        "the comment on line {line} ends with a backslash, which before systemd 254 hides the next line, too"
+    )]
+    CommentBackslash {
+        /// The line, from 1.
+        line: usize,
+    },
     /// A variable that is set twice.
     #[error("`{name}` is set again on line {line}: the last value counts")]
     Duplicate {
@@ -106,9 +114,10 @@ pub enum EnvProblem {
 impl EnvProblem {
     pub(super) fn severity(&self) -> Severity {
         match self {
-            Self::AfterQuote { .. } | Self::TrailingComment { .. } | Self::Duplicate { .. } => {
-                Severity::Warning
-            }
+            Self::AfterQuote { .. }
+            | Self::TrailingComment { .. }
+            | Self::CommentBackslash { .. }
+            | Self::Duplicate { .. } => Severity::Warning,
             _ => Severity::Error,
         }
     }
@@ -121,6 +130,7 @@ impl EnvProblem {
             Self::OpenQuote { .. } => "open_quote",
             Self::AfterQuote { .. } => "after_quote",
             Self::TrailingComment { .. } => "trailing_comment",
+            Self::CommentBackslash { .. } => "comment_backslash",
             Self::Duplicate { .. } => "duplicate",
             Self::NotUtf8 { .. } => "not_utf8",
             Self::Nul { .. } => "nul",
@@ -137,6 +147,7 @@ impl EnvProblem {
             Self::TrailingComment { .. } => {
                 "put the comment on a line of its own, or quote the value if it is meant"
             }
+            Self::CommentBackslash { .. } => "take the backslash away",
             Self::Duplicate { .. } => "keep one of the two",
             Self::NotUtf8 { .. } | Self::Nul { .. } => "save the file as UTF-8 text",
         })
@@ -303,7 +314,11 @@ impl<'a> Parser<'a> {
                 State::Comment if newline(byte) => State::PreKey,
                 State::Comment if byte == b'\\' => State::CommentEscape,
                 State::Comment => State::Comment,
-                State::CommentEscape if newline(byte) => State::PreKey,
+                State::CommentEscape if newline(byte) => {
+                    self.show(at - 1..at);
+                    self.found.push((EnvProblem::CommentBackslash { line: self.line(at) }, at - 1..at));
+                    State::PreKey
+                }
                 State::CommentEscape => State::Comment,
             };
         }
@@ -500,7 +515,8 @@ mod tests {
     fn comments_end_with_their_line() {
         let file = parse("# A=1\n  ; B=2 \\\nC=3\n\n#\\\nD=4");
         assert_eq!(file.entries, [("C".into(), "3".into()), ("D".into(), "4".into())]);
-        assert!(file.problems.is_empty());
+        let lines: Vec<_> = file.problems.iter().map(|problem| problem.line().unwrap()).collect();
+        assert_eq!(lines, [2, 5], "{:?}", file.problems);
     }
 
     #[test]
@@ -543,7 +559,7 @@ mod tests {
     fn no_value_is_shown() {
         let file =
             parse("TOKEN=hunter2\n#OLD=hunter2\nexport B=hunter2\nhunter2\nhunter2+==\nX=\"hunter2 é\n");
-        let shown = format!("{file:?} {:?}", file.problems);
+        let shown = format!("{file:?} {:?} {}", file.problems, file.problems[0].file.text);
         assert!(!shown.contains("hunter2"), "{shown}");
         assert!(shown.contains("TOKEN=*******"), "{shown}");
         let source = SourceText::new("x.j2", "A=hunter2{{ x }}é\n{% if y\nB=hunter2\n");

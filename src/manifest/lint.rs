@@ -103,8 +103,10 @@ impl Lint<'_> {
         for entry in commands {
             match ExecCommand::parse(&entry.value, name, self.manifest.scope) {
                 Ok(command) => {
+                    let found = self.problems.len();
                     self.program(file, entry, &command.program);
-                    if self.is_the_binary(&command) {
+                    // One thing at a time: the help of the other problem names the binary, too.
+                    if self.is_the_binary(&command) || self.problems.len() > found {
                         runs_binary = true;
                     } else {
                         strangers.push((entry, command.program));
@@ -280,4 +282,144 @@ fn starts(other: &UnitName, file: &UnitFile, unit: &UnitName) -> bool {
     let lists = [("Unit", "Wants"), ("Unit", "Requires"), ("Unit", "BindsTo"), ("Install", "Also")];
     let names = |entry: &&Entry| entry.value.split_whitespace().any(|word| word == unit.as_str());
     triggers || lists.iter().any(|(section, key)| file.values(section, key).iter().any(names))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::load::parse;
+    use super::super::source::SourceText;
+    use super::*;
+
+    const MANIFEST: &str = "{name: api, binary: api, unit: api.service, env_file: api.conf, \
+         environments: {prod: {hosts: [web1]}}}";
+
+    /// Every problem of these units, as `file:line: message`.
+    fn problems(manifest: &str, units: &[(&str, &str)]) -> Vec<String> {
+        let manifest = parse(&SourceText::new("deploy.yaml", manifest)).unwrap().manifest;
+        let mut problems = Vec::new();
+        let units: Vec<_> = units
+            .iter()
+            .map(|(name, text)| {
+                let (file, found) = UnitFile::parse(&SourceText::new(*name, *text));
+                problems.extend(found);
+                (name.parse().unwrap(), file)
+            })
+            .collect();
+        problems.extend(lint(&manifest, &units));
+        problems.iter().map(ToString::to_string).collect()
+    }
+
+    const INSTALL: &str = "[Install]\nWantedBy=default.target\n";
+    const ENV: &str = "EnvironmentFile=/etc/default/api.conf\n";
+
+    fn service(lines: &str) -> Vec<String> {
+        problems(MANIFEST, &[("api.service", &format!("[Service]\n{ENV}{lines}\n{INSTALL}"))])
+    }
+
+    #[test]
+    fn good_units_have_no_problems() {
+        for line in [
+            "ExecStart=/usr/local/bin/api",
+            "ExecStart=-/usr/local/bin/api --port 8000",
+            "ExecStart=\"/usr/local/bin/%p\"",
+            "ExecStart=/usr/bin/env A=b /usr/local/bin/api",
+            "ExecStart=/bin/sh -c 'exec /usr/local/bin/api >/dev/null'",
+            "ExecStart=%h/.local/share/shipit/api/current/bin/api",
+            "Type=notify\nExecStart=/usr/local/bin/api\n[X-Mine]\nA=b",
+            "Type=oneshot\nExecStart=/bin/true\nExecStart=/usr/local/bin/api",
+            "ExecStart=/bin/true\nExecStart=\nExecStart=/usr/local/bin/api",
+            "ExecStart=/usr/local/bin/api\nEnvironmentFile=-/etc/other.conf",
+        ] {
+            assert_eq!(service(line), [""; 0], "{line}");
+        }
+    }
+
+    #[test]
+    fn commands_that_systemd_refuses() {
+        assert_eq!(
+            service("Nice=5"),
+            ["api.service:1: `api.service` has no `ExecStart=`, so systemd refuses it"]
+        );
+        assert_eq!(
+            service("ExecStart=/bin/true\nExecStart=/usr/local/bin/api"),
+            ["api.service:4: `ExecStart=` is given 2 times, which systemd only takes with `Type=oneshot`"]
+        );
+        assert_eq!(
+            service("ExecStart=/usr/local/bin/api 'x"),
+            ["api.service:3: this command line has a quote that never ends, so systemd refuses the unit"]
+        );
+        assert_eq!(
+            service("ExecStart=-"),
+            ["api.service:3: this command line names no program, so systemd refuses the unit"]
+        );
+        assert_eq!(
+            service("ExecStart=./api"),
+            ["api.service:3: `./api` is not an absolute path, so systemd refuses the unit"]
+        );
+        assert!(service("ExecStart=api")[0].contains("has no path"));
+        assert!(service("ExecStart=/opt/api")[0].contains("is not the program this release brings"));
+    }
+
+    #[test]
+    fn env_files_that_nothing_provides() {
+        let unit = |line: &str| {
+            let text = format!("[Service]\n{line}\nExecStart=/usr/local/bin/api\n{INSTALL}");
+            problems(MANIFEST, &[("api.service", &text)]).join("; ")
+        };
+        assert_eq!(
+            unit(""),
+            "deploy.yaml:1: no unit of this release reads the env file, `/etc/default/api.conf` on the host"
+        );
+        assert!(
+            unit("EnvironmentFile=/etc/default/apo.conf")
+                .starts_with("api.service:2: nothing in this release provides `/etc/default/apo.conf`")
+        );
+        assert_eq!(unit("EnvironmentFile=/etc/default/%p.conf"), "");
+        assert!(unit("EnvironmentFile=api.conf").contains("is not an absolute path"));
+        let none = MANIFEST.replace("env_file: api.conf, ", "");
+        let text = format!("[Service]\n{ENV}ExecStart=/usr/local/bin/api\n{INSTALL}");
+        assert!(problems(&none, &[("api.service", &text)])[0].contains("nothing in this release provides"));
+    }
+
+    #[test]
+    fn user_units_that_think_they_are_the_systems() {
+        let text = format!(
+            "[Service]\n{ENV}User=me\nGroup=us\nExecStart=/usr/local/bin/api\n\
+             [Install]\nWantedBy=x.target multi-user.target\n"
+        );
+        assert_eq!(
+            problems(MANIFEST, &[("api.service", &text)]),
+            [
+                "api.service:3: `User=` does not work in a user unit: the user's systemd can't become somebody else",
+                "api.service:4: `Group=` does not work in a user unit: the user's systemd can't become somebody else",
+                "api.service:7: a user unit that is wanted by `multi-user.target` never starts at boot",
+            ]
+        );
+        let system = MANIFEST.replace("name: api", "name: api, scope: system");
+        assert_eq!(problems(&system, &[("api.service", &text)]), [""; 0]);
+    }
+
+    #[test]
+    fn something_has_to_start_a_unit() {
+        let text = format!("[Service]\n{ENV}ExecStart=/usr/local/bin/api\n");
+        assert!(problems(MANIFEST, &[("api.service", &text)])[0].contains("does not start at boot"));
+        let both = MANIFEST.replace("unit: api.service", "units: [api.service, api.timer]");
+        let timer = "[Timer]\nOnCalendar=daily\n[Install]\nWantedBy=timers.target\n";
+        assert_eq!(problems(&both, &[("api.service", &text), ("api.timer", timer)]), [""; 0]);
+        let other = timer.replace("[Install]", "Unit=other.service\n[Install]");
+        assert!(
+            problems(&both, &[("api.service", &text), ("api.timer", &other)])[0].contains("start at boot")
+        );
+    }
+
+    #[test]
+    fn sections_belong_to_a_type_of_unit() {
+        assert!(
+            problems(MANIFEST, &[("api.service", "# nothing\n")])[0].ends_with("`api.service` says nothing")
+        );
+        assert!(
+            service("ExecStart=/usr/local/bin/api\n[Timer]")[0]
+                .contains("a service unit has no section `[Timer]`")
+        );
+    }
 }

@@ -216,7 +216,7 @@ environments:
                 "2: there is no key `nmae` in the manifest",
                 "2: the manifest has no `name`",
                 "3: `scope` can't be `usr`",
-                "4: `binary` is the path of a file, not a list",
+                "4: `binary` has to be the path of a file, not a list",
                 "6: `unit` and `units` can't both be given",
                 "7: a health check asks over `http://`, not `https://`",
                 "7: `timeout`: `30` has no unit of time",
@@ -227,12 +227,12 @@ environments:
                 "12: there is no key `tag` in a host",
                 "13: the name of a variable can't contain `-`",
                 "13: a variable can't be called `host`: in templates this is the host",
-                "13: `N` is a text, a number or a boolean, not nothing",
-                "13: `L` is a text, a number or a boolean, not a list",
-                "14: `confirm` is `true` or `false`, not text",
+                "13: `N` has to be a text, a number or a boolean, not nothing",
+                "13: `L` has to be a text, a number or a boolean, not a list",
+                "14: `confirm` has to be `true` or `false`, not text",
                 "15: an environment name can't begin with `-`",
-                "15: there is no key `host` in an environment",
                 "15: environment `-x` has no `hosts`",
+                "15: there is no key `host` in an environment",
             ]
         );
     }
@@ -242,19 +242,22 @@ environments:
         assert_eq!(with("binary: x"), ["7: the key `binary` is given twice"]);
         assert_eq!(with("env_file: ''"), ["7: `env_file` is not the path of a file: it is empty"]);
         assert_eq!(with("env_file: x/"), ["7: `env_file` is not the path of a file: it ends with `/`"]);
-        assert_eq!(with("env_file:"), ["7: `env_file` is the path of a file, not nothing"]);
+        assert_eq!(with("env_file:"), ["7: `env_file` has to be the path of a file, not nothing"]);
         assert_eq!(with("health: {}"), ["7: `health` has no `http`"]);
         assert_eq!(with("settle: 2"), ["7: `settle`: `2` has no unit of time"]);
-        assert_eq!(with("keep_releases: '3'"), ["7: `keep_releases` is a whole number, not text"]);
+        assert_eq!(with("keep_releases: '3'"), ["7: `keep_releases` has to be a whole number, not text"]);
         let bad = |from: &str, to: &str| problems(&GOOD.replace(from, to));
         assert_eq!(
             bad("[deploy@web1.example.com]", "[]"),
             ["6: the list of hosts of environment `prod` is empty"]
         );
-        assert_eq!(bad("[deploy@web1.example.com]", "web1"), ["6: `hosts` is a list of hosts, not text"]);
+        assert_eq!(
+            bad("[deploy@web1.example.com]", "web1"),
+            ["6: `hosts` has to be a list of hosts, not text"]
+        );
         assert_eq!(
             bad("[deploy@web1.example.com]", "[10]"),
-            ["6: `host` is a host such as `deploy@web1.example.com`, not a number"]
+            ["6: `host` has to be a host such as `deploy@web1.example.com`, not a number"]
         );
         assert_eq!(bad("unit: deploy/simple_api.service\n", ""), ["1: the manifest has no `unit`"]);
         assert_eq!(
@@ -265,7 +268,7 @@ environments:
         assert!(
             bad("simple_api\nbinary", "../x\nbinary")[0].starts_with("1: a service name can't contain `/`")
         );
-        assert_eq!(problems("- a\n"), ["1: `the manifest` is a map of keys, not a list"]);
+        assert_eq!(problems("- a\n"), ["1: `the manifest` has to be a map of keys, not a list"]);
         for empty in ["", "\n", "# only a comment\n", "---\n"] {
             let found = problems(empty);
             assert!(found.len() == 1, "{empty:?}: {found:?}");

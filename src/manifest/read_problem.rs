@@ -58,7 +58,7 @@ pub enum ManifestProblem {
         place: String,
     },
     /// A list where a text should be, and the like.
-    #[error("`{key}` is {expected}, not {found}")]
+    #[error("`{key}` has to be {expected}, not {found}")]
     WrongType {
         /// The key.
         key: String,

@@ -1,9 +1,10 @@
 //! The text of a file together with its path, so that a problem can show where it is.
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A file that was read: what problems point into.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SourceText {
     /// The path as the operator would write it.
     pub path: PathBuf,
@@ -11,6 +12,13 @@ pub struct SourceText {
     pub text: String,
     /// If the text was made from the file, which is a template: the host it was made for.
     pub rendered_for: Option<String>,
+}
+
+// A debug print of a problem needs no whole file, and an env file's text must not be in one.
+impl fmt::Debug for SourceText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SourceText({}, {} bytes)", self.name(), self.text.len())
+    }
 }
 
 impl SourceText {

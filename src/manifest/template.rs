@@ -115,6 +115,8 @@ fn problem(
     context: &TemplateContext,
 ) -> Problem {
     let range = error.range().filter(|range| source.text.get(range.clone()).is_some());
+    // A text that ends too early has a line, but no range.
+    let range = range.or_else(|| line_range(&source.text, error.line()?));
     let marked = range.clone().and_then(|range| source.text.get(range)).unwrap_or("").trim();
     let detail = || error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
     match error.kind() {
@@ -140,6 +142,12 @@ fn problem(
     }
 }
 
+fn line_range(text: &str, line: usize) -> Option<std::ops::Range<usize>> {
+    let start = text.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum();
+    let width = text.get(start..)?.lines().next().unwrap_or("").len();
+    Some(start..start + width)
+}
+
 /// What a template looks up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Used {
@@ -163,4 +171,51 @@ pub fn used(source: &SourceText) -> Used {
         names.insert(name.split('.').next().unwrap_or(name).to_owned());
     }
     Used::Names(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::load::parse;
+    use super::*;
+
+    fn render_text(text: &str) -> Result<String, Box<Problem>> {
+        let manifest = "{name: api, unit: a.service, environments: {prod: {vars: {A: 1, B: x}, \
+             hosts: [{host: 'me@web1:22', vars: {A: <&>}}]}}}";
+        let manifest = parse(&SourceText::new("deploy.yaml", manifest)).unwrap().manifest;
+        let environment = manifest.environment(None).unwrap();
+        let context = TemplateContext::new(&manifest, environment, &environment.hosts[0]);
+        let source = SourceText::new("x.j2", text);
+        render(&source, &source, &context)
+    }
+
+    #[test]
+    fn a_template_sees_variables_and_where_it_is() {
+        let text = "{{ A }} {{ vars.A }} {{ B }}{% for k in vars %} {{ k }}{% endfor %}\n\
+             {{ service }} {{ environment }} {{ host }}\n";
+        assert_eq!(render_text(text).unwrap(), "<&> <&> x A B\napi prod web1\n");
+    }
+
+    #[test]
+    fn mistakes_are_marked() {
+        let check = |text: &str, message: &str, marked: &str| {
+            let problem = render_text(text).unwrap_err();
+            assert_eq!(problem.kind.to_string(), message);
+            assert_eq!(&text[problem.span.unwrap()], marked);
+        };
+        check("a\n{{ C }}", "this template uses `C`, which is not set", "C");
+        check("{{ vars.C }}", "this template uses `vars.C`, which is not set", "vars.C");
+        assert!(render_text("{% if C %}{% endif %}").is_err());
+        assert!(render_text("{{ A | nofilter }}").unwrap_err().kind.to_string().contains("nofilter"));
+        assert!(render_text("{% include 'x' %}").is_err());
+        assert!(render_text("a {{ A ").unwrap_err().span.is_some());
+    }
+
+    #[test]
+    fn what_a_template_uses_is_known() {
+        let used = |text: &str| used(&SourceText::new("x.j2", text));
+        let names = |names: &[&str]| Used::Names(names.iter().map(|&name| name.to_owned()).collect());
+        assert_eq!(used("{{ A }}{% if vars.B %}{{ c.d }}{% endif %}"), names(&["A", "B", "c"]));
+        assert_eq!(used("{% for k in vars %}{% endfor %}"), Used::Anything);
+        assert_eq!(used("{{ "), Used::Anything);
+    }
 }

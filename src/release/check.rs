@@ -1,4 +1,6 @@
 //! Everything that can be told about a manifest's files without a host.
+use std::path::PathBuf;
+
 use super::sources::Sources;
 use crate::manifest::problem::{ManifestProblem, Problem};
 use crate::manifest::template::Used;
@@ -32,6 +34,12 @@ pub fn check(manifest: &Manifest) -> Vec<Problem> {
         }
     }
     problems.extend(unused_vars(manifest, &sources.used()));
+    // File by file, and from the top of each.
+    let files: Vec<PathBuf> = problems.iter().map(|problem| problem.file.path.clone()).collect();
+    problems.sort_by_key(|problem| {
+        let file = files.iter().position(|path| *path == problem.file.path);
+        (file, problem.span.as_ref().map(|span| span.start))
+    });
     problems
 }
 

@@ -336,3 +336,74 @@ fn hash(path: &Path) -> io::Result<(Sha256Digest, u64)> {
     }
     Ok((Sha256Digest::new(hasher.finalize().into()), size))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::load;
+
+    const UNIT: &str = "[Service]\nEnvironmentFile=/etc/default/api.conf\nExecStart=/usr/local/bin/api\n\
+         [Install]\nWantedBy=default.target\n";
+
+    fn project() -> (tempfile::TempDir, Manifest) {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+        write("api", "#!/bin/sh\n");
+        write("api.service", UNIT);
+        write("api.conf.j2", "PLACE={{ PLACE }}\n");
+        write(
+            "deploy.yaml",
+            "{name: api, binary: api, unit: api.service, env_file: api.conf.j2, environments: {prod: \
+             {vars: {PLACE: there}, hosts: [web1, {host: web2, vars: {PLACE: here}}]}}}",
+        );
+        let manifest = load(&dir.path().join("deploy.yaml")).unwrap().manifest;
+        (dir, manifest)
+    }
+
+    #[test]
+    fn each_host_gets_its_own_release() {
+        let (_dir, manifest) = project();
+        let sources = Sources::open(&manifest).unwrap();
+        let prod = manifest.environment(None).unwrap();
+        let release = |index: usize| sources.release(&manifest, prod, &prod.hosts[index]).unwrap();
+        let (one, two) = (release(0), release(1));
+        let paths: Vec<_> = one.artifacts.iter().map(|a| format!("{} {}", a.mode, a.path)).collect();
+        assert_eq!(paths, ["0755 bin/api", "0644 units/api.service", "0600 env/api.conf"]);
+        assert_eq!(one.env.as_ref().unwrap().get("PLACE"), Some("there"));
+        assert_eq!(two.env.as_ref().unwrap().get("PLACE"), Some("here"));
+        assert_ne!(one.digest, two.digest);
+        assert_eq!(one.digest, release(0).digest);
+        assert_eq!(one.artifacts[0].sha256, Sha256Digest::of(b"#!/bin/sh\n"));
+        assert_eq!(one.binary, Some(BinaryKind::Script { interpreter: "/bin/sh".to_owned() }));
+    }
+
+    #[test]
+    fn a_binary_that_changes_after_it_was_hashed_is_noticed() {
+        let (dir, manifest) = project();
+        let sources = Sources::open(&manifest).unwrap();
+        let prod = manifest.environment(None).unwrap();
+        let release = sources.release(&manifest, prod, &prod.hosts[0]).unwrap();
+        assert!(release.artifacts.iter().all(|artifact| artifact.is_unchanged().unwrap()));
+        std::fs::write(dir.path().join("api"), "#!/bin/ash\n").unwrap();
+        assert!(!release.artifacts[0].is_unchanged().unwrap());
+        std::fs::remove_file(dir.path().join("api")).unwrap();
+        assert!(release.artifacts[0].is_unchanged().is_err());
+    }
+
+    #[test]
+    fn no_debug_print_shows_the_env_file() {
+        let (_dir, manifest) = project();
+        let sources = Sources::open(&manifest).unwrap();
+        let prod = manifest.environment(None).unwrap();
+        let release = sources.release(&manifest, prod, &prod.hosts[0]).unwrap();
+        assert!(!format!("{sources:?} {release:?}").contains("there"));
+    }
+
+    #[test]
+    fn the_example_in_the_repository_is_valid() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy.example.yaml");
+        let loaded = load(&path).unwrap();
+        assert!(loaded.warnings.is_empty());
+        assert_eq!(loaded.manifest.name.as_str(), "simple_api");
+    }
+}

@@ -1,1 +1,4 @@
-//! (under construction)
+//! What each command prints, as snapshots.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+mod check;

@@ -1,0 +1,225 @@
+//! `shipit check` on good and bad manifests, in a folder of their own.
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use assert_cmd::Command;
+use tempfile::TempDir;
+
+const MANIFEST: &str = "\
+name: simple_api
+binary: simple_api
+unit: simple_api.service
+env_file: simple_api.conf
+environments:
+  prod:
+    hosts: [deploy@web1.example.com, deploy@web2.example.com]
+  staging:
+    hosts: [deploy@staging.example.com]
+";
+
+const UNIT: &str = "\
+[Unit]
+Description=Simple API Service
+
+[Service]
+EnvironmentFile=/etc/default/simple_api.conf
+ExecStart=/usr/local/bin/simple_api
+Restart=always
+
+[Install]
+WantedBy=default.target
+";
+
+struct Project(TempDir);
+
+impl Project {
+    /// A project that is fine.
+    fn new() -> Self {
+        let project = Self(tempfile::tempdir().unwrap());
+        project.write("deploy.yaml", MANIFEST);
+        project.write("simple_api.service", UNIT);
+        project.write("simple_api.conf", "DEV_LOCATION='North Carolina'\n");
+        project.write("simple_api", "#!/bin/sh\nexec sleep 1000\n");
+        project.mode("simple_api", 0o755);
+        project
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+        std::fs::write(self.path().join(name), text).unwrap();
+    }
+
+    fn mode(&self, name: &str, mode: u32) {
+        std::fs::set_permissions(self.path().join(name), PermissionsExt::from_mode(mode)).unwrap();
+    }
+
+    fn remove(&self, name: &str) {
+        std::fs::remove_file(self.path().join(name)).unwrap();
+    }
+
+    fn check(&self) -> String {
+        self.check_with(&[])
+    }
+
+    /// Exit code, standard output and standard error of `shipit check`.
+    fn check_with(&self, args: &[&str]) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_shipit"));
+        let output = command.env_clear().current_dir(self.path()).arg("check").args(args).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        format!(
+            "exit code {}\n--- stdout\n{}--- stderr\n{}",
+            output.status.code().unwrap(),
+            text(&output.stdout),
+            text(&output.stderr)
+        )
+    }
+}
+
+#[test]
+fn a_fine_manifest_says_so_in_one_line() {
+    insta::assert_snapshot!(Project::new().check());
+}
+
+#[test]
+fn every_problem_of_the_manifest_at_once() {
+    let project = Project::new();
+    project.write(
+        "deploy.yaml",
+        "\
+name: simple api
+scope: usr
+unit: simple_api.service
+env-file: simple_api.conf
+settle: 2
+health: { http: https://localhost/ }
+environments:
+  prod:
+    hosts: [web1, web1]
+    confirm: yes
+  prod:
+    hosts: []
+",
+    );
+    insta::assert_snapshot!(project.check());
+}
+
+#[test]
+fn a_file_that_is_no_yaml() {
+    let project = Project::new();
+    project.write("deploy.yaml", "name: simple_api\nenvironments:\n\tprod: 1\n");
+    insta::assert_snapshot!("tab", project.check());
+    project.write("deploy.yaml", "name: [simple_api\n");
+    insta::assert_snapshot!("open_bracket", project.check());
+    project.write("deploy.yaml", "");
+    insta::assert_snapshot!("empty", project.check());
+}
+
+#[test]
+fn no_manifest() {
+    insta::assert_snapshot!(Project::new().check_with(&["-f", "deploi.yaml"]));
+}
+
+#[test]
+fn missing_files() {
+    let project = Project::new();
+    for file in ["simple_api", "simple_api.service", "simple_api.conf"] {
+        project.remove(file);
+    }
+    insta::assert_snapshot!(project.check());
+}
+
+#[test]
+fn a_binary_that_is_none() {
+    let project = Project::new();
+    project.write("simple_api", "echo hi\n");
+    insta::assert_snapshot!("text_as_binary", project.check());
+    project.write("simple_api", "");
+    insta::assert_snapshot!("empty_binary", project.check());
+    project.write("simple_api", "#!/bin/sh\n");
+    project.mode("simple_api", 0o644);
+    insta::assert_snapshot!("not_executable_binary", project.check());
+}
+
+#[test]
+fn traps_in_the_unit_file() {
+    let project = Project::new();
+    project.write(
+        "simple_api.service",
+        "\
+Description=too early
+[Unit]
+Description=Simple API Service \\
+  # a comment inside
+  that goes on
+
+[Servce]
+Nice=5
+[Service]
+User=deploy
+EnvironmentFile=/etc/default/simple-api.conf
+ExecStart=bin/simple_api --port 8000
+Restart always
+
+[Install]
+WantedBy=multi-user.target
+",
+    );
+    insta::assert_snapshot!(project.check());
+}
+
+#[test]
+fn a_unit_that_runs_something_else() {
+    let project = Project::new();
+    project.write("simple_api.service", "[Service]\nExecStart=/usr/bin/simple_api\n");
+    insta::assert_snapshot!(project.check());
+}
+
+#[test]
+fn an_env_file_shows_no_value() {
+    let project = Project::new();
+    project.write(
+        "simple_api.conf",
+        "TOKEN=hunter2\nexport KEY=hunter2\nhunter2\nA-B=hunter2\nX='hunter2' # note\nTOKEN=hunter3\nOPEN=\"hunter2\n",
+    );
+    let shown = project.check();
+    assert!(!shown.contains("hunter"), "{shown}");
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn templates() {
+    let project = Project::new();
+    let manifest = MANIFEST
+        .replace("simple_api.conf", "simple_api.conf.j2")
+        .replace("  staging:", "    vars: { LOCATION: Virginia, SPARE: 1 }\n  staging:");
+    project.write("deploy.yaml", manifest);
+    project.write("simple_api.conf.j2", "SECRET=hunter2\nDEV_LOCATION='{{ LOCATOIN }}'\n");
+    let shown = project.check();
+    assert!(!shown.contains("hunter"), "{shown}");
+    insta::assert_snapshot!("undefined", shown);
+    project.write("simple_api.conf.j2", "DEV_LOCATION='{{ vars.LOCATION | upper '\n");
+    insta::assert_snapshot!("template_syntax", project.check());
+}
+
+#[test]
+fn a_template_may_go_wrong_for_one_host_only() {
+    let project = Project::new();
+    project.write(
+        "deploy.yaml",
+        "\
+name: simple_api
+unit: simple_api.service.j2
+environments:
+  prod:
+    hosts: [web1, { host: web2, vars: { BIN: simple_api } }]
+    vars: { BIN: /usr/local/bin/simple_api }
+",
+    );
+    let unit = UNIT.replace("/usr/local/bin/simple_api", "{{ BIN }}").replace("EnvironmentFile", "#");
+    project
+        .write("simple_api.service.j2", unit.replace("{{ BIN }}", "{{ BIN }}/{{ host }} --of {{ service }}"));
+    insta::assert_snapshot!(project.check());
+}
