@@ -50,3 +50,64 @@ pub(super) fn journal_lines(entry: &JournalEntry, host: Option<&str>, style: &Jo
     }
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use super::super::fixtures::{HOSTILE, entry};
+    use super::*;
+
+    fn style(colour: Colour) -> JournalStyle {
+        JournalStyle { colour, zone: TimeZone::UTC, today: Some(jiff::civil::date(2026, 11, 20)) }
+    }
+
+    #[test]
+    fn an_entry_is_a_line() {
+        let line = |host| journal_line(&entry(6, "Listening"), host, &style(Colour::Off));
+        assert_eq!(line(None), "03:00:52.123 simple_api[4711]: Listening");
+        assert_eq!(line(Some("web1")), "web1  03:00:52.123 simple_api[4711]: Listening");
+    }
+
+    #[test]
+    fn the_lines_of_a_message_stand_below_each_other() {
+        let text = journal_line(&entry(6, "panicked:\n\tat main\n"), Some("web1"), &style(Colour::Off));
+        assert_snapshot!(text, @"
+        web1  03:00:52.123 simple_api[4711]: panicked:
+        web1                                 	at main
+        ");
+    }
+
+    #[test]
+    fn an_entry_of_another_day_has_its_date() {
+        let mut style = style(Colour::Off);
+        style.today = Some(jiff::civil::date(2026, 11, 21));
+        let mut entry = entry(6, "hi");
+        entry.pid = None;
+        assert_eq!(journal_line(&entry, None, &style), "2026-11-20 03:00:52.123 simple_api: hi");
+        style.today = None;
+        assert_eq!(journal_line(&entry, None, &style), "03:00:52.123 simple_api: hi");
+    }
+
+    #[test]
+    fn the_priority_gives_the_colour() {
+        let code = |priority| {
+            let line = journal_line(&entry(priority, "x"), None, &style(Colour::On));
+            line.rsplit(": ").next().unwrap().to_owned()
+        };
+        assert_eq!(code(0), "\x1b[31mx\x1b[0m");
+        assert_eq!(code(3), "\x1b[31mx\x1b[0m");
+        assert_eq!(code(4), "\x1b[33mx\x1b[0m");
+        assert_eq!(code(5), "\x1b[1mx\x1b[0m");
+        assert_eq!(code(6), "x");
+        assert_eq!(code(7), "\x1b[2mx\x1b[0m");
+    }
+
+    #[test]
+    fn what_a_service_wrote_can_not_act_on_the_terminal() {
+        let mut hostile = entry(6, HOSTILE);
+        hostile.identifier = format!("api\n{HOSTILE}");
+        let text = journal_line(&hostile, None, &style(Colour::Off));
+        assert!(text.chars().all(|c| !c.is_control()), "{text:?}");
+    }
+}

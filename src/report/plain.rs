@@ -233,3 +233,217 @@ impl Reporter for PlainReporter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use super::super::event::Verdict;
+    use super::super::fixtures::{
+        BrokenPipe, HOSTILE, Paper, changed_plan, deployed, empty_plan, event, mixed_run, run_finished,
+        run_started, text_style,
+    };
+    use super::*;
+
+    fn shown(events: &[Event], verbosity: Verbosity, colour: Colour) -> String {
+        let paper = Paper::default();
+        let mut reporter = PlainReporter::new(Box::new(paper.clone()), text_style(verbosity, colour));
+        events.iter().for_each(|event| reporter.on_event(event));
+        paper.text()
+    }
+
+    fn one_host() -> Vec<Event> {
+        let mut events = vec![event(0, None, run_started(&["deploy@web1"]))];
+        events.extend(deployed("deploy@web1", changed_plan("deploy@web1")));
+        events.push(event(12_000, None, run_finished(&[Verdict::Deployed])));
+        events
+    }
+
+    #[test]
+    fn one_host_that_is_deployed() {
+        assert_snapshot!(shown(&one_host(), Verbosity::Normal, Colour::Off), @"
+        03:00:41 deploy simple_api to prod: deploy@web1 (shipit 0.1.0)
+        03:00:41 connected to 192.0.2.7:22 in 210 ms
+        03:00:41 plan: 20261120T030041Z-8be1d2a4 replaces 20261120T030007Z-3f2a9c01
+        03:00:41       3 of 4 files (21.4 MB), restart simple_api.service (unit file, binary and env file changed), 1 link
+        03:00:41       with sudo: link /usr/local/bin/simple_api
+        03:00:41 uploading 3 of 4 files (21.4 MB)
+        03:00:47 uploaded 15.0 MB of 21.4 MB (70%, 3.0 MB/s)
+        03:00:49 uploaded 3 of 4 files (21.4 MB) (8.1 s)
+        03:00:49 checked the SHA-256 of every file on the host (80 ms)
+        03:00:49 repaired the link /usr/local/bin/simple_api [sudo] (80 ms)
+        03:00:49 switched current to 20261120T030041Z-8be1d2a4 (80 ms)
+        03:00:49 reloaded systemd's unit files (daemon-reload) (80 ms)
+        03:00:49 restarting simple_api.service (unit file, binary and env file changed)
+        03:00:49 restarted simple_api.service (unit file, binary and env file changed) (80 ms)
+        03:00:49 simple_api.service stayed up for 2 s and runs the new binary (80 ms)
+        03:00:49 asking http://localhost:8000/ until it answers well, for at most 30 s
+        03:00:50 http://localhost:8000/ answered well (80 ms)
+        03:00:50 removed 1 old release (80 ms)
+        03:00:50 journal: 03:00:52.123 simple_api[4711]: Listening on 0.0.0.0:8000
+        03:00:50 journal: 03:00:52.123 simple_api[4711]: no cache
+        03:00:50 journal:                                starting cold
+        03:00:50 deployed 20261120T030041Z-8be1d2a4 in 9.1 s
+        03:00:53 1 host deployed in 12 s
+        ");
+    }
+
+    #[test]
+    fn one_host_in_every_detail() {
+        assert_snapshot!(shown(&one_host(), Verbosity::Verbose, Colour::Off), @"
+        03:00:41 deploy simple_api to prod: deploy@web1 (shipit 0.1.0)
+        03:00:41 connecting
+        03:00:41 connected to 192.0.2.7:22 in 210 ms
+        03:00:41 probed in 140 ms: 20261120T030007Z-3f2a9c01 is deployed
+        03:00:41 plan: 20261120T030041Z-8be1d2a4 replaces 20261120T030007Z-3f2a9c01
+        03:00:41       3 of 4 files (21.4 MB), restart simple_api.service (unit file, binary and env file changed), 1 link
+        03:00:41       with sudo: link /usr/local/bin/simple_api
+        03:00:41 uploading 3 of 4 files (21.4 MB)
+        03:00:47 uploaded 15.0 MB of 21.4 MB (70%, 3.0 MB/s)
+        03:00:49 uploaded 3 of 4 files (21.4 MB) (8.1 s)
+        03:00:49 checking the SHA-256 of every file on the host
+        03:00:49 checked the SHA-256 of every file on the host (80 ms)
+        03:00:49 repairing the link /usr/local/bin/simple_api [sudo]
+        03:00:49 repaired the link /usr/local/bin/simple_api [sudo] (80 ms)
+        03:00:49 switching current to 20261120T030041Z-8be1d2a4
+        03:00:49 switched current to 20261120T030041Z-8be1d2a4 (80 ms)
+        03:00:49 reloading systemd's unit files (daemon-reload)
+        03:00:49 reloaded systemd's unit files (daemon-reload) (80 ms)
+        03:00:49 restarting simple_api.service (unit file, binary and env file changed)
+        03:00:49 restarted simple_api.service (unit file, binary and env file changed) (80 ms)
+        03:00:49 watching simple_api.service for 2 s
+        03:00:49 simple_api.service stayed up for 2 s and runs the new binary (80 ms)
+        03:00:49 asking http://localhost:8000/ until it answers well, for at most 30 s
+        03:00:50 http://localhost:8000/ answered well (80 ms)
+        03:00:50 removing 1 old release
+        03:00:50 removed 1 old release (80 ms)
+        03:00:50 journal: 03:00:52.123 simple_api[4711]: Listening on 0.0.0.0:8000
+        03:00:50 journal: 03:00:52.123 simple_api[4711]: no cache
+        03:00:50 journal:                                starting cold
+        03:00:50 deployed 20261120T030041Z-8be1d2a4 in 9.1 s
+        03:00:53 1 host deployed in 12 s
+        ");
+    }
+
+    #[test]
+    fn nothing_to_do() {
+        let mut events = vec![event(0, None, run_started(&["web1"]))];
+        events.extend(deployed("web1", empty_plan("web1")));
+        events.push(event(500, None, run_finished(&[Verdict::Unchanged])));
+        assert_snapshot!(shown(&events, Verbosity::Normal, Colour::Off), @"
+        03:00:41 deploy simple_api to prod: web1 (shipit 0.1.0)
+        03:00:41 connected to 192.0.2.7:22 in 210 ms
+        03:00:41 unchanged: nothing to do, runs 20261120T030007Z-3f2a9c01 (400 ms)
+        03:00:41 1 host unchanged in 12 s
+        ");
+        assert_eq!(shown(&events, Verbosity::Quiet, Colour::Off), "");
+    }
+
+    #[test]
+    fn several_hosts_that_end_in_different_ways() {
+        assert_snapshot!(shown(&mixed_run(""), Verbosity::Normal, Colour::Off), @"
+        03:00:41 deploy simple_api to prod: 4 hosts (shipit 0.1.0)
+        03:00:41 web1              connected to 192.0.2.7:22 in 210 ms
+        03:00:41 web1              plan: 20261120T030041Z-8be1d2a4 replaces 20261120T030007Z-3f2a9c01
+        03:00:41 web1                    3 of 4 files (21.4 MB), restart simple_api.service (unit file, binary and env file changed), 1 link
+        03:00:41 web1                    with sudo: link /usr/local/bin/simple_api
+        03:00:41 web1              uploading 3 of 4 files (21.4 MB)
+        03:00:47 web1              uploaded 15.0 MB of 21.4 MB (70%, 3.0 MB/s)
+        03:00:49 web1              uploaded 3 of 4 files (21.4 MB) (8.1 s)
+        03:00:49 web1              checked the SHA-256 of every file on the host (80 ms)
+        03:00:49 web1              repaired the link /usr/local/bin/simple_api [sudo] (80 ms)
+        03:00:49 web1              switched current to 20261120T030041Z-8be1d2a4 (80 ms)
+        03:00:49 web1              reloaded systemd's unit files (daemon-reload) (80 ms)
+        03:00:49 web1              restarting simple_api.service (unit file, binary and env file changed)
+        03:00:49 web1              restarted simple_api.service (unit file, binary and env file changed) (80 ms)
+        03:00:49 web1              simple_api.service stayed up for 2 s and runs the new binary (80 ms)
+        03:00:49 web1              asking http://localhost:8000/ until it answers well, for at most 30 s
+        03:00:50 web1              http://localhost:8000/ answered well (80 ms)
+        03:00:50 web1              removed 1 old release (80 ms)
+        03:00:50 web1              journal: 03:00:52.123 simple_api[4711]: Listening on 0.0.0.0:8000
+        03:00:50 web1              journal: 03:00:52.123 simple_api[4711]: no cache
+        03:00:50 web1              journal:                                starting cold
+        03:00:50 web1              deployed 20261120T030041Z-8be1d2a4 in 9.1 s
+        03:00:41 web2              connected to 192.0.2.7:22 in 210 ms
+        03:00:41 web2              unchanged: nothing to do, runs 20261120T030007Z-3f2a9c01 (400 ms)
+        03:00:41 db-1.example.com  UNREACHABLE: db-1.example.com:22 can't be reached
+        03:00:41 db-1.example.com    because connection refused
+        03:00:41 db-1.example.com    state: nothing was changed
+        03:00:41 db-1.example.com    help:  is sshd running there?
+        03:00:41 db-1.example.com    code:  shipit::ssh::connect
+        03:00:41 web4              starting simple_api.service (not running: failed)
+        03:00:41 web4              failed: start simple_api.service (not running: failed)
+        03:00:41 web4              journal: 03:00:52.123 simple_api[4711]: can't bind
+        03:00:41 web4              FAILED, NEEDS ATTENTION: simple_api.service failed to start
+        03:00:41 web4                because status=203/EXEC: the program could not be started
+        03:00:41 web4                | systemd[812]: simple_api.service: Failed at step EXEC
+        03:00:41 web4                | second line
+        03:00:41 web4                state: current points to 20261120T030041Z-8be1d2a4, and the service is down
+        03:00:41 web4                help:  see `shipit logs prod`; to go back: ln -sfT ...
+        03:00:41 web4                code:  shipit::service::failed
+        03:00:53 web1              deployed 20261120T030041Z-8be1d2a4 in 9.1 s
+        03:00:53 web2              unchanged: nothing to do, runs 20261120T030007Z-3f2a9c01 (400 ms)
+        03:00:53 db-1.example.com  unreachable: db-1.example.com:22 can't be reached (after 90 ms)
+        03:00:53 web4              NEEDS ATTENTION: simple_api.service failed to start (after 900 ms)
+        03:00:53 1 host deployed, 1 unchanged, 1 unreachable, 1 NEEDS ATTENTION in 12 s
+        ");
+    }
+
+    #[test]
+    fn quiet_still_tells_of_failures() {
+        assert_snapshot!(shown(&mixed_run(""), Verbosity::Quiet, Colour::Off), @"
+        03:00:41 db-1.example.com  UNREACHABLE: db-1.example.com:22 can't be reached
+        03:00:41 db-1.example.com    because connection refused
+        03:00:41 db-1.example.com    state: nothing was changed
+        03:00:41 db-1.example.com    help:  is sshd running there?
+        03:00:41 db-1.example.com    code:  shipit::ssh::connect
+        03:00:41 web4              failed: start simple_api.service (not running: failed)
+        03:00:41 web4              FAILED, NEEDS ATTENTION: simple_api.service failed to start
+        03:00:41 web4                because status=203/EXEC: the program could not be started
+        03:00:41 web4                | systemd[812]: simple_api.service: Failed at step EXEC
+        03:00:41 web4                | second line
+        03:00:41 web4                state: current points to 20261120T030041Z-8be1d2a4, and the service is down
+        03:00:41 web4                help:  see `shipit logs prod`; to go back: ln -sfT ...
+        03:00:41 web4                code:  shipit::service::failed
+        03:00:53 web1              deployed 20261120T030041Z-8be1d2a4 in 9.1 s
+        03:00:53 web2              unchanged: nothing to do, runs 20261120T030007Z-3f2a9c01 (400 ms)
+        03:00:53 db-1.example.com  unreachable: db-1.example.com:22 can't be reached (after 90 ms)
+        03:00:53 web4              NEEDS ATTENTION: simple_api.service failed to start (after 900 ms)
+        03:00:53 1 host deployed, 1 unchanged, 1 unreachable, 1 NEEDS ATTENTION in 12 s
+        ");
+    }
+
+    #[test]
+    fn what_a_host_said_can_not_act_on_the_terminal() {
+        let text = shown(&mixed_run(HOSTILE), Verbosity::Verbose, Colour::Off);
+        assert!(text.contains("pwned"), "the test sends something");
+        assert!(text.chars().all(|c| !c.is_control() || c == '\n'), "{text:?}");
+    }
+
+    #[test]
+    fn colours_on_request() {
+        let painted = shown(&mixed_run(""), Verbosity::Normal, Colour::On);
+        assert!(painted.contains("\x1b[31mFAILED"), "{painted}");
+        assert!(painted.contains("\x1b[32mdeployed\x1b[0m"), "{painted}");
+    }
+
+    #[test]
+    fn a_long_upload_is_told_of_now_and_then() {
+        let mut events = one_host();
+        events.truncate(6);
+        for second in 1..=600 {
+            let progress = EventKind::UploadProgressed { sent: second * 100_000, total: 60_000_000 };
+            events.push(event(1000 * i64::try_from(second).unwrap(), Some("deploy@web1"), progress));
+        }
+        let text = shown(&events, Verbosity::Normal, Colour::Off);
+        let told = text.lines().filter(|line| line.contains("uploaded")).count();
+        assert!((19..=25).contains(&told), "{told} lines\n{text}");
+    }
+
+    #[test]
+    fn a_reader_that_goes_away_stops_nothing() {
+        let style = text_style(Verbosity::Verbose, Colour::Off);
+        let mut reporter = PlainReporter::new(Box::new(BrokenPipe), style);
+        mixed_run("").iter().for_each(|event| reporter.on_event(event));
+    }
+}

@@ -263,3 +263,150 @@ fn steps_section(plan: &Plan, lines: &mut Vec<Line>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use super::super::fixtures::{
+        HOSTILE, changed_plan, empty_plan, first_plan, links, old_release, plan_of,
+    };
+    use super::*;
+    use crate::plan::Reason;
+
+    fn shown(plan: &Plan, detail: PlanDetail, colour: Colour) -> String {
+        let mut text = String::new();
+        write_plan(&mut text, plan, PlanStyle { detail, colour }).unwrap();
+        text
+    }
+
+    #[test]
+    fn a_first_deploy_in_full() {
+        assert_snapshot!(shown(&first_plan("web1"), PlanDetail::Full, Colour::Off), @"
+        web1: simple_api: first deploy, of 20261120T030041Z-8be1d2a4
+
+          files: 3 files to send, 21.4 MB
+            + bin/simple_api              21.4 MB  11507a0e (new)
+            + units/simple_api.service      312 B  385cfdbc (new)
+            + env/simple_api.conf            28 B  b77349bf (new)
+
+          env/simple_api.conf (values are never shown)
+            + DEV_LOCATION  (added)
+
+          links
+            + /usr/local/bin/simple_api -> /home/deploy/.local/share/shipit/simple_api/current/bin/simple_api [sudo]
+            + /etc/default/simple_api.conf -> /home/deploy/.local/share/shipit/simple_api/current/env/simple_api.conf [sudo]
+            + ~/.config/systemd/user/simple_api.service -> /home/deploy/.local/share/shipit/simple_api/current/units/simple_api.service
+
+          steps
+            enable lingering for deploy, so that its services outlive the last login [sudo]
+            switch current to 20261120T030041Z-8be1d2a4
+            reload systemd's unit files (daemon-reload)
+            enable simple_api.service, to start at boot
+            start simple_api.service (first deploy)
+            watch simple_api.service for 2 s: it must stay up and run the new binary
+            ask http://localhost:8000/ until it answers well, for at most 30 s
+        ");
+    }
+
+    #[test]
+    fn a_changed_release_in_full() {
+        let text = shown(&changed_plan("deploy@web1"), PlanDetail::Full, Colour::Off);
+        assert_snapshot!(text, @"
+        deploy@web1: simple_api: 20261120T030041Z-8be1d2a4 replaces 20261120T030007Z-3f2a9c01
+
+          files: 3 of 4 files to send, 21.4 MB
+            ~ bin/simple_api              21.4 MB  cba06b57 -> 11507a0e
+            ~ units/simple_api.service      312 B  385cfdbc -> 9b9ff4b5
+            ~ env/simple_api.conf            28 B  b77349bf -> 925c17b5
+            = 1 file unchanged, taken over on the host
+
+          units/simple_api.service
+            @@ -1,2 +1,3 @@
+             [Service]
+             ExecStart=/usr/local/bin/simple_api
+            +Restart=always
+
+          env/simple_api.conf (values are never shown)
+            + API_KEY       (added)
+            ~ DEV_LOCATION  (value changed, not shown)
+            - OLD           (removed)
+
+          links
+            ~ /usr/local/bin/simple_api -> /home/deploy/.local/share/shipit/simple_api/current/bin/simple_api [sudo]
+                now: -> /opt/simple_api/bin/simple_api
+
+          steps
+            switch current to 20261120T030041Z-8be1d2a4
+            reload systemd's unit files (daemon-reload)
+            restart simple_api.service (unit file, binary and env file changed)
+            watch simple_api.service for 2 s: it must stay up and run the new binary
+            ask http://localhost:8000/ until it answers well, for at most 30 s
+            remove 1 old release
+              - 20261120T030001Z-00112233
+        ");
+        assert!(!text.contains("Virginia") && !text.contains("hunter2"), "{text}");
+    }
+
+    #[test]
+    fn summaries() {
+        let summary = |plan: &Plan| shown(plan, PlanDetail::Summary, Colour::Off);
+        assert_snapshot!(summary(&first_plan("web1")), @"
+        web1: first deploy, of 20261120T030041Z-8be1d2a4
+          3 files (21.4 MB), start simple_api.service (first deploy), 3 links, enable simple_api.service
+          with sudo: enable lingering for deploy, link /usr/local/bin/simple_api, link /etc/default/simple_api.conf
+        ");
+        assert_snapshot!(summary(&changed_plan("deploy@web1")), @"
+        deploy@web1: 20261120T030041Z-8be1d2a4 replaces 20261120T030007Z-3f2a9c01
+          3 of 4 files (21.4 MB), restart simple_api.service (unit file, binary and env file changed), 1 link
+          with sudo: link /usr/local/bin/simple_api
+        ");
+        assert_snapshot!(summary(&empty_plan("web1")), @"
+        web1: nothing to do, runs 20261120T030007Z-3f2a9c01
+        ");
+    }
+
+    #[test]
+    fn a_restart_without_a_new_release() {
+        let unit = "simple_api.service".parse().unwrap();
+        let reasons = vec![Reason::NotRunning("failed".to_owned())];
+        let mut plan = plan_of("web1", Some(old_release()), vec![Step::Start { unit, reasons }]);
+        plan.release = old_release();
+        assert_snapshot!(shown(&plan, PlanDetail::Summary, Colour::Off), @"
+        web1: stays on 20261120T030007Z-3f2a9c01
+          start simple_api.service (not running: failed)
+        ");
+        assert_snapshot!(shown(&plan, PlanDetail::Full, Colour::Off), @"
+        web1: simple_api: stays on 20261120T030007Z-3f2a9c01
+
+          steps
+            start simple_api.service (not running: failed)
+        ");
+    }
+
+    #[test]
+    fn colours_change_nothing_but_the_colour() {
+        for plan in [first_plan("web1"), changed_plan("web1"), empty_plan("web1")] {
+            let painted = shown(&plan, PlanDetail::Full, Colour::On);
+            let mut bare = painted;
+            for code in [0, 1, 2, 31, 32, 33, 36] {
+                bare = bare.replace(&format!("\x1b[{code}m"), "");
+            }
+            assert_eq!(bare, shown(&plan, PlanDetail::Full, Colour::Off));
+        }
+    }
+
+    #[test]
+    fn what_a_host_said_can_not_act_on_the_terminal() {
+        let unit = "simple_api.service".parse().unwrap();
+        let state = || LinkState::Symlink(format!("/tmp/{HOSTILE}"));
+        let mut steps: Vec<_> = links([state(), state(), state()]).into_iter().map(Step::Link).collect();
+        steps.push(Step::EnableLingering { user: HOSTILE.to_owned() });
+        steps.push(Step::Restart { unit, reasons: vec![Reason::NotRunning(HOSTILE.to_owned())] });
+        let plan = plan_of("web1", Some(old_release()), steps);
+        for detail in [PlanDetail::Full, PlanDetail::Summary] {
+            let text = shown(&plan, detail, Colour::Off);
+            assert!(text.chars().all(|c| !c.is_control() || c == '\n'), "{text:?}");
+        }
+    }
+}
