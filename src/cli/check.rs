@@ -16,7 +16,7 @@ pub struct CheckArgs {}
 
 /// Shows every problem, and says in one line how it stands.
 pub fn check(_args: &CheckArgs, global: &GlobalArgs) -> Result<Exit, CliError> {
-    let look = Look::new(global.colours(&io::stderr()));
+    let look = global.look();
     let written = write(global, &mut io::stdout().lock(), &mut io::stderr().lock(), look);
     written.map_err(|source| CliError::Local { what: "the result could not be printed", source })
 }

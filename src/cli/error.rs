@@ -1,10 +1,11 @@
 //! What ends a command, and how it is shown: the edge where errors become miette's diagnostics and an exit code.
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 
 use miette::{Diagnostic, Report};
 
 use super::exit_code::Exit;
+use super::problem::{Look, ProblemReport};
 use crate::manifest::{Problem, SelectError};
 use crate::ssh::SshError;
 
@@ -94,13 +95,18 @@ impl CliError {
         }
     }
 
-    /// What is to be printed: nothing where it was reported already.
-    #[must_use]
-    pub fn reports(self) -> Vec<Report> {
+    /// Shows it; not again what was reported already.
+    ///
+    /// # Errors
+    ///
+    /// When writing fails.
+    pub fn show(self, out: &mut dyn Write, look: Look) -> io::Result<()> {
         match self {
-            Self::Reported(_) => Vec::new(),
-            Self::Problems(problems) => problems.into_iter().map(super::problem::to_report).collect(),
-            other => vec![Report::new(Shown(other))],
+            Self::Reported(_) => Ok(()),
+            Self::Problems(problems) => {
+                problems.iter().try_for_each(|problem| ProblemReport::new(problem).write(out, look))
+            }
+            other => writeln!(out, "{:?}", Report::new(Shown(other))),
         }
     }
 }
@@ -135,9 +141,11 @@ impl Diagnostic for Shown {
                 "look at `shipit plan`, and say `shipit deploy --yes` if it is what you want".to_owned()
             }
             CliError::Host { source, .. } => source.help()?,
-            CliError::Left => "`shipit status` shows what each host runs; a host that was being switched goes through \
+            CliError::Left => {
+                "`shipit status` shows what each host runs; a host that was being switched goes through \
                                with it, and deploying again brings every host to a known state"
-                .to_owned(),
+                    .to_owned()
+            }
             CliError::NoUser => "write the host as user@host".to_owned(),
             CliError::NoHome => "set HOME to the folder with .ssh in it".to_owned(),
             _ => return None,

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::problem::{Color, Look};
+
 /// Arguments of every command.
 #[derive(Debug, Clone, Args)]
 pub struct GlobalArgs {
@@ -57,9 +59,18 @@ impl GlobalArgs {
             ColorChoice::Never => false,
             ColorChoice::Auto => {
                 let unset = |name| std::env::var_os(name).is_none_or(|value| value.is_empty());
-                stream.is_terminal() && unset("NO_COLOR") && std::env::var_os("TERM").is_none_or(|t| t != "dumb")
+                stream.is_terminal()
+                    && unset("NO_COLOR")
+                    && std::env::var_os("TERM").is_none_or(|t| t != "dumb")
             }
         }
+    }
+
+    /// How problems look on standard error.
+    #[must_use]
+    pub fn look(&self) -> Look {
+        let color = if self.colours(&std::io::stderr()) { Color::Ansi } else { Color::Plain };
+        Look { color, ..Look::default() }
     }
 
     /// Whether someone can be asked: there is a terminal at both ends, and nothing says that nobody sits there.
@@ -71,7 +82,9 @@ impl GlobalArgs {
     /// Whether lines may be drawn over: a terminal, and not CI's idea of one.
     #[must_use]
     pub fn draws(&self) -> bool {
-        !in_ci() && std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+        !in_ci()
+            && std::io::stderr().is_terminal()
+            && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
     }
 }
 

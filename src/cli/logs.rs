@@ -77,7 +77,8 @@ pub async fn logs(args: &LogsArgs, global: &GlobalArgs) -> Result<Exit, CliError
     let (sender, mut receiver) = mpsc::channel(256);
     let mut tasks = JoinSet::new();
     for host in &hosts {
-        let (reach, query, sender, host) = (reach.clone(), query.clone(), sender.clone(), host.address.clone());
+        let (reach, query, sender, host) =
+            (reach.clone(), query.clone(), sender.clone(), host.address.clone());
         let follow = args.follow;
         tasks.spawn(async move {
             if let Err(error) = read_host(&reach, &host, query, follow, &sender).await {
@@ -141,7 +142,8 @@ async fn read_host(
         match read_once(reach, host, &mut query, follow, sender, &mut connected_once).await {
             Ok(()) if !follow => return Ok(()),
             Ok(()) => {
-                let _ = sender.send(Said::Note(host.clone(), "the journal ended; reading on".to_owned())).await;
+                let _ =
+                    sender.send(Said::Note(host.clone(), "the journal ended; reading on".to_owned())).await;
             }
             Err(error) if !follow || !connected_once => return Err(error),
             Err(error) => {

@@ -15,15 +15,15 @@ mod run;
 mod selection;
 mod status;
 
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use miette::GraphicalTheme;
 
 use self::error::CliError;
-use self::global::GlobalArgs;
 pub use self::exit_code::Exit;
+use self::global::GlobalArgs;
 
 /// Deploys services over SSH: the binary, its units and its env file, switched in one step and proven to run.
 ///
@@ -61,16 +61,13 @@ pub fn run() -> ExitCode {
     };
     set_up_reports(&cli.global);
     set_up_tracing(&cli.global);
-    let exit = match dispatch(cli) {
-        Ok(exit) => exit,
-        Err(error) => {
-            let exit = error.exit();
-            for report in error.reports() {
-                let _ = writeln!(io::stderr(), "{report:?}");
-            }
-            exit
-        }
-    };
+    let look = cli.global.look();
+    let exit = dispatch(cli).unwrap_or_else(|error| {
+        let exit = error.exit();
+        // With nobody to tell there is still the exit code.
+        let _ = error.show(&mut io::stderr().lock(), look);
+        exit
+    });
     exit.into()
 }
 
@@ -80,7 +77,8 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
         return check::check(args, &global);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|source| CliError::Local { what: "the runtime could not be started", source })?;
+    let runtime =
+        runtime.map_err(|source| CliError::Local { what: "the runtime could not be started", source })?;
     let result = runtime.block_on(async {
         match &command {
             Command::Check(_) => Ok(Exit::Done),

@@ -62,7 +62,8 @@ pub async fn plan(args: &PlanArgs, global: &GlobalArgs) -> Result<Exit, CliError
     let outcomes = leave_all(&context, preparations);
     let exit = run.finish(&outcomes).await;
     if global.format == Format::Text {
-        show(&plans, global).map_err(|source| CliError::Local { what: "the plan could not be printed", source })?;
+        show(&plans, global)
+            .map_err(|source| CliError::Local { what: "the plan could not be printed", source })?;
     }
     Ok(exit)
 }

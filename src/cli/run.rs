@@ -10,8 +10,8 @@ use super::error::CliError;
 use super::exit_code::Exit;
 use super::global::{Format, GlobalArgs};
 use crate::report::{
-    Colour, Event, EventKind, Events, JsonReporter, PlainReporter, Reporter, RunCounts, Suspend, TerminalReporter,
-    TextStyle, Verbosity,
+    Colour, Event, EventKind, Events, JsonReporter, PlainReporter, Reporter, RunCounts, Suspend,
+    TerminalReporter, TextStyle, Verbosity,
 };
 use crate::rollout::{Interrupt, Outcome};
 
@@ -73,7 +73,11 @@ impl Run {
             counts.add(outcome.verdict());
         }
         let exit = Exit::of_outcomes(outcomes);
-        self.events.send(EventKind::RunFinished { counts, exit_code: exit.code(), elapsed: self.begun.elapsed() });
+        self.events.send(EventKind::RunFinished {
+            counts,
+            exit_code: exit.code(),
+            elapsed: self.begun.elapsed(),
+        });
         // A reporter that broke does not change how the run ended.
         let _ = self.reporter.await;
         exit

@@ -7,7 +7,7 @@ use globset::Glob;
 
 use super::error::CliError;
 use super::global::{ConnectArgs, Format, GlobalArgs};
-use super::problem::{Look, ProblemReport};
+use super::problem::ProblemReport;
 use super::prompt::Asker;
 use crate::manifest::{self, Environment, Host, Manifest, Problem};
 use crate::release::{Release, Sources};
@@ -67,7 +67,7 @@ fn warn(global: &GlobalArgs, warnings: &[Problem]) {
     if global.quiet || global.format == Format::Json {
         return;
     }
-    let look = Look::new(global.colours(&io::stderr()));
+    let look = global.look();
     let mut stderr = io::stderr().lock();
     for warning in warnings {
         // Nobody to warn is no reason to stop.
@@ -89,9 +89,11 @@ pub fn hosts(environment: &Environment, args: &ConnectArgs) -> Result<Vec<Host>,
         patterns.is_empty() || patterns.iter().any(|pattern| names.iter().any(|name| pattern.is_match(name)))
     };
     let tagged = |host: &Host| {
-        args.tags.is_empty() || host.tags.iter().any(|tag| args.tags.iter().any(|wanted| wanted == tag.as_str()))
+        args.tags.is_empty()
+            || host.tags.iter().any(|tag| args.tags.iter().any(|wanted| wanted == tag.as_str()))
     };
-    let hosts: Vec<Host> = environment.hosts.iter().filter(|host| named(host) && tagged(host)).cloned().collect();
+    let hosts: Vec<Host> =
+        environment.hosts.iter().filter(|host| named(host) && tagged(host)).cloned().collect();
     if hosts.is_empty() {
         let hosts = args.hosts.iter().map(|pattern| format!("--host {pattern}"));
         let filter: Vec<String> = hosts.chain(args.tags.iter().map(|tag| format!("--tag {tag}"))).collect();
@@ -105,12 +107,18 @@ pub fn hosts(environment: &Environment, args: &ConnectArgs) -> Result<Vec<Host>,
 }
 
 /// How hosts are connected to: the operator's keys, agent and known_hosts, and what the command line says.
-pub fn reach(args: &ConnectArgs, global: &GlobalArgs, hosts: &[Host], asker: &Asker) -> Result<Reach, CliError> {
+pub fn reach(
+    args: &ConnectArgs,
+    global: &GlobalArgs,
+    hosts: &[Host],
+    asker: &Asker,
+) -> Result<Reach, CliError> {
     let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
     let home = home.ok_or(CliError::NoHome)?;
     let mut options = ConnectOptions::new(&home, Arc::new(asker.clone()));
     options.identities.clone_from(&args.identities);
-    options.agent = std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from).filter(|path| !path.as_os_str().is_empty());
+    options.agent =
+        std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from).filter(|path| !path.as_os_str().is_empty());
     options.connect_timeout = args.timeout();
     options.unknown_host_key = if args.accept_new_host_keys {
         UnknownHostKey::Accept

@@ -4,8 +4,8 @@
 //! for that host. Nothing here connects to a host.
 mod artifact;
 mod binary;
-mod contents;
 mod check;
+mod contents;
 mod digest;
 mod id;
 mod record;

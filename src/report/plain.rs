@@ -38,6 +38,10 @@ pub struct TextStyle {
     pub zone: TimeZone,
 }
 
+/// What is said when the operator asks for an end.
+pub(super) const INTERRUPTED: &str = "interrupted: hosts that are being switched go through with it, nothing new is \
+                                      begun; once more to leave at once";
+
 /// Writes the run as lines of text.
 pub struct PlainReporter {
     out: Box<dyn Write + Send>,
@@ -153,6 +157,7 @@ impl PlainReporter {
                 }
                 None => Vec::new(),
             },
+            EventKind::Interrupted => vec![Line::of(INTERRUPTED)],
             EventKind::RunFinished { counts, exit_code: _, elapsed } if normal || counts.failed() > 0 => {
                 summary_lines(&self.run, counts, *elapsed)
             }

@@ -13,7 +13,7 @@ use super::event::{Command, Event, EventKind, Verdict};
 use super::journal_line::{JournalStyle, journal_lines};
 use super::line::{Colour, Line};
 use super::outcome_text::{end_line, failure_lines, summary_lines};
-use super::plain::{TextStyle, Verbosity};
+use super::plain::{INTERRUPTED, TextStyle, Verbosity};
 use super::plan_text;
 use super::run_state::RunState;
 use super::words::{Tense, bytes, duration, step_words};
@@ -257,6 +257,7 @@ impl Reporter for TerminalReporter {
                     self.print(event, failure_lines(*verdict, failure));
                 }
             }
+            EventKind::Interrupted => self.print(event, vec![Line::of(INTERRUPTED)]),
             EventKind::RunFinished { counts, exit_code: _, elapsed } => {
                 self.clear();
                 if normal || counts.failed() > 0 {
