@@ -15,6 +15,7 @@ usage: hosts.sh COMMAND
       --home-size SIZE    /home is a file system of this size (16m)
       --home-inodes N     /home holds at most N files
   list               the hosts of this checkout
+  describe           the files that describe those hosts of 'up' that are running
   kill NAME          power cut
   start NAME         power on after a power cut
   reboot NAME        clean shutdown, then power on
@@ -328,7 +329,7 @@ remove() {
         done
     done
     rm -rf --one-file-system "$dir"
-    grep -lx "$name" "$run_dir/addresses/"* 2>/dev/null | xargs -r rm -f
+    { grep -lx "$name" "$run_dir/addresses/"* 2>/dev/null || true; } | xargs -r rm -f
     rm -f "$state_dir/$name.known_hosts" "$state_dir/$name.env" "$state_dir/$name.env.new"
 }
 
@@ -430,6 +431,12 @@ case $command in
         ;;
     list)
         for name in $(described_hosts); do show "$name"; done
+        ;;
+    describe)
+        for name in $(described_hosts); do
+            [ -n "$(field "$name" OWNER)" ] && continue
+            running_pid "$name" >/dev/null && echo "$state_dir/$name.env"
+        done
         ;;
     kill)
         known "${1:-}"
