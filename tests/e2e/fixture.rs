@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use crate::harness::Project;
 use crate::hosts::relay::{Direction, Link, Relay};
-use crate::hosts::{HostOptions, Lingering, OwnHost, SharedHost, Sudo, TestUser, UserOptions, wait_for};
+use crate::hosts::{
+    HostOptions, Lingering, OwnHost, SharedHost, Sudo, TestUser, UserOptions, skip, wait_for,
+};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -20,7 +22,7 @@ fn users_made_at_the_same_time_share_nothing() {
     });
     let Some(users) = made.into_iter().collect::<Option<Vec<_>>>() else { return };
     if users[0].key_path.is_none() {
-        return; // the developer's own machine has one user for all
+        return skip("SHIPIT_TEST_HOST has one user for all");
     }
     for user in &users {
         assert_eq!(user.run("id -un; cd; pwd"), format!("{}\n{}\n", user.user, user.home));
@@ -73,7 +75,7 @@ fn lingering_and_sudo_are_as_asked_for() {
 fn a_dropped_user_leaves_nothing_on_the_host() {
     let Some(user) = TestUser::new(UserOptions::default()) else { return };
     if user.key_path.is_none() {
-        return; // the developer's own user stays
+        return skip("the user in SHIPIT_TEST_HOST stays");
     }
     let (name, link) = (user.user.clone(), format!("/usr/local/bin/{}", user.service_name("left")));
     user.run(&format!("systemd-run --user --quiet sleep 1000; sudo ln -s ~/bin/x {link}"));
@@ -212,7 +214,7 @@ fn a_delay_does_not_cap_the_throughput_but_a_bandwidth_does() {
 #[test]
 fn sweeping_takes_what_a_killed_run_left_and_leaves_foreign_names_alone() {
     if std::env::var_os("SHIPIT_TEST_HOST").is_some() {
-        return; // no hosts here, so there is nothing to sweep
+        return skip("SHIPIT_TEST_HOST is set: no hosts are booted, and none are swept");
     }
     let sudo = if am_root() { "" } else { "sudo -n " };
     let own = SharedHost::get().name.rsplit_once('-').unwrap().0.to_owned();

@@ -49,10 +49,11 @@ impl Machine {
         Arc::new(machine)
     }
 
-    /// One connection for all that root does: it closes itself when nobody has used it for a minute.
+    /// One connection for all that root does: it closes itself when nobody has used it for a minute, or
+    /// the host has been gone for a while.
     fn open_control_connection(&self) {
         let status = self
-            .ssh_command(&["-M", "-N", "-f", "-o", "ControlPersist=60"])
+            .ssh_command(&["-M", "-N", "-f", "-o", "ControlPersist=60", "-o", "ServerAliveInterval=5"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
