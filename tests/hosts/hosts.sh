@@ -269,13 +269,14 @@ cut_power() {
     local pid child cgroup
     if pid=$(running_pid "$1"); then
         # When the host's init dies, the kernel ends all its processes, and nspawn clears up and exits.
-        tr ' ' '\n' <"/proc/$pid/task/$pid/children" | while read -r child; do
+        { tr ' ' '\n' <"/proc/$pid/task/$pid/children" || true; } 2>/dev/null | while read -r child; do
             kill -KILL "$child" 2>/dev/null || true
         done
         wait_gone "$1" "$pid" 100 || kill -KILL "$pid" 2>/dev/null || true
         wait_gone "$1" "$pid" 100 || true
     fi
-    # What is left: an nspawn without a record, and whatever sits in the cgroups that carry the host's name.
+    # What is left: an nspawn without a record, and whatever sits in the scope or cgroups that carry the host's name.
+    [ ! -d /run/systemd/system ] || systemctl kill --signal=KILL "$1.scope" 2>/dev/null || true
     for pid in /proc/[0-9]*; do
         pid=${pid#/proc/}
         runs_host "$1" "$pid" && kill -KILL "$pid" 2>/dev/null

@@ -16,7 +16,8 @@
 //! two delays.) So the bursts counted in one exchange are those that had to wait for each other, acknowledgements
 //! in the middle of a stream add no more than its time divided by the round-trip time, and the count is the same
 //! in each run. Without a delay any target data counts as an answer; use a delay when the figure matters. The
-//! first data of a connection counts as one; the TCP handshake is not counted.
+//! first data of a connection counts as one, a last farewell that nobody waits for as well; the TCP handshake is not
+//! counted. Read the figure with [`Relay::final_counts`]: a program may end before its last bytes have passed.
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -86,8 +87,26 @@ struct Shared {
     faults_changed: Condvar,
     listening: AtomicBool,
     connections: AtomicU64,
+    open: AtomicU64,
     round_trips: AtomicU64,
     bytes: [AtomicU64; 2],
+}
+
+/// Counts as an open connection while it lives.
+struct Open(Arc<Shared>);
+
+impl Open {
+    fn new(shared: &Arc<Shared>) -> Self {
+        shared.connections.fetch_add(1, SeqCst);
+        shared.open.fetch_add(1, SeqCst);
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, SeqCst);
+    }
 }
 
 /// What is broken now or will break. A limit counts the bytes of one direction over the life of the relay.
@@ -130,6 +149,7 @@ impl Relay {
             faults_changed: Condvar::new(),
             listening: AtomicBool::new(true),
             connections: AtomicU64::new(0),
+            open: AtomicU64::new(0),
             round_trips: AtomicU64::new(0),
             bytes: Default::default(),
         });
@@ -146,6 +166,7 @@ impl Relay {
         self.address.port()
     }
 
+    /// What has passed so far. A client that is done may have bytes under way: see [`Self::final_counts`].
     pub fn counts(&self) -> Counts {
         Counts {
             connections: self.shared.connections.load(SeqCst),
@@ -153,6 +174,16 @@ impl Relay {
             bytes_to_client: self.shared.bytes[ToClient as usize].load(SeqCst),
             round_trips: self.shared.round_trips.load(SeqCst),
         }
+    }
+
+    /// What has passed once all connections have ended. The caller sees to it that they do.
+    pub fn final_counts(&self) -> Counts {
+        let start = Instant::now();
+        while self.shared.open.load(SeqCst) > 0 {
+            assert!(start.elapsed() < Duration::from_secs(30), "a connection through the relay does not end");
+            thread::sleep(Duration::from_millis(1));
+        }
+        self.counts()
     }
 
     /// Closes all connections that are open now. New ones are taken.
@@ -230,10 +261,10 @@ fn spawn_listener(listener: TcpListener, shared: &Arc<Shared>) -> JoinHandle<()>
                 return;
             }
             let Ok(client) = client else { continue };
-            shared.connections.fetch_add(1, SeqCst);
+            let open = Open::new(&shared);
             let shared = Arc::clone(&shared);
             let accepted = Instant::now();
-            thread::spawn(move || shared.connect(client, accepted));
+            thread::spawn(move || shared.connect(client, accepted, open));
         }
     })
 }
@@ -244,7 +275,7 @@ impl Shared {
     }
 
     /// Connects to the target and starts both directions. A target that cannot be reached closes the client.
-    fn connect(self: Arc<Self>, client: TcpStream, accepted: Instant) {
+    fn connect(self: Arc<Self>, client: TcpStream, accepted: Instant, open: Open) {
         let established = accepted + self.link.delay * 2;
         // The handshake's last part reaches the target one delay after the client has it.
         wait_until(established + self.link.delay);
@@ -262,13 +293,18 @@ impl Shared {
             faults.open.retain(|other| !other.closed.load(SeqCst));
             faults.open.push(Arc::clone(&connection));
         }
+        let open = Arc::new(open);
         for direction in [ToTarget, ToClient] {
+            let open = Arc::clone(&open);
             let queue = Arc::new(Queue::new(self.link));
             let (from, to) = (Arc::clone(&queue), queue);
             let (reading, writing) = (Arc::clone(&connection), Arc::clone(&connection));
             let (reader, writer) = (Arc::clone(&self), Arc::clone(&self));
             thread::spawn(move || reader.read(&reading, direction, &to));
-            thread::spawn(move || writer.write(&writing, direction, &from));
+            thread::spawn(move || {
+                writer.write(&writing, direction, &from);
+                drop(open);
+            });
         }
     }
 

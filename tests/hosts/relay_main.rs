@@ -3,7 +3,14 @@
 //! `cargo run --example relay -- --to IP:22 [--listen 127.0.0.1:0] [--delay-ms 25] [--bytes-per-second N]`
 //! prints the port it listens on, and what has passed, as JSON, on SIGTERM or when the pipe on its standard input
 //! is closed. (Only a pipe: a shell gives its background jobs /dev/null.)
-#![allow(dead_code, clippy::print_stdout, clippy::print_stderr, clippy::expect_used, unreachable_pub)]
+#![allow(
+    dead_code,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::expect_used,
+    clippy::panic,
+    unreachable_pub
+)]
 
 mod relay;
 
