@@ -1,1 +1,8 @@
-//! (under construction)
+//! Promises that only hold, or break, on a real host. `make test` boots one; see `tests/hosts/README.md`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
+
+#[path = "../hosts/mod.rs"]
+mod hosts;
+
+mod fixture;
+mod harness;

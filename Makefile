@@ -1,0 +1,51 @@
+# What a developer of shipit runs. `make` alone lists it.
+N = 1
+TESTFLAGS =
+
+.PHONY: help test demo hosts hosts-down static lint bench
+
+help:
+	@echo 'make test           all tests, with a test host booted for them and removed afterwards'
+	@echo '                    (SHIPIT_TEST_HOST=user@host[:port]: against that machine instead)'
+	@echo 'make demo           deploy the example service to a throwaway host and show what happens'
+	@echo 'make hosts N=3      boot hosts to play with, and print how to reach them'
+	@echo 'make hosts-down     remove them'
+	@echo 'make static         a static binary'
+	@echo 'make lint           formatting, clippy, and shellcheck where it is installed'
+	@echo 'make bench          the deploy benchmark'
+
+test:
+	@tests/hosts/prepare.sh
+	cargo build --release --manifest-path examples/simple_api/Cargo.toml
+	cargo test $(TESTFLAGS) --no-run
+	@tests/hosts/with-hosts.sh cargo test $(TESTFLAGS)
+	cargo test --manifest-path examples/simple_api/Cargo.toml
+
+demo:
+	@tests/hosts/demo.sh
+
+hosts:
+	@tests/hosts/show.sh $(N)
+
+hosts-down:
+	@tests/hosts/hosts.sh down
+
+static:
+	@.ci/static
+
+lint:
+	@tests/hosts/prepare.sh
+	cargo fmt --check
+	cargo fmt --check --manifest-path examples/simple_api/Cargo.toml
+	cargo clippy --all-targets -- -D warnings
+	cargo clippy --all-targets --manifest-path examples/simple_api/Cargo.toml -- -D warnings
+	@if command -v shellcheck >/dev/null; then \
+		shellcheck -x tests/hosts/*.sh .ci/*; \
+	else \
+		echo 'shellcheck is not installed: shell scripts not checked'; \
+	fi
+
+bench:
+	@tests/hosts/prepare.sh
+	cargo bench --no-run --bench deploy
+	@tests/hosts/with-hosts.sh cargo bench --bench deploy
