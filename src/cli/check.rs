@@ -12,10 +12,10 @@ use crate::release;
 
 /// Check the manifest and the files it names, without connecting to any host
 #[derive(Debug, clap::Args)]
-pub struct CheckArgs {}
+pub(super) struct CheckArgs {}
 
 /// Shows every problem, and says in one line how it stands.
-pub fn check(_args: &CheckArgs, global: &GlobalArgs) -> Result<Exit, CliError> {
+pub(super) fn check(_args: &CheckArgs, global: &GlobalArgs) -> Result<Exit, CliError> {
     let look = global.look();
     let written = write(global, &mut io::stdout().lock(), &mut io::stderr().lock(), look);
     written.map_err(|source| CliError::Local { what: "the result could not be printed", source })

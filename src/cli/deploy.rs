@@ -18,7 +18,7 @@ use crate::rollout::{Context, Preparation, carry_out_all, leave_all, prepare_all
 
 /// Deploy to every host of an environment
 #[derive(Debug, Args)]
-pub struct DeployArgs {
+pub(super) struct DeployArgs {
     /// The environment; may be left out when there is only one
     pub environment: Option<String>,
     /// Go ahead without asking, where the environment says `confirm: true`
@@ -30,7 +30,7 @@ pub struct DeployArgs {
 }
 
 /// Runs the command.
-pub async fn deploy(args: &DeployArgs, global: &GlobalArgs) -> Result<Exit, CliError> {
+pub(super) async fn deploy(args: &DeployArgs, global: &GlobalArgs) -> Result<Exit, CliError> {
     let manifest = selection::load(global)?;
     let environment = manifest.environment(args.environment.as_deref())?.clone();
     let asks = environment.confirm == Confirm::Always && !args.yes;

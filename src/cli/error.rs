@@ -7,12 +7,11 @@ use miette::{Diagnostic, Report};
 use super::exit_code::Exit;
 use super::problem::{Look, ProblemReport};
 use crate::manifest::{Problem, SelectError};
-use crate::ssh::SshError;
 
 /// A command could not be carried out.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum CliError {
+pub(super) enum CliError {
     /// The manifest, or a file that it names, has errors.
     #[error("the manifest has errors")]
     Problems(Vec<Problem>),
@@ -52,17 +51,6 @@ pub enum CliError {
     /// There is no login name.
     #[error("no login name: the manifest has none for a host, and USER is not set")]
     NoUser,
-    /// A host could not be connected to, for a command that shows what it says.
-    #[error("{host}: {source}")]
-    Host {
-        /// Which.
-        host: String,
-        /// Why.
-        source: Box<SshError>,
-    },
-    /// A run over hosts ended; each host was reported.
-    #[error("some hosts failed")]
-    Reported(Exit),
     /// The operator left without waiting.
     #[error("left before the hosts were done")]
     Left,
@@ -79,7 +67,7 @@ pub enum CliError {
 impl CliError {
     /// The exit code.
     #[must_use]
-    pub fn exit(&self) -> Exit {
+    pub(super) fn exit(&self) -> Exit {
         match self {
             Self::Problems(_)
             | Self::Select(_)
@@ -89,20 +77,17 @@ impl CliError {
             | Self::NoHome
             | Self::NoUser => Exit::Usage,
             Self::Declined | Self::Local { .. } => Exit::Failed,
-            Self::Host { source, .. } => Exit::of_ssh(source),
-            Self::Reported(exit) => *exit,
             Self::Left => Exit::Interrupted,
         }
     }
 
-    /// Shows it; not again what was reported already.
+    /// Shows it.
     ///
     /// # Errors
     ///
     /// When writing fails.
-    pub fn show(self, out: &mut dyn Write, look: Look) -> io::Result<()> {
+    pub(super) fn show(self, out: &mut dyn Write, look: Look) -> io::Result<()> {
         match self {
-            Self::Reported(_) => Ok(()),
             Self::Problems(problems) => {
                 problems.iter().try_for_each(|problem| ProblemReport::new(problem).write(out, look))
             }
@@ -119,13 +104,12 @@ struct Shown(CliError);
 impl Diagnostic for Shown {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         let code = match &self.0 {
-            CliError::Problems(_) | CliError::Reported(_) => return None,
+            CliError::Problems(_) => return None,
             CliError::Select(_) => "shipit::cli::environment",
             CliError::NoHost { .. } | CliError::Pattern { .. } => "shipit::cli::no_host",
             CliError::Unconfirmed { .. } | CliError::Declined => "shipit::cli::unconfirmed",
             CliError::NoHome => "shipit::cli::no_home",
             CliError::NoUser => "shipit::cli::no_user",
-            CliError::Host { .. } => "shipit::ssh",
             CliError::Left => "shipit::interrupted",
             CliError::Local { .. } => "shipit::system",
         };
@@ -140,7 +124,6 @@ impl Diagnostic for Shown {
             CliError::Unconfirmed { .. } => {
                 "look at `shipit plan`, and say `shipit deploy --yes` if it is what you want".to_owned()
             }
-            CliError::Host { source, .. } => source.help()?,
             CliError::Left => {
                 "`shipit status` shows what each host runs; a host that was being switched goes through \
                                with it, and deploying again brings every host to a known state"

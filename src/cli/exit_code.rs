@@ -62,6 +62,12 @@ impl Exit {
     /// The one code for several hosts: what needs a person most, first.
     #[must_use]
     pub fn of_outcomes(outcomes: &[Outcome]) -> Self {
+        Self::most_urgent(outcomes.iter().map(Self::of_outcome))
+    }
+
+    /// The one that needs a person most.
+    #[must_use]
+    pub fn most_urgent(exits: impl Iterator<Item = Self>) -> Self {
         const URGENCY: [Exit; 8] = [
             Exit::NeedsAttention,
             Exit::Interrupted,
@@ -72,7 +78,7 @@ impl Exit {
             Exit::Failed,
             Exit::Done,
         ];
-        let exits: Vec<Self> = outcomes.iter().map(Self::of_outcome).collect();
+        let exits: Vec<Self> = exits.collect();
         URGENCY.into_iter().find(|exit| exits.contains(exit)).unwrap_or(Self::Done)
     }
 

@@ -9,7 +9,7 @@ use super::problem::{Color, Look};
 
 /// Arguments of every command.
 #[derive(Debug, Clone, Args)]
-pub struct GlobalArgs {
+pub(super) struct GlobalArgs {
     /// The manifest
     #[arg(short = 'f', long, global = true, value_name = "FILE", default_value = "deploy.yaml")]
     pub manifest: PathBuf,
@@ -32,7 +32,7 @@ pub struct GlobalArgs {
 
 /// What is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(super) enum Format {
     /// Words for people.
     Text,
     /// One JSON object a line; see docs/events.md.
@@ -41,7 +41,7 @@ pub enum Format {
 
 /// When to colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ColorChoice {
+pub(super) enum ColorChoice {
     /// On a terminal.
     Auto,
     /// Always.
@@ -53,7 +53,7 @@ pub enum ColorChoice {
 impl GlobalArgs {
     /// Whether to colour what goes to a stream (<https://no-color.org>).
     #[must_use]
-    pub fn colours(&self, stream: &impl IsTerminal) -> bool {
+    pub(super) fn colours(&self, stream: &impl IsTerminal) -> bool {
         match self.color {
             ColorChoice::Always => true,
             ColorChoice::Never => false,
@@ -68,20 +68,20 @@ impl GlobalArgs {
 
     /// How problems look on standard error.
     #[must_use]
-    pub fn look(&self) -> Look {
+    pub(super) fn look(&self) -> Look {
         let color = if self.colours(&std::io::stderr()) { Color::Ansi } else { Color::Plain };
         Look { color, ..Look::default() }
     }
 
     /// Whether someone can be asked: there is a terminal at both ends, and nothing says that nobody sits there.
     #[must_use]
-    pub fn can_ask(&self) -> bool {
+    pub(super) fn can_ask(&self) -> bool {
         !self.no_input && !in_ci() && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
     }
 
     /// Whether lines may be drawn over: a terminal, and not CI's idea of one.
     #[must_use]
-    pub fn draws(&self) -> bool {
+    pub(super) fn draws(&self) -> bool {
         !in_ci()
             && std::io::stderr().is_terminal()
             && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
@@ -94,7 +94,7 @@ fn in_ci() -> bool {
 
 /// Arguments of every command that connects.
 #[derive(Debug, Clone, Args)]
-pub struct ConnectArgs {
+pub(super) struct ConnectArgs {
     /// Only hosts whose name, or user@host:port, matches; may be given several times
     #[arg(long = "host", value_name = "PATTERN", help_heading = "Hosts")]
     pub hosts: Vec<String>,
@@ -118,7 +118,7 @@ pub struct ConnectArgs {
 impl ConnectArgs {
     /// The time-out as a duration.
     #[must_use]
-    pub fn timeout(&self) -> Duration {
+    pub(super) fn timeout(&self) -> Duration {
         Duration::from_secs(self.connect_timeout)
     }
 }

@@ -23,7 +23,7 @@ use crate::ssh::{Output, SshError};
 
 /// Show the service's journal
 #[derive(Debug, Args)]
-pub struct LogsArgs {
+pub(super) struct LogsArgs {
     /// The environment; may be left out when there is only one
     pub environment: Option<String>,
     /// Go on with what comes
@@ -60,7 +60,7 @@ struct HostEntry<'a> {
 }
 
 /// Runs the command.
-pub async fn logs(args: &LogsArgs, global: &GlobalArgs) -> Result<Exit, CliError> {
+pub(super) async fn logs(args: &LogsArgs, global: &GlobalArgs) -> Result<Exit, CliError> {
     let manifest = selection::load(global)?;
     let environment = manifest.environment(args.environment.as_deref())?;
     let hosts = selection::hosts(environment, &args.connect)?;

@@ -18,7 +18,7 @@ use crate::rollout::{Context, leave_all, prepare_all};
 
 /// Show what a deploy would do, without doing it
 #[derive(Debug, Args)]
-pub struct PlanArgs {
+pub(super) struct PlanArgs {
     /// The environment; may be left out when there is only one
     pub environment: Option<String>,
     /// How to connect, and to which hosts.
@@ -27,7 +27,7 @@ pub struct PlanArgs {
 }
 
 /// Runs the command.
-pub async fn plan(args: &PlanArgs, global: &GlobalArgs) -> Result<Exit, CliError> {
+pub(super) async fn plan(args: &PlanArgs, global: &GlobalArgs) -> Result<Exit, CliError> {
     let manifest = selection::load(global)?;
     let environment = manifest.environment(args.environment.as_deref())?.clone();
     let hosts = selection::hosts(&environment, &args.connect)?;

@@ -8,7 +8,7 @@ use crate::manifest::{Problem, Severity};
 
 /// What the place that reports are written to can show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Look {
+pub(super) struct Look {
     /// Whether it understands colour.
     pub color: Color,
     /// How many columns it has.
@@ -17,7 +17,7 @@ pub struct Look {
 
 /// Whether colour is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Color {
+pub(super) enum Color {
     /// ANSI colours.
     Ansi,
     /// None.
@@ -33,7 +33,7 @@ impl Default for Look {
 
 /// A problem in the form miette shows.
 #[derive(Debug)]
-pub struct ProblemReport<'a> {
+pub(super) struct ProblemReport<'a> {
     problem: &'a Problem,
     /// None for a file that can't be shown.
     source: Option<NamedSource<String>>,
@@ -42,7 +42,7 @@ pub struct ProblemReport<'a> {
 impl<'a> ProblemReport<'a> {
     /// The report of a problem.
     #[must_use]
-    pub fn new(problem: &'a Problem) -> Self {
+    pub(super) fn new(problem: &'a Problem) -> Self {
         let source = problem.span.as_ref().map(|_| {
             let file = &problem.file;
             NamedSource::new(file.name(), file.text.clone())
@@ -55,7 +55,7 @@ impl<'a> ProblemReport<'a> {
     /// # Errors
     ///
     /// When writing fails.
-    pub fn write(&self, out: &mut dyn Write, look: Look) -> io::Result<()> {
+    pub(super) fn write(&self, out: &mut dyn Write, look: Look) -> io::Result<()> {
         let theme = match look.color {
             Color::Ansi => GraphicalTheme::unicode(),
             Color::Plain => GraphicalTheme::unicode_nocolor(),

@@ -14,7 +14,7 @@ use crate::ssh::{Answer, HostKeyQuestion, Prompt};
 
 /// Asks on the terminal, if there is one.
 #[derive(Debug, Clone)]
-pub struct Asker {
+pub(super) struct Asker {
     available: bool,
     suspend: Suspend,
 }
@@ -22,13 +22,13 @@ pub struct Asker {
 impl Asker {
     /// One that asks only when someone is there.
     #[must_use]
-    pub fn new(available: bool, suspend: Suspend) -> Self {
+    pub(super) fn new(available: bool, suspend: Suspend) -> Self {
         Self { available, suspend }
     }
 
     /// Asks for a yes.
     #[must_use]
-    pub fn confirm(&self, question: &str) -> bool {
+    pub(super) fn confirm(&self, question: &str) -> bool {
         self.available && self.suspend.suspend(|| yes(question))
     }
 

@@ -16,7 +16,7 @@ use crate::report::{
 use crate::rollout::{Interrupt, Outcome};
 
 /// A run under way.
-pub struct Run {
+pub(super) struct Run {
     /// Where events go.
     pub events: Events,
     /// For those who ask questions on the terminal.
@@ -30,7 +30,7 @@ pub struct Run {
 impl Run {
     /// Begins one, with the reporter that the arguments and the terminal ask for.
     #[must_use]
-    pub fn begin(global: &GlobalArgs) -> Self {
+    pub(super) fn begin(global: &GlobalArgs) -> Self {
         let (events, mut receiver) = Events::channel();
         let (mut reporter, suspend) = reporter(global);
         // Of its own, so that a slow terminal does not hold up a deploy.
@@ -47,7 +47,7 @@ impl Run {
 
     /// Does the work, and listens for Ctrl-C and SIGTERM meanwhile. The first asks for an end; the second leaves at
     /// once.
-    pub async fn supervise<T>(&self, work: impl Future<Output = T>) -> Result<T, CliError> {
+    pub(super) async fn supervise<T>(&self, work: impl Future<Output = T>) -> Result<T, CliError> {
         tokio::pin!(work);
         let failed = |source| CliError::Local { what: "signals can't be listened for", source };
         let mut interrupts = signal(SignalKind::interrupt()).map_err(failed)?;
@@ -67,7 +67,7 @@ impl Run {
     }
 
     /// Ends the run: the totals are reported, and everything before them has been shown when this returns.
-    pub async fn finish(self, outcomes: &[Outcome]) -> Exit {
+    pub(super) async fn finish(self, outcomes: &[Outcome]) -> Exit {
         let mut counts = RunCounts::default();
         for outcome in outcomes {
             counts.add(outcome.verdict());
@@ -115,6 +115,6 @@ fn text_style(global: &GlobalArgs) -> TextStyle {
 
 /// The word that reporters have for it.
 #[must_use]
-pub fn colour(on: bool) -> Colour {
+pub(super) fn colour(on: bool) -> Colour {
     if on { Colour::On } else { Colour::Off }
 }

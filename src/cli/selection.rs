@@ -15,14 +15,14 @@ use crate::rollout::Reach;
 use crate::ssh::{ConnectOptions, UnknownHostKey};
 
 /// Reads the manifest. What is merely doubtful in it is shown.
-pub fn load(global: &GlobalArgs) -> Result<Manifest, CliError> {
+pub(super) fn load(global: &GlobalArgs) -> Result<Manifest, CliError> {
     let loaded = manifest::load(&global.manifest).map_err(|error| CliError::Problems(error.problems))?;
     warn(global, &loaded.warnings);
     Ok(loaded.manifest)
 }
 
 /// Reads the files of the manifest and makes the release of each host.
-pub fn releases(
+pub(super) fn releases(
     global: &GlobalArgs,
     manifest: &Manifest,
     environment: &Environment,
@@ -77,7 +77,7 @@ fn warn(global: &GlobalArgs, warnings: &[Problem]) {
 }
 
 /// The hosts of the environment that `--host` and `--tag` leave.
-pub fn hosts(environment: &Environment, args: &ConnectArgs) -> Result<Vec<Host>, CliError> {
+pub(super) fn hosts(environment: &Environment, args: &ConnectArgs) -> Result<Vec<Host>, CliError> {
     let mut patterns = Vec::new();
     for pattern in &args.hosts {
         let glob = Glob::new(pattern);
@@ -107,7 +107,7 @@ pub fn hosts(environment: &Environment, args: &ConnectArgs) -> Result<Vec<Host>,
 }
 
 /// How hosts are connected to: the operator's keys, agent and known_hosts, and what the command line says.
-pub fn reach(
+pub(super) fn reach(
     args: &ConnectArgs,
     global: &GlobalArgs,
     hosts: &[Host],

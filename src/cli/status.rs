@@ -21,7 +21,7 @@ use crate::rollout::{HostError, HostFailure, Reach, connect_host};
 
 /// Show the release, the units' state, uptime, memory and restarts on every host
 #[derive(Debug, Args)]
-pub struct StatusArgs {
+pub(super) struct StatusArgs {
     /// The environment; may be left out when there is only one
     pub environment: Option<String>,
     /// How to connect, and to which hosts.
@@ -46,7 +46,7 @@ struct UnitStatus<'a> {
 }
 
 /// Runs the command.
-pub async fn status(args: &StatusArgs, global: &GlobalArgs) -> Result<Exit, CliError> {
+pub(super) async fn status(args: &StatusArgs, global: &GlobalArgs) -> Result<Exit, CliError> {
     let manifest = Arc::new(selection::load(global)?);
     let environment = manifest.environment(args.environment.as_deref())?;
     let hosts = selection::hosts(environment, &args.connect)?;
@@ -54,13 +54,13 @@ pub async fn status(args: &StatusArgs, global: &GlobalArgs) -> Result<Exit, CliE
     let reach = selection::reach(&args.connect, global, &hosts, &asker)?;
 
     let asked = join_all(hosts.iter().map(|host| facts(&reach, &manifest, host))).await;
-    let mut exit = Exit::Done;
+    let failed = asked.iter().filter_map(|result| result.as_ref().err());
+    let exit = Exit::most_urgent(failed.map(|failure| Exit::of_error(&failure.error)));
     for (host, result) in hosts.iter().zip(asked) {
         let text = match (&result, global.format) {
             (Ok(facts), Format::Text) => text(&host.address, facts),
             (Ok(facts), Format::Json) => json(&host.address, facts),
             (Err(failure), _) => {
-                exit = Exit::of_error(&failure.error);
                 let report = failure.report();
                 let mut text = format!("{}  {}\n", host.address, report.causes.join(": "));
                 if let Some(help) = report.help {

@@ -225,7 +225,7 @@ fn changed_links(
             LinkState::Symlink(points_to) if points_to == target.as_str() => continue,
             LinkState::File => refusals.push(Refusal::LinkBlocked { path: spec.path.clone(), is: "a file" }),
             LinkState::Folder => {
-                refusals.push(Refusal::LinkBlocked { path: spec.path.clone(), is: "a folder" })
+                refusals.push(Refusal::LinkBlocked { path: spec.path.clone(), is: "a folder" });
             }
             LinkState::Symlink(_) | LinkState::Missing => {}
         }
@@ -336,7 +336,7 @@ fn refuse_host(inputs: &Inputs<'_>) -> Vec<Refusal> {
             }
         }
         Systemd::NotBooted => {
-            refusals.push(Refusal::NoSystemd { found: "systemd is installed but not running" })
+            refusals.push(Refusal::NoSystemd { found: "systemd is installed but not running" });
         }
         Systemd::Missing => refusals.push(Refusal::NoSystemd { found: "there is no systemctl" }),
     }

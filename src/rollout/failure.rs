@@ -108,7 +108,7 @@ pub enum HostState {
 #[derive(Debug)]
 pub struct HostFailure {
     /// What went wrong.
-    pub error: HostError,
+    pub error: Box<HostError>,
     /// What state the host is in.
     pub state: HostState,
     /// The unit's journal, when a unit is what failed.
@@ -119,12 +119,12 @@ impl HostFailure {
     /// A failure before anything was changed.
     pub fn untouched(error: impl Into<HostError>, current: Option<ReleaseId>) -> Self {
         let state = HostState::Untouched { current, left: Vec::new() };
-        Self { error: error.into(), state, journal: Vec::new() }
+        Self { error: Box::new(error.into()), state, journal: Vec::new() }
     }
 
     /// A failure before there was a connection.
     pub fn not_reached(error: impl Into<HostError>) -> Self {
-        Self { error: error.into(), state: HostState::NotReached, journal: Vec::new() }
+        Self { error: Box::new(error.into()), state: HostState::NotReached, journal: Vec::new() }
     }
 
     /// How the host ended.
@@ -141,7 +141,7 @@ impl HostFailure {
     #[must_use]
     pub fn report(&self) -> Failure {
         let mut causes = Vec::new();
-        let mut next: Option<&(dyn Error + 'static)> = Some(&self.error);
+        let mut next: Option<&(dyn Error + 'static)> = Some(&*self.error);
         while let Some(error) = next.filter(|_| causes.len() < LONGEST_CHAIN) {
             let text = error.to_string();
             // A transparent error shows as its source does.
@@ -150,7 +150,7 @@ impl HostFailure {
             }
             next = error.source();
         }
-        if let HostError::NotUp(error) = &self.error
+        if let HostError::NotUp(error) = &*self.error
             && let Some(cause) = error.cause()
         {
             causes.push(format!("usually: {cause}"));
@@ -180,7 +180,7 @@ impl std::fmt::Display for HostState {
             Self::Untouched { current, left } => {
                 match current {
                     Some(id) => {
-                        write!(f, "the service was not touched: release {id} is still the current one")?
+                        write!(f, "the service was not touched: release {id} is still the current one")?;
                     }
                     None => f.write_str("nothing was activated: the service is not deployed on the host")?,
                 }

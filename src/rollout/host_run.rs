@@ -66,7 +66,11 @@ pub async fn connect_host(reach: &Reach, host: &Address, events: &Events) -> Res
 }
 
 /// Connects, probes, plans. Changes nothing on the host.
-pub async fn prepare(context: &Context, host: &Host, release: Release) -> Result<Prepared, HostFailure> {
+pub(super) async fn prepare(
+    context: &Context,
+    host: &Host,
+    release: Release,
+) -> Result<Prepared, HostFailure> {
     let address = host.address.clone();
     let events = context.events.of(&address);
     let connection =
@@ -235,7 +239,7 @@ impl Prepared {
         };
         let progress = Progress::new(&self.events, self.plan.bytes_to_send());
         upload(&mut self.session, &sftp, layout, &record, &self.release.artifacts, files, &|more| {
-            progress.add(more)
+            progress.add(more);
         })
         .await?;
         Ok(())
@@ -324,7 +328,7 @@ impl Prepared {
     /// The activation's answer did not come to its end.
     fn cut(error: HostError, step: String) -> HostFailure {
         // What was not heard of may have run all the same, so the state can't be told.
-        HostFailure { error, state: HostState::Unknown { step }, journal: Vec::new() }
+        HostFailure { error: Box::new(error), state: HostState::Unknown { step }, journal: Vec::new() }
     }
 
     async fn step_failed(&mut self, number: usize, step: &Step, said: Vec<String>) -> HostFailure {
@@ -366,7 +370,7 @@ impl Prepared {
             before: self.plan.from.clone().filter(|from| *from != self.plan.release),
             units: units.collect(),
         };
-        HostFailure { error, state, journal }
+        HostFailure { error: Box::new(error), state, journal }
     }
 
     /// A failure with the service as it was; `reached` is the first step that was not done.
@@ -377,7 +381,7 @@ impl Prepared {
             _ => None,
         });
         let state = HostState::Untouched { current: self.plan.from.clone(), left: left.collect() };
-        HostFailure { error, state, journal: Vec::new() }
+        HostFailure { error: Box::new(error), state, journal: Vec::new() }
     }
 
     /// The journal is for people: not to have it fails nothing.
