@@ -396,3 +396,21 @@ fn folder(path: &Path) -> PathBuf {
 fn quoted(words: &[&str]) -> String {
     words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::read_environments::{ENVIRONMENT_KEYS, HOST_KEYS, RESERVED_VARS};
+    use super::*;
+
+    #[test]
+    fn every_key_is_in_the_reference() {
+        let reference = include_str!("../../docs/manifest.md");
+        for key in [TOP_KEYS, HEALTH_KEYS, ENVIRONMENT_KEYS, HOST_KEYS].concat() {
+            let heading = format!("# `{key}`\n");
+            assert!(reference.contains(&heading), "docs/manifest.md has no heading for `{key}`");
+        }
+        for (name, _) in RESERVED_VARS {
+            assert!(reference.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+}

@@ -9,10 +9,10 @@ use super::read::Reader;
 use super::read_problem::ManifestProblem;
 use super::yaml::{Key, Node, Scalar, ScalarKind, Value};
 
-const ENVIRONMENT_KEYS: &[&str] = &["hosts", "vars", "confirm"];
-const HOST_KEYS: &[&str] = &["host", "tags", "vars"];
+pub(super) const ENVIRONMENT_KEYS: &[&str] = &["hosts", "vars", "confirm"];
+pub(super) const HOST_KEYS: &[&str] = &["host", "tags", "vars"];
 /// What templates see besides the variables.
-const RESERVED_VARS: &[(&str, &str)] = &[
+pub(super) const RESERVED_VARS: &[(&str, &str)] = &[
     ("service", "the name of the service"),
     ("environment", "the name of the environment"),
     ("host", "the host"),
