@@ -3,10 +3,11 @@
 //! Only what can be told without the host. Each rule says what will happen and how to write it instead.
 use super::exec::{ExecCommand, ExecError, resolve_specifiers, words};
 use super::model::{Manifest, Scope};
-use super::name::{UnitKind, UnitName};
+use super::name::UnitName;
 use super::nearest::nearest;
 use super::problem::Problem;
 use super::unit_file::{Entry, UnitFile};
+use super::unit_kind::UnitKind;
 pub use super::unit_problem::UnitProblem;
 
 /// Looks at all units of a release together: one may start another, or read the env file for it.

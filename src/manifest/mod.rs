@@ -6,6 +6,7 @@
 mod address;
 mod duration;
 pub mod env_file;
+mod env_problem;
 pub mod exec;
 mod health;
 pub mod lint;
@@ -15,11 +16,13 @@ mod name;
 mod nearest;
 pub mod problem;
 mod read;
+mod read_environments;
 mod read_problem;
 mod source;
 pub mod template;
 pub(crate) mod text_file;
 pub mod unit_file;
+mod unit_kind;
 mod unit_problem;
 mod yaml;
 
@@ -33,10 +36,9 @@ pub use model::{
     Confirm, DEFAULT_HEALTH_TIMEOUT, DEFAULT_KEEP_RELEASES, DEFAULT_SETTLE, Environment, Host, Manifest,
     Scope, SelectError, Spans, UnitSource,
 };
-pub use name::{
-    EnvironmentName, HostName, NameError, ServiceName, Tag, UnitKind, UnitName, UserName, VarName,
-};
+pub use name::{EnvironmentName, HostName, NameError, ServiceName, Tag, UnitName, UserName, VarName};
 pub use problem::{Problem, ProblemKind, Severity};
 pub use source::SourceText;
 pub use unit_file::UnitFile;
+pub use unit_kind::UnitKind;
 pub use unit_problem::UnitProblem;

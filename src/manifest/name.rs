@@ -9,6 +9,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
 
+use super::unit_kind::UnitKind;
+
 /// What is wrong with a name. The message names the rule; the caller knows where the name stands.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
@@ -236,7 +238,7 @@ macro_rules! name {
     ($(#[$doc:meta])* $type:ident, $check:path) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $type(String);
+        pub struct $type(pub(super) String);
 
         impl $type {
             /// The name as text.
@@ -321,117 +323,6 @@ name! {
 name! {
     /// The name of a systemd unit with its type, such as `simple_api.service`.
     UnitName, check_unit
-}
-
-/// The types of unit that a file can bring (systemd.unit(5)); devices and scopes only exist at run time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum UnitKind {
-    /// A program that runs.
-    Service,
-    /// A socket or FIFO that starts a service when something arrives.
-    Socket,
-    /// A clock that starts a unit.
-    Timer,
-    /// A watched path that starts a unit.
-    Path,
-    /// A group of units, a point to reach.
-    Target,
-    /// A mounted file system.
-    Mount,
-    /// A file system mounted on first use.
-    Automount,
-    /// Swap space.
-    Swap,
-    /// A group of processes with shared limits.
-    Slice,
-}
-
-impl UnitKind {
-    const ALL: [Self; 9] = [
-        Self::Service,
-        Self::Socket,
-        Self::Timer,
-        Self::Path,
-        Self::Target,
-        Self::Mount,
-        Self::Automount,
-        Self::Swap,
-        Self::Slice,
-    ];
-    const SUFFIXES: &str = ".service, .socket, .timer, .path, .target, .mount, .automount, .swap, .slice";
-
-    /// The ending of its units' names, without the dot; also the lower-case name of its section.
-    #[must_use]
-    pub fn suffix(self) -> &'static str {
-        match self {
-            Self::Service => "service",
-            Self::Socket => "socket",
-            Self::Timer => "timer",
-            Self::Path => "path",
-            Self::Target => "target",
-            Self::Mount => "mount",
-            Self::Automount => "automount",
-            Self::Swap => "swap",
-            Self::Slice => "slice",
-        }
-    }
-
-    /// The section of a unit file that is this type's own; a target has none.
-    #[must_use]
-    pub fn section(self) -> Option<&'static str> {
-        match self {
-            Self::Service => Some("Service"),
-            Self::Socket => Some("Socket"),
-            Self::Timer => Some("Timer"),
-            Self::Path => Some("Path"),
-            Self::Target => None,
-            Self::Mount => Some("Mount"),
-            Self::Automount => Some("Automount"),
-            Self::Swap => Some("Swap"),
-            Self::Slice => Some("Slice"),
-        }
-    }
-
-    fn of(name: &str) -> Option<Self> {
-        let (prefix, suffix) = name.rsplit_once('.')?;
-        if prefix.is_empty() || prefix.starts_with('@') {
-            return None;
-        }
-        Self::ALL.into_iter().find(|kind| kind.suffix() == suffix)
-    }
-}
-
-impl UnitName {
-    /// The type of the unit.
-    #[must_use]
-    pub fn kind(&self) -> UnitKind {
-        // The name was checked to have one when it was made.
-        UnitKind::of(&self.0).unwrap_or(UnitKind::Service)
-    }
-
-    /// The name without its type: `simple_api` of `simple_api.service`, `worker@2` of `worker@2.service`.
-    #[must_use]
-    pub fn stem(&self) -> &str {
-        self.0.rsplit_once('.').map_or(self.0.as_str(), |(stem, _)| stem)
-    }
-
-    /// The part before an `@`, or all of the stem: systemd's `%p`.
-    #[must_use]
-    pub fn prefix(&self) -> &str {
-        self.stem().split_once('@').map_or(self.stem(), |(prefix, _)| prefix)
-    }
-
-    /// What stands between `@` and the type: systemd's `%i`. Empty in a template such as `worker@.service`.
-    #[must_use]
-    pub fn instance(&self) -> Option<&str> {
-        self.stem().split_once('@').map(|(_, instance)| instance)
-    }
-
-    /// Whether it is a template, which cannot be started without an instance.
-    #[must_use]
-    pub fn is_template(&self) -> bool {
-        self.instance() == Some("")
-    }
 }
 
 impl HostName {

@@ -1,19 +1,16 @@
 //! From the YAML tree to a [`Manifest`]: what each key may hold. Collects every problem instead of stopping.
-use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::address::Address;
 use super::duration::{DurationError, parse_duration};
 use super::health::HttpHealth;
 use super::model::{
-    Confirm, DEFAULT_HEALTH_TIMEOUT, DEFAULT_KEEP_RELEASES, DEFAULT_SETTLE, Environment, Host, Manifest,
-    Scope, Spans, UnitSource,
+    DEFAULT_HEALTH_TIMEOUT, DEFAULT_KEEP_RELEASES, DEFAULT_SETTLE, Manifest, Scope, Spans, UnitSource,
 };
-use super::name::{EnvironmentName, NameError, Tag, UnitName, VarName};
+use super::name::{NameError, UnitName};
 use super::nearest::nearest;
 use super::problem::Problem;
 use super::read_problem::ManifestProblem;
@@ -33,15 +30,6 @@ const TOP_KEYS: &[&str] = &[
     "environments",
 ];
 const HEALTH_KEYS: &[&str] = &["http", "timeout"];
-const ENVIRONMENT_KEYS: &[&str] = &["hosts", "vars", "confirm"];
-const HOST_KEYS: &[&str] = &["host", "tags", "vars"];
-/// What templates see besides the variables.
-const RESERVED_VARS: &[(&str, &str)] = &[
-    ("service", "the name of the service"),
-    ("environment", "the name of the environment"),
-    ("host", "the host"),
-    ("vars", "the map of all variables"),
-];
 const MAX_KEEP: u32 = 1000;
 
 /// Reads the tree. `None` when something is missing or wrong that a manifest can't be without; the problems say what.
@@ -51,37 +39,44 @@ pub(super) fn manifest(source: &Arc<SourceText>, root: &Node) -> (Option<Manifes
     (manifest, reader.problems)
 }
 
-struct Reader<'a> {
-    source: &'a Arc<SourceText>,
-    problems: Vec<Problem>,
-    spans: Spans,
+/// What has been found so far. The parts of a manifest that belong to environments are read in
+/// [`read_environments`](super::read_environments).
+pub(super) struct Reader<'a> {
+    pub(super) source: &'a Arc<SourceText>,
+    pub(super) problems: Vec<Problem>,
+    pub(super) spans: Spans,
 }
 
 /// The entries of a map whose keys are known.
-struct Fields<'t>(&'t [(Key, Node)]);
+pub(super) struct Fields<'t>(&'t [(Key, Node)]);
 
 impl<'t> Fields<'t> {
-    fn entry(&self, key: &str) -> Option<(&'t Key, &'t Node)> {
+    pub(super) fn entry(&self, key: &str) -> Option<(&'t Key, &'t Node)> {
         self.0.iter().find(|(k, _)| k.text == key).map(|(k, node)| (k, node))
     }
 
-    fn get(&self, key: &str) -> Option<&'t Node> {
+    pub(super) fn get(&self, key: &str) -> Option<&'t Node> {
         self.entry(key).map(|(_, node)| node)
     }
 }
 
 impl Reader<'_> {
-    fn problem(&self, kind: impl Into<ManifestProblem>, node: &Node) -> Problem {
+    pub(super) fn problem(&self, kind: impl Into<ManifestProblem>, node: &Node) -> Problem {
         Problem::new(kind.into(), self.source).at(node.span.clone())
     }
 
-    fn wrong_type(&mut self, key: &str, expected: &'static str, node: &Node) {
+    pub(super) fn wrong_type(&mut self, key: &str, expected: &'static str, node: &Node) {
         let kind = ManifestProblem::WrongType { key: key.to_owned(), expected, found: node.found() };
         let problem = self.problem(kind, node);
         self.problems.push(problem.label(format!("expected {expected}")));
     }
 
-    fn map<'t>(&mut self, key: &str, expected: &'static str, node: &'t Node) -> Option<&'t [(Key, Node)]> {
+    pub(super) fn map<'t>(
+        &mut self,
+        key: &str,
+        expected: &'static str,
+        node: &'t Node,
+    ) -> Option<&'t [(Key, Node)]> {
         match &node.value {
             Value::Map(entries) => Some(entries),
             _ => {
@@ -92,7 +87,7 @@ impl Reader<'_> {
     }
 
     /// A map that may only have these keys.
-    fn fields<'t>(
+    pub(super) fn fields<'t>(
         &mut self,
         place: &'static str,
         known: &[&'static str],
@@ -113,7 +108,7 @@ impl Reader<'_> {
         Fields(entries)
     }
 
-    fn missing(&mut self, key: &'static str, place: impl Into<String>, node: &Node, help: &str) {
+    pub(super) fn missing(&mut self, key: &'static str, place: impl Into<String>, node: &Node, help: &str) {
         // The first line is enough to show which map is meant.
         let text = self.source.text.get(node.span.clone()).unwrap_or("");
         let end = node.span.start + text.lines().next().unwrap_or("").len();
@@ -123,7 +118,7 @@ impl Reader<'_> {
         );
     }
 
-    fn text<'t>(&mut self, key: &str, expected: &'static str, node: &'t Node) -> Option<&'t str> {
+    pub(super) fn text<'t>(&mut self, key: &str, expected: &'static str, node: &'t Node) -> Option<&'t str> {
         match &node.value {
             Value::Scalar(Scalar { text, kind: ScalarKind::Text }) => Some(text),
             _ => {
@@ -134,7 +129,7 @@ impl Reader<'_> {
     }
 
     /// A name; numbers and booleans are taken as they are written, since `prod1`, `1` and `true` are all names.
-    fn name<T: FromStr<Err = NameError>>(
+    pub(super) fn name<T: FromStr<Err = NameError>>(
         &mut self,
         key: &str,
         expected: &'static str,
@@ -152,7 +147,7 @@ impl Reader<'_> {
         }
     }
 
-    fn bad_name(&mut self, error: NameError, span: std::ops::Range<usize>) {
+    pub(super) fn bad_name(&mut self, error: NameError, span: std::ops::Range<usize>) {
         let help = error.help();
         self.problems.push(Problem::new(ManifestProblem::Name(error), self.source).at(span).help(help));
     }
@@ -391,203 +386,6 @@ impl Reader<'_> {
         };
         Some(HttpHealth { url: url?, timeout: timeout? })
     }
-
-    fn environments(&mut self, node: &Node) -> Option<BTreeMap<EnvironmentName, Environment>> {
-        let entries = self.map("environments", "a map of environments", node)?;
-        if entries.is_empty() {
-            let kind = ManifestProblem::EmptyList { what: "`environments`".to_owned() };
-            let problem = self.problem(kind, node);
-            self.problems.push(problem.help("add one, such as `prod: {hosts: [deploy@web1]}`".to_owned()));
-            return None;
-        }
-        let mut environments = BTreeMap::new();
-        let mut whole = true;
-        for (key, node) in entries {
-            let name = match key.text.parse::<EnvironmentName>() {
-                Ok(name) => Some(name),
-                Err(error) => {
-                    self.bad_name(error, key.span.clone());
-                    None
-                }
-            };
-            self.spans.insert(format!("environments.{}", key.text), key.span.clone());
-            let environment = self.environment(key, node);
-            match name.zip(environment) {
-                Some((name, (hosts, vars, confirm))) => {
-                    environments.insert(name.clone(), Environment { name, hosts, vars, confirm });
-                }
-                None => whole = false,
-            }
-        }
-        whole.then_some(environments)
-    }
-
-    fn environment(
-        &mut self,
-        key: &Key,
-        node: &Node,
-    ) -> Option<(Vec<Host>, BTreeMap<VarName, String>, Confirm)> {
-        let entries = self.map(&key.text, "a map with `hosts`", node)?;
-        let fields = self.fields("an environment", ENVIRONMENT_KEYS, entries);
-        let path = format!("environments.{}", key.text);
-        let vars = fields.get("vars").map_or(Some(BTreeMap::new()), |node| self.vars(&path, node));
-        let confirm = match fields.get("confirm") {
-            None => Some(Confirm::default()),
-            Some(node) => self.confirm(node),
-        };
-        let hosts = match fields.get("hosts") {
-            Some(node) => self.hosts(&key.text, &path, node),
-            None => {
-                let place = format!("environment `{}`", key.text.escape_debug());
-                self.missing("hosts", place, node, "add its machines: `hosts: [deploy@web1.example.com]`");
-                None
-            }
-        };
-        Some((hosts?, vars?, confirm?))
-    }
-
-    fn confirm(&mut self, node: &Node) -> Option<Confirm> {
-        match &node.value {
-            Value::Scalar(Scalar { kind: ScalarKind::Bool(true), .. }) => Some(Confirm::Always),
-            Value::Scalar(Scalar { kind: ScalarKind::Bool(false), .. }) => Some(Confirm::Never),
-            _ => {
-                self.wrong_type("confirm", "`true` or `false`", node);
-                None
-            }
-        }
-    }
-
-    fn hosts(&mut self, environment: &str, path: &str, node: &Node) -> Option<Vec<Host>> {
-        let Value::List(items) = &node.value else {
-            self.wrong_type("hosts", "a list of hosts", node);
-            if let (Value::Scalar(_), Some(last)) = (&node.value, self.problems.last_mut()) {
-                last.help =
-                    Some("write a list, even for one host: `hosts: [deploy@web1.example.com]`".to_owned());
-            }
-            return None;
-        };
-        if items.is_empty() {
-            let what = format!("the list of hosts of environment `{}`", environment.escape_debug());
-            let problem = self.problem(ManifestProblem::EmptyList { what }, node);
-            self.problems.push(problem.help("add at least one host".to_owned()));
-            return None;
-        }
-        let mut hosts: Vec<(Host, &Node)> = Vec::new();
-        let mut whole = true;
-        for (index, item) in items.iter().enumerate() {
-            let path = format!("{path}.hosts[{index}]");
-            self.spans.insert(path.clone(), item.span.clone());
-            let Some(host) = self.host(&path, item) else {
-                whole = false;
-                continue;
-            };
-            let same = |other: &Host| {
-                let (a, b) = (&other.address, &host.address);
-                // Two users of one machine are two places to deploy to.
-                a.user == b.user && a.port == b.port && a.host.as_str().eq_ignore_ascii_case(b.host.as_str())
-            };
-            if let Some((_, first)) = hosts.iter().find(|(other, _)| same(other)) {
-                let kind = ManifestProblem::DuplicateHost {
-                    host: host.address.to_string(),
-                    environment: environment.to_owned(),
-                };
-                let problem =
-                    self.problem(kind, item).label("again here").also(first.span.clone(), "first here");
-                self.problems.push(problem);
-                whole = false;
-                continue;
-            }
-            hosts.push((host, item));
-        }
-        whole.then(|| hosts.into_iter().map(|(host, _)| host).collect())
-    }
-
-    fn host(&mut self, path: &str, node: &Node) -> Option<Host> {
-        if !matches!(node.value, Value::Map(_)) {
-            let address = self.address(node)?;
-            return Some(Host { address, tags: Vec::new(), vars: BTreeMap::new() });
-        }
-        let entries = self.map("hosts", "a host", node)?;
-        let fields = self.fields("a host", HOST_KEYS, entries);
-        let address = match fields.get("host") {
-            Some(node) => self.address(node),
-            None => {
-                self.missing(
-                    "host",
-                    "an entry of `hosts`",
-                    node,
-                    "add how it is reached: `host: deploy@web1`",
-                );
-                None
-            }
-        };
-        let tags = fields.get("tags").map_or(Some(Vec::new()), |node| self.tags(node));
-        let vars = fields.get("vars").map_or(Some(BTreeMap::new()), |node| self.vars(path, node));
-        Some(Host { address: address?, tags: tags?, vars: vars? })
-    }
-
-    fn address(&mut self, node: &Node) -> Option<Address> {
-        let text = self.text("host", "a host such as `deploy@web1.example.com`", node)?;
-        match text.parse::<Address>() {
-            Ok(address) => Some(address),
-            Err(error) => {
-                let problem = self.problem(error, node).label("expected `user@host:port`");
-                self.problems.push(problem.help(
-                    "the user and the port may be left out: then ssh's configuration decides".to_owned(),
-                ));
-                None
-            }
-        }
-    }
-
-    fn tags(&mut self, node: &Node) -> Option<Vec<Tag>> {
-        let Value::List(items) = &node.value else {
-            self.wrong_type("tags", "a list of tags", node);
-            return None;
-        };
-        // Every tag is looked at, so that every bad one is reported.
-        let tags: Vec<Option<Tag>> =
-            items.iter().map(|item| self.name("tags", "a list of tags", item)).collect();
-        tags.into_iter().collect()
-    }
-
-    fn vars(&mut self, path: &str, node: &Node) -> Option<BTreeMap<VarName, String>> {
-        let entries = self.map("vars", "a map of variables", node)?;
-        let mut vars = BTreeMap::new();
-        let mut whole = true;
-        for (key, node) in entries {
-            let name = match key.text.parse::<VarName>() {
-                Ok(name) => Some(name),
-                Err(error) => {
-                    self.bad_name(error, key.span.clone());
-                    None
-                }
-            };
-            if let Some((name, meaning)) = RESERVED_VARS.iter().find(|(name, _)| *name == key.text) {
-                let kind = ManifestProblem::ReservedVar { name: (*name).to_owned(), meaning };
-                self.problems.push(Problem::new(kind, self.source).at(key.span.clone()));
-                whole = false;
-            }
-            self.spans.insert(format!("{path}.vars.{}", key.text), key.span.clone());
-            let value = match &node.value {
-                Value::Scalar(Scalar { text, kind }) if *kind != ScalarKind::Null => Some(text.clone()),
-                _ => {
-                    self.wrong_type(&key.text, "a text, a number or a boolean", node);
-                    if let (Value::Scalar(_), Some(last)) = (&node.value, self.problems.last_mut()) {
-                        last.help = Some("for an empty text write `\"\"`".to_owned());
-                    }
-                    None
-                }
-            };
-            match name.zip(value) {
-                Some((name, value)) => {
-                    vars.insert(name, value);
-                }
-                None => whole = false,
-            }
-        }
-        whole.then_some(vars)
-    }
 }
 
 /// The folder of a file, as a path that can be joined to.
@@ -597,4 +395,22 @@ fn folder(path: &Path) -> PathBuf {
 
 fn quoted(words: &[&str]) -> String {
     words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::read_environments::{ENVIRONMENT_KEYS, HOST_KEYS, RESERVED_VARS};
+    use super::*;
+
+    #[test]
+    fn every_key_is_in_the_reference() {
+        let reference = include_str!("../../docs/manifest.md");
+        for key in [TOP_KEYS, HEALTH_KEYS, ENVIRONMENT_KEYS, HOST_KEYS].concat() {
+            let heading = format!("# `{key}`\n");
+            assert!(reference.contains(&heading), "docs/manifest.md has no heading for `{key}`");
+        }
+        for (name, _) in RESERVED_VARS {
+            assert!(reference.contains(&format!("`{name}`")), "{name}");
+        }
+    }
 }

@@ -142,10 +142,12 @@ fn problem(
     }
 }
 
+/// The text of a line; of the last line with text on it, for a line that is empty.
 fn line_range(text: &str, line: usize) -> Option<std::ops::Range<usize>> {
-    let start = text.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum();
-    let width = text.get(start..)?.lines().next().unwrap_or("").len();
-    Some(start..start + width)
+    let before: usize = text.split_inclusive('\n').take(line).map(str::len).sum();
+    let end = text.get(..before)?.trim_end().len();
+    let start = text.get(..end)?.rfind('\n').map_or(0, |newline| newline + 1);
+    Some(start..end)
 }
 
 /// What a template looks up.
