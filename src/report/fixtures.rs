@@ -309,6 +309,13 @@ pub(super) fn mixed_run(hostile: &str) -> Vec<Event> {
     events
 }
 
+/// At least one event of each kind, with every field set.
+pub(super) fn every_kind() -> Vec<EventKind> {
+    let mut kinds: Vec<_> = mixed_run("").into_iter().map(|event| event.kind).collect();
+    kinds.push(EventKind::Planned { plan: Arc::new(first_plan("web1")) });
+    kinds
+}
+
 pub(super) fn text_style(verbosity: Verbosity, colour: Colour) -> TextStyle {
     TextStyle { verbosity, colour, zone: TimeZone::UTC }
 }

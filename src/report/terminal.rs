@@ -9,10 +9,10 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::Reporter;
-use super::event::{Command, Event, EventKind, Verdict};
+use super::event::{Command, Event, EventKind};
 use super::journal_line::{JournalStyle, journal_lines};
 use super::line::{Colour, Line};
-use super::outcome_text::{end_line, failure_lines, summary_lines};
+use super::outcome_text::{end_line, failure_lines, host_lines, totals_line};
 use super::plain::{TextStyle, Verbosity};
 use super::plan_text;
 use super::run_state::RunState;
@@ -20,6 +20,9 @@ use super::words::{Tense, bytes, duration, step_words};
 
 /// More moving lines than this nobody can read, and they may not fit; then only hosts at work have one.
 const MOST_LINES: usize = 16;
+
+/// A host's name takes no more of a moving line than this.
+const WIDEST_LABEL: usize = 24;
 
 /// How often the spinners turn.
 const TICK: Duration = Duration::from_millis(120);
@@ -105,8 +108,9 @@ impl TerminalReporter {
             if self.hosts.len() >= MOST_LINES {
                 return None;
             }
-            let width = self.run.label_width();
-            let label = self.run.hosts.get(place).map(|host| format!("{:width$}", host.label))?;
+            let width = self.run.label_width().min(WIDEST_LABEL);
+            let label =
+                self.run.hosts.get(place).map(|host| format!("{:width$.WIDEST_LABEL$}", host.label))?;
             let bar = ProgressBar::new(0).with_style(step_style(self.style.colour));
             let bar = match &self.total {
                 Some(total) => self.bars.insert_before(total, bar),
@@ -124,6 +128,7 @@ impl TerminalReporter {
         let colour = self.style.colour;
         if let Some(bar) = self.bar(event) {
             bar.set_style(step_style(colour));
+            bar.reset_elapsed();
             bar.set_message(Line::of(words).render(Colour::Off));
         }
     }
@@ -151,10 +156,7 @@ impl TerminalReporter {
                 self.bars.remove(&bar);
             }
         } else if let (Some((line, verdict)), Some(bar)) = (end, self.bar(event)) {
-            let sign = match verdict {
-                Verdict::Deployed | Verdict::Unchanged | Verdict::Planned => "+",
-                Verdict::FailedUntouched | Verdict::Unreachable | Verdict::NeedsAttention => "!",
-            };
+            let sign = if verdict.is_failure() { "!" } else { "+" };
             bar.set_style(end_style(sign));
             bar.finish_with_message(line.render(Colour::Off));
         }
@@ -172,15 +174,8 @@ impl TerminalReporter {
             bar.enable_steady_tick(TICK);
             bar
         });
-        let ends = self.run.hosts.iter().filter_map(|host| host.end.as_ref());
-        let (mut done, mut failed) = (0, 0);
-        for end in ends {
-            done += 1;
-            match end.verdict {
-                Verdict::Unchanged | Verdict::Deployed | Verdict::Planned => {}
-                Verdict::FailedUntouched | Verdict::Unreachable | Verdict::NeedsAttention => failed += 1,
-            }
-        }
+        let ends: Vec<_> = self.run.hosts.iter().filter_map(|host| host.end.as_ref()).collect();
+        let (done, failed) = (ends.len(), ends.iter().filter(|end| end.verdict.is_failure()).count());
         let failed = if failed > 0 { format!(", {failed} FAILED") } else { String::new() };
         total.set_message(format!("{done} of {all} hosts done{failed}"));
     }
@@ -221,7 +216,7 @@ impl Reporter for TerminalReporter {
             }
             EventKind::Probed { .. } => self.at(event, "planning"),
             EventKind::Planned { plan } => {
-                if normal && !plan.is_empty() {
+                if normal && deploys && !plan.is_empty() {
                     self.print(event, plan_text::summary_lines(plan));
                 }
                 self.at(event, "planned");
@@ -236,7 +231,7 @@ impl Reporter for TerminalReporter {
             EventKind::StepFinished { number, elapsed } => {
                 let words = self.run.step(event, *number).map(|step| step_words(step, Tense::Done));
                 if let Some(words) = words.filter(|_| verbose) {
-                    self.print(event, vec![Line::of(words).dim(format!(" ({})", duration(*elapsed)))]);
+                    self.print(event, vec![Line::of(words).dim(format!(", took {}", duration(*elapsed)))]);
                 }
             }
             EventKind::StepFailed { number } => {
@@ -260,7 +255,10 @@ impl Reporter for TerminalReporter {
             EventKind::RunFinished { counts, exit_code: _, elapsed } => {
                 self.clear();
                 if normal || counts.failed() > 0 {
-                    let lines = summary_lines(&self.run, counts, *elapsed);
+                    let mut lines = host_lines(&self.run);
+                    if self.run.hosts.len() != 1 {
+                        lines.push(totals_line(counts, *elapsed));
+                    }
                     self.print(event, lines);
                 }
             }
