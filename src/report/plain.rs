@@ -117,11 +117,7 @@ impl PlainReporter {
                 vec![Line::of(format!("probed in {}: {runs}", duration(*elapsed)))]
             }
             EventKind::Planned { plan } if normal && deploys && !plan.is_empty() => {
-                let mut lines = plan_text::summary_lines(plan).into_iter();
-                let first = lines.next().unwrap_or_default();
-                let mut shown = vec![Line::of("plan: ").then(first)];
-                shown.extend(lines.map(|line| Line::of("      ").then(line)));
-                shown
+                plan_text::announcement(plan)
             }
             EventKind::StepStarted { step, .. } if verbose || (normal && is_long(step)) => {
                 vec![Line::of(step_words(step, Tense::Going))]

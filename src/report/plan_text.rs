@@ -60,8 +60,14 @@ fn headline(plan: &Plan) -> Line {
     }
 }
 
+/// The plan as reporters tell of it before it is carried out.
+pub(super) fn announcement(plan: &Plan) -> Vec<Line> {
+    let starts = std::iter::once("plan: ").chain(std::iter::repeat("      "));
+    starts.zip(summary_lines(plan)).map(|(start, line)| Line::of(start).then(line)).collect()
+}
+
 /// The plan in one to three lines, without the host.
-pub(super) fn summary_lines(plan: &Plan) -> Vec<Line> {
+fn summary_lines(plan: &Plan) -> Vec<Line> {
     let mut lines = vec![headline(plan)];
     let mut parts = Vec::new();
     let (mut links, mut enabled) = (0, Vec::new());
