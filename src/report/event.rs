@@ -166,6 +166,17 @@ pub enum Verdict {
     NeedsAttention,
 }
 
+impl Verdict {
+    /// Whether the host did not end as it should.
+    #[must_use]
+    pub fn is_failure(self) -> bool {
+        match self {
+            Self::Unchanged | Self::Deployed | Self::Planned => false,
+            Self::FailedUntouched | Self::Unreachable | Self::NeedsAttention => true,
+        }
+    }
+}
+
 /// What went wrong on a host, in the parts that every reader needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failure {

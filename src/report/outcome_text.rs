@@ -12,9 +12,10 @@ pub(super) fn failure_lines(verdict: Verdict, failure: &Failure) -> Vec<Line> {
     let mut causes = causes.iter();
     let what = causes.next().map_or("it is not known what went wrong", String::as_str);
     let title = match verdict {
-        Verdict::NeedsAttention => "FAILED, NEEDS ATTENTION: ",
-        Verdict::Unreachable => "UNREACHABLE: ",
-        Verdict::Unchanged | Verdict::Deployed | Verdict::Planned | Verdict::FailedUntouched => "FAILED: ",
+        Verdict::NeedsAttention => "FAILED (needs attention): ",
+        Verdict::Unreachable => "UNREACHABLE (untouched): ",
+        Verdict::FailedUntouched => "FAILED (untouched): ",
+        Verdict::Unchanged | Verdict::Deployed | Verdict::Planned => "FAILED: ",
     };
     let mut lines = Vec::new();
     block(Line::new().red(title), Paint::Bold, what, &mut lines);
@@ -44,7 +45,7 @@ fn block(title: Line, paint: Paint, text: &str, lines: &mut Vec<Line>) {
 /// How a host ended, in one line.
 pub(super) fn end_line(host: &HostState, end: &HostEnd) -> Line {
     let time = duration(end.elapsed);
-    let verdict = verdict_line(end.verdict, 0);
+    let verdict = verdict_line(end.verdict);
     let release = end.release.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
     match end.verdict {
         Verdict::Unchanged => {
@@ -62,30 +63,32 @@ pub(super) fn end_line(host: &HostState, end: &HostEnd) -> Line {
     }
 }
 
-fn verdict_line(verdict: Verdict, width: usize) -> Line {
-    let words = format!("{:width$}", verdict_words(verdict));
+fn verdict_line(verdict: Verdict) -> Line {
+    let words = verdict_words(verdict);
     match verdict {
         Verdict::Deployed => Line::new().green(words),
-        Verdict::Unchanged | Verdict::Planned => Line::of(words),
-        Verdict::FailedUntouched | Verdict::Unreachable | Verdict::NeedsAttention => Line::new().red(words),
+        _ if verdict.is_failure() => Line::new().red(words),
+        _ => Line::of(words),
     }
 }
 
-/// A line for each host, when there are several, and the totals.
-pub(super) fn summary_lines(run: &RunState, counts: &RunCounts, elapsed: Duration) -> Vec<Line> {
-    let mut lines = Vec::new();
+/// A line for each host, those that failed last, where the eye ends up.
+pub(super) fn host_lines(run: &RunState) -> Vec<Line> {
     let width = run.label_width();
-    if run.hosts.len() > 1 {
-        for host in &run.hosts {
-            let line = Line::new().bold(format!("{:width$}", host.label)).plain("  ");
-            lines.push(match &host.end {
-                Some(end) => line.then(end_line(host, end)),
-                None => line.yellow("not finished"),
-            });
+    let mut hosts: Vec<_> = run.hosts.iter().collect();
+    hosts.sort_by_key(|host| host.end.as_ref().map_or(1, |end| if end.verdict.is_failure() { 2 } else { 0 }));
+    let line = |host: &HostState| {
+        let label = Line::new().bold(format!("{:width$}", host.label)).plain("  ");
+        match &host.end {
+            Some(end) => label.then(end_line(host, end)),
+            None => label.yellow("not finished"),
         }
-    }
-    let words = format!("{} in {}", counts_words(counts), duration(elapsed));
+    };
+    hosts.into_iter().map(line).collect()
+}
+
+/// How many hosts ended how.
+pub(super) fn totals_line(counts: &RunCounts, elapsed: Duration) -> Line {
     let paint = if counts.failed() > 0 { Paint::Red } else { Paint::Green };
-    lines.push(Line::new().paint(paint, words));
-    lines
+    Line::new().paint(paint, format!("{} in {}", counts_words(counts), duration(elapsed)))
 }

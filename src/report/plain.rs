@@ -10,7 +10,7 @@ use super::Reporter;
 use super::event::{Command, Event, EventKind};
 use super::journal_line::{JournalStyle, journal_lines};
 use super::line::{Colour, Line};
-use super::outcome_text::{end_line, failure_lines, summary_lines};
+use super::outcome_text::{end_line, failure_lines, host_lines, totals_line};
 use super::plan_text;
 use super::run_state::RunState;
 use super::words::{Tense, bytes, duration, step_words};
@@ -121,11 +121,7 @@ impl PlainReporter {
                 vec![Line::of(format!("probed in {}: {runs}", duration(*elapsed)))]
             }
             EventKind::Planned { plan } if normal && deploys && !plan.is_empty() => {
-                let mut lines = plan_text::summary_lines(plan).into_iter();
-                let first = lines.next().unwrap_or_default();
-                let mut shown = vec![Line::of("plan: ").then(first)];
-                shown.extend(lines.map(|line| Line::of("      ").then(line)));
-                shown
+                plan_text::announcement(plan)
             }
             EventKind::StepStarted { step, .. } if verbose || (normal && is_long(step)) => {
                 vec![Line::of(step_words(step, Tense::Going))]
@@ -137,7 +133,7 @@ impl PlainReporter {
             EventKind::StepFinished { number, elapsed } if normal => {
                 let words = self.run.step(event, *number).map(|step| step_words(step, Tense::Done));
                 let words = words.unwrap_or_else(|| format!("step {} done", number + 1));
-                vec![Line::of(words).dim(format!(" ({})", duration(*elapsed)))]
+                vec![Line::of(words).dim(format!(", took {}", duration(*elapsed)))]
             }
             EventKind::StepFailed { number } => {
                 let words = self.run.step(event, *number).map(|step| step_words(step, Tense::Order));
@@ -159,7 +155,10 @@ impl PlainReporter {
             },
             EventKind::Interrupted => vec![Line::of(INTERRUPTED)],
             EventKind::RunFinished { counts, exit_code: _, elapsed } if normal || counts.failed() > 0 => {
-                summary_lines(&self.run, counts, *elapsed)
+                // A single host has just had its line.
+                let mut lines = if self.run.hosts.len() > 1 { host_lines(&self.run) } else { Vec::new() };
+                lines.push(totals_line(counts, *elapsed));
+                lines
             }
             EventKind::RunStarted { .. }
             | EventKind::ConnectStarted
@@ -193,7 +192,7 @@ impl PlainReporter {
         upload.quarters = percent / 25;
         let seconds = now.duration_since(upload.began).as_secs().max(1).unsigned_abs();
         let rate = bytes(sent / seconds);
-        Some(Line::of(format!("uploaded {} of {} ({percent}%, {rate}/s)", bytes(sent), bytes(total))))
+        Some(Line::of(format!("upload at {percent}%: {} of {}, {rate}/s", bytes(sent), bytes(total))))
     }
 
     fn journal_style(&self, event: &Event) -> JournalStyle {
@@ -273,18 +272,18 @@ mod tests {
         03:00:41       3 of 4 files (21.4 MB), restart simple_api.service (unit file, binary and env file changed), 1 link
         03:00:41       with sudo: link /usr/local/bin/simple_api
         03:00:41 uploading 3 of 4 files (21.4 MB)
-        03:00:47 uploaded 15.0 MB of 21.4 MB (70%, 3.0 MB/s)
-        03:00:49 uploaded 3 of 4 files (21.4 MB) (8.1 s)
-        03:00:49 checked the SHA-256 of every file on the host (80 ms)
-        03:00:49 repaired the link /usr/local/bin/simple_api [sudo] (80 ms)
-        03:00:49 switched current to 20261120T030041Z-8be1d2a4 (80 ms)
-        03:00:49 reloaded systemd's unit files (daemon-reload) (80 ms)
+        03:00:47 upload at 70%: 15.0 MB of 21.4 MB, 3.0 MB/s
+        03:00:49 uploaded 3 of 4 files (21.4 MB), took 8.1 s
+        03:00:49 checked the SHA-256 of every file on the host, took 80 ms
+        03:00:49 repaired the link /usr/local/bin/simple_api [sudo], took 80 ms
+        03:00:49 switched current to 20261120T030041Z-8be1d2a4, took 80 ms
+        03:00:49 reloaded systemd's unit files (daemon-reload), took 80 ms
         03:00:49 restarting simple_api.service (unit file, binary and env file changed)
-        03:00:49 restarted simple_api.service (unit file, binary and env file changed) (80 ms)
-        03:00:49 simple_api.service stayed up for 2 s and runs the new binary (80 ms)
+        03:00:49 restarted simple_api.service (unit file, binary and env file changed), took 80 ms
+        03:00:49 simple_api.service stayed up for 2 s and runs the release's binary, took 80 ms
         03:00:49 asking http://localhost:8000/ until it answers well, for at most 30 s
-        03:00:50 http://localhost:8000/ answered well (80 ms)
-        03:00:50 removed 1 old release (80 ms)
+        03:00:50 http://localhost:8000/ answered well, took 80 ms
+        03:00:50 removed 1 old release, took 80 ms
         03:00:50 journal: 03:00:52.123 simple_api[4711]: Listening on 0.0.0.0:8000
         03:00:50 journal: 03:00:52.123 simple_api[4711]: no cache
         03:00:50 journal:                                starting cold
@@ -304,24 +303,24 @@ mod tests {
         03:00:41       3 of 4 files (21.4 MB), restart simple_api.service (unit file, binary and env file changed), 1 link
         03:00:41       with sudo: link /usr/local/bin/simple_api
         03:00:41 uploading 3 of 4 files (21.4 MB)
-        03:00:47 uploaded 15.0 MB of 21.4 MB (70%, 3.0 MB/s)
-        03:00:49 uploaded 3 of 4 files (21.4 MB) (8.1 s)
+        03:00:47 upload at 70%: 15.0 MB of 21.4 MB, 3.0 MB/s
+        03:00:49 uploaded 3 of 4 files (21.4 MB), took 8.1 s
         03:00:49 checking the SHA-256 of every file on the host
-        03:00:49 checked the SHA-256 of every file on the host (80 ms)
+        03:00:49 checked the SHA-256 of every file on the host, took 80 ms
         03:00:49 repairing the link /usr/local/bin/simple_api [sudo]
-        03:00:49 repaired the link /usr/local/bin/simple_api [sudo] (80 ms)
+        03:00:49 repaired the link /usr/local/bin/simple_api [sudo], took 80 ms
         03:00:49 switching current to 20261120T030041Z-8be1d2a4
-        03:00:49 switched current to 20261120T030041Z-8be1d2a4 (80 ms)
+        03:00:49 switched current to 20261120T030041Z-8be1d2a4, took 80 ms
         03:00:49 reloading systemd's unit files (daemon-reload)
-        03:00:49 reloaded systemd's unit files (daemon-reload) (80 ms)
+        03:00:49 reloaded systemd's unit files (daemon-reload), took 80 ms
         03:00:49 restarting simple_api.service (unit file, binary and env file changed)
-        03:00:49 restarted simple_api.service (unit file, binary and env file changed) (80 ms)
+        03:00:49 restarted simple_api.service (unit file, binary and env file changed), took 80 ms
         03:00:49 watching simple_api.service for 2 s
-        03:00:49 simple_api.service stayed up for 2 s and runs the new binary (80 ms)
+        03:00:49 simple_api.service stayed up for 2 s and runs the release's binary, took 80 ms
         03:00:49 asking http://localhost:8000/ until it answers well, for at most 30 s
-        03:00:50 http://localhost:8000/ answered well (80 ms)
+        03:00:50 http://localhost:8000/ answered well, took 80 ms
         03:00:50 removing 1 old release
-        03:00:50 removed 1 old release (80 ms)
+        03:00:50 removed 1 old release, took 80 ms
         03:00:50 journal: 03:00:52.123 simple_api[4711]: Listening on 0.0.0.0:8000
         03:00:50 journal: 03:00:52.123 simple_api[4711]: no cache
         03:00:50 journal:                                starting cold
@@ -353,25 +352,25 @@ mod tests {
         03:00:41 web1                    3 of 4 files (21.4 MB), restart simple_api.service (unit file, binary and env file changed), 1 link
         03:00:41 web1                    with sudo: link /usr/local/bin/simple_api
         03:00:41 web1              uploading 3 of 4 files (21.4 MB)
-        03:00:47 web1              uploaded 15.0 MB of 21.4 MB (70%, 3.0 MB/s)
-        03:00:49 web1              uploaded 3 of 4 files (21.4 MB) (8.1 s)
-        03:00:49 web1              checked the SHA-256 of every file on the host (80 ms)
-        03:00:49 web1              repaired the link /usr/local/bin/simple_api [sudo] (80 ms)
-        03:00:49 web1              switched current to 20261120T030041Z-8be1d2a4 (80 ms)
-        03:00:49 web1              reloaded systemd's unit files (daemon-reload) (80 ms)
+        03:00:47 web1              upload at 70%: 15.0 MB of 21.4 MB, 3.0 MB/s
+        03:00:49 web1              uploaded 3 of 4 files (21.4 MB), took 8.1 s
+        03:00:49 web1              checked the SHA-256 of every file on the host, took 80 ms
+        03:00:49 web1              repaired the link /usr/local/bin/simple_api [sudo], took 80 ms
+        03:00:49 web1              switched current to 20261120T030041Z-8be1d2a4, took 80 ms
+        03:00:49 web1              reloaded systemd's unit files (daemon-reload), took 80 ms
         03:00:49 web1              restarting simple_api.service (unit file, binary and env file changed)
-        03:00:49 web1              restarted simple_api.service (unit file, binary and env file changed) (80 ms)
-        03:00:49 web1              simple_api.service stayed up for 2 s and runs the new binary (80 ms)
+        03:00:49 web1              restarted simple_api.service (unit file, binary and env file changed), took 80 ms
+        03:00:49 web1              simple_api.service stayed up for 2 s and runs the release's binary, took 80 ms
         03:00:49 web1              asking http://localhost:8000/ until it answers well, for at most 30 s
-        03:00:50 web1              http://localhost:8000/ answered well (80 ms)
-        03:00:50 web1              removed 1 old release (80 ms)
+        03:00:50 web1              http://localhost:8000/ answered well, took 80 ms
+        03:00:50 web1              removed 1 old release, took 80 ms
         03:00:50 web1              journal: 03:00:52.123 simple_api[4711]: Listening on 0.0.0.0:8000
         03:00:50 web1              journal: 03:00:52.123 simple_api[4711]: no cache
         03:00:50 web1              journal:                                starting cold
         03:00:50 web1              deployed 20261120T030041Z-8be1d2a4 in 9.1 s
         03:00:41 web2              connected to 192.0.2.7:22 in 210 ms
         03:00:41 web2              unchanged: nothing to do, runs 20261120T030007Z-3f2a9c01 (400 ms)
-        03:00:41 db-1.example.com  UNREACHABLE: db-1.example.com:22 can't be reached
+        03:00:41 db-1.example.com  UNREACHABLE (untouched): db-1.example.com:22 can't be reached
         03:00:41 db-1.example.com    because connection refused
         03:00:41 db-1.example.com    state: nothing was changed
         03:00:41 db-1.example.com    help:  is sshd running there?
@@ -379,7 +378,7 @@ mod tests {
         03:00:41 web4              starting simple_api.service (not running: failed)
         03:00:41 web4              failed: start simple_api.service (not running: failed)
         03:00:41 web4              journal: 03:00:52.123 simple_api[4711]: can't bind
-        03:00:41 web4              FAILED, NEEDS ATTENTION: simple_api.service failed to start
+        03:00:41 web4              FAILED (needs attention): simple_api.service failed to start
         03:00:41 web4                because status=203/EXEC: the program could not be started
         03:00:41 web4                | systemd[812]: simple_api.service: Failed at step EXEC
         03:00:41 web4                | second line
@@ -388,22 +387,22 @@ mod tests {
         03:00:41 web4                code:  shipit::service::failed
         03:00:53 web1              deployed 20261120T030041Z-8be1d2a4 in 9.1 s
         03:00:53 web2              unchanged: nothing to do, runs 20261120T030007Z-3f2a9c01 (400 ms)
-        03:00:53 db-1.example.com  unreachable: db-1.example.com:22 can't be reached (after 90 ms)
-        03:00:53 web4              NEEDS ATTENTION: simple_api.service failed to start (after 900 ms)
-        03:00:53 1 host deployed, 1 unchanged, 1 unreachable, 1 NEEDS ATTENTION in 12 s
+        03:00:53 db-1.example.com  unreachable (untouched): db-1.example.com:22 can't be reached (after 90 ms)
+        03:00:53 web4              FAILED (needs attention): simple_api.service failed to start (after 900 ms)
+        03:00:53 1 host deployed, 1 unchanged, 1 unreachable (untouched), 1 FAILED (needs attention) in 12 s
         ");
     }
 
     #[test]
     fn quiet_still_tells_of_failures() {
         assert_snapshot!(shown(&mixed_run(""), Verbosity::Quiet, Colour::Off), @"
-        03:00:41 db-1.example.com  UNREACHABLE: db-1.example.com:22 can't be reached
+        03:00:41 db-1.example.com  UNREACHABLE (untouched): db-1.example.com:22 can't be reached
         03:00:41 db-1.example.com    because connection refused
         03:00:41 db-1.example.com    state: nothing was changed
         03:00:41 db-1.example.com    help:  is sshd running there?
         03:00:41 db-1.example.com    code:  shipit::ssh::connect
         03:00:41 web4              failed: start simple_api.service (not running: failed)
-        03:00:41 web4              FAILED, NEEDS ATTENTION: simple_api.service failed to start
+        03:00:41 web4              FAILED (needs attention): simple_api.service failed to start
         03:00:41 web4                because status=203/EXEC: the program could not be started
         03:00:41 web4                | systemd[812]: simple_api.service: Failed at step EXEC
         03:00:41 web4                | second line
@@ -412,9 +411,9 @@ mod tests {
         03:00:41 web4                code:  shipit::service::failed
         03:00:53 web1              deployed 20261120T030041Z-8be1d2a4 in 9.1 s
         03:00:53 web2              unchanged: nothing to do, runs 20261120T030007Z-3f2a9c01 (400 ms)
-        03:00:53 db-1.example.com  unreachable: db-1.example.com:22 can't be reached (after 90 ms)
-        03:00:53 web4              NEEDS ATTENTION: simple_api.service failed to start (after 900 ms)
-        03:00:53 1 host deployed, 1 unchanged, 1 unreachable, 1 NEEDS ATTENTION in 12 s
+        03:00:53 db-1.example.com  unreachable (untouched): db-1.example.com:22 can't be reached (after 90 ms)
+        03:00:53 web4              FAILED (needs attention): simple_api.service failed to start (after 900 ms)
+        03:00:53 1 host deployed, 1 unchanged, 1 unreachable (untouched), 1 FAILED (needs attention) in 12 s
         ");
     }
 
@@ -441,7 +440,7 @@ mod tests {
             events.push(event(1000 * i64::try_from(second).unwrap(), Some("deploy@web1"), progress));
         }
         let text = shown(&events, Verbosity::Normal, Colour::Off);
-        let told = text.lines().filter(|line| line.contains("uploaded")).count();
+        let told = text.lines().filter(|line| line.contains("upload at")).count();
         assert!((19..=25).contains(&told), "{told} lines\n{text}");
     }
 

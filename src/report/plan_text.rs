@@ -54,14 +54,20 @@ fn headline(plan: &Plan) -> Line {
         return Line::of("nothing to do, runs ").plain(release);
     }
     match &plan.from {
-        None => Line::of("first deploy, of ").bold(release),
+        None => Line::of("first deploy, release ").bold(release),
         Some(from) if *from == plan.release => Line::of("stays on ").bold(release),
         Some(from) => Line::new().bold(release).plain(format!(" replaces {from}")),
     }
 }
 
+/// The plan as reporters tell of it before it is carried out.
+pub(super) fn announcement(plan: &Plan) -> Vec<Line> {
+    let starts = std::iter::once("plan: ").chain(std::iter::repeat("      "));
+    starts.zip(summary_lines(plan)).map(|(start, line)| Line::of(start).then(line)).collect()
+}
+
 /// The plan in one to three lines, without the host.
-pub(super) fn summary_lines(plan: &Plan) -> Vec<Line> {
+fn summary_lines(plan: &Plan) -> Vec<Line> {
     let mut lines = vec![headline(plan)];
     let mut parts = Vec::new();
     let (mut links, mut enabled) = (0, Vec::new());
@@ -113,9 +119,8 @@ fn sudo_words(step: &Step) -> String {
 }
 
 fn full(plan: &Plan) -> Vec<Line> {
-    let mut lines = vec![
-        Line::new().bold(plan.host.to_string()).plain(format!(": {}: ", plan.service)).then(headline(plan)),
-    ];
+    let title = Line::new().bold(format!("{} on {}", plan.service, plan.host)).plain(": ");
+    let mut lines = vec![title.then(headline(plan))];
     if plan.is_empty() {
         return lines;
     }
@@ -160,8 +165,9 @@ fn files_section(files: &[&FileChange], lines: &mut Vec<Line>) {
     let sent: Vec<_> = files.iter().filter(|f| f.transfer == Transfer::Send).collect();
     let size = words::bytes(sent.iter().map(|f| f.size).sum());
     let title = match sent.len() {
-        0 => "no file has to be sent".to_owned(),
-        n => format!("{} to send, {size}", words::files_words(n, files.len())),
+        0 => "none has to be sent".to_owned(),
+        n if n == files.len() => format!("{n} to send, {size}"),
+        n => format!("{n} of {} to send, {size}", files.len()),
     };
     section(Line::new().bold("files").plain(format!(": {title}")), lines);
     let width = sent.iter().map(|f| f.path.as_str().chars().count()).max().unwrap_or(0);
@@ -283,9 +289,9 @@ mod tests {
     #[test]
     fn a_first_deploy_in_full() {
         assert_snapshot!(shown(&first_plan("web1"), PlanDetail::Full, Colour::Off), @"
-        web1: simple_api: first deploy, of 20261120T030041Z-8be1d2a4
+        simple_api on web1: first deploy, release 20261120T030041Z-8be1d2a4
 
-          files: 3 files to send, 21.4 MB
+          files: 3 to send, 21.4 MB
             + bin/simple_api              21.4 MB  11507a0e (new)
             + units/simple_api.service      312 B  385cfdbc (new)
             + env/simple_api.conf            28 B  b77349bf (new)
@@ -304,7 +310,7 @@ mod tests {
             reload systemd's unit files (daemon-reload)
             enable simple_api.service, to start at boot
             start simple_api.service (first deploy)
-            watch simple_api.service for 2 s: it must stay up and run the new binary
+            watch simple_api.service for 2 s: it must stay up and run the release's binary
             ask http://localhost:8000/ until it answers well, for at most 30 s
         ");
     }
@@ -313,9 +319,9 @@ mod tests {
     fn a_changed_release_in_full() {
         let text = shown(&changed_plan("deploy@web1"), PlanDetail::Full, Colour::Off);
         assert_snapshot!(text, @"
-        deploy@web1: simple_api: 20261120T030041Z-8be1d2a4 replaces 20261120T030007Z-3f2a9c01
+        simple_api on deploy@web1: 20261120T030041Z-8be1d2a4 replaces 20261120T030007Z-3f2a9c01
 
-          files: 3 of 4 files to send, 21.4 MB
+          files: 3 of 4 to send, 21.4 MB
             ~ bin/simple_api              21.4 MB  cba06b57 -> 11507a0e
             ~ units/simple_api.service      312 B  385cfdbc -> 9b9ff4b5
             ~ env/simple_api.conf            28 B  b77349bf -> 925c17b5
@@ -340,7 +346,7 @@ mod tests {
             switch current to 20261120T030041Z-8be1d2a4
             reload systemd's unit files (daemon-reload)
             restart simple_api.service (unit file, binary and env file changed)
-            watch simple_api.service for 2 s: it must stay up and run the new binary
+            watch simple_api.service for 2 s: it must stay up and run the release's binary
             ask http://localhost:8000/ until it answers well, for at most 30 s
             remove 1 old release
               - 20261120T030001Z-00112233
@@ -352,7 +358,7 @@ mod tests {
     fn summaries() {
         let summary = |plan: &Plan| shown(plan, PlanDetail::Summary, Colour::Off);
         assert_snapshot!(summary(&first_plan("web1")), @"
-        web1: first deploy, of 20261120T030041Z-8be1d2a4
+        web1: first deploy, release 20261120T030041Z-8be1d2a4
           3 files (21.4 MB), start simple_api.service (first deploy), 3 links, enable simple_api.service
           with sudo: enable lingering for deploy, link /usr/local/bin/simple_api, link /etc/default/simple_api.conf
         ");
@@ -377,7 +383,7 @@ mod tests {
           start simple_api.service (not running: failed)
         ");
         assert_snapshot!(shown(&plan, PlanDetail::Full, Colour::Off), @"
-        web1: simple_api: stays on 20261120T030007Z-3f2a9c01
+        simple_api on web1: stays on 20261120T030007Z-3f2a9c01
 
           steps
             start simple_api.service (not running: failed)

@@ -9,10 +9,10 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::Reporter;
-use super::event::{Command, Event, EventKind, Verdict};
+use super::event::{Command, Event, EventKind};
 use super::journal_line::{JournalStyle, journal_lines};
-use super::line::{Colour, Line};
-use super::outcome_text::{end_line, failure_lines, summary_lines};
+use super::line::{Colour, Line, sanitise};
+use super::outcome_text::{end_line, failure_lines, host_lines, totals_line};
 use super::plain::{INTERRUPTED, TextStyle, Verbosity};
 use super::plan_text;
 use super::run_state::RunState;
@@ -20,6 +20,9 @@ use super::words::{Tense, bytes, duration, step_words};
 
 /// More moving lines than this nobody can read, and they may not fit; then only hosts at work have one.
 const MOST_LINES: usize = 16;
+
+/// A host's name takes no more of a moving line than this.
+const WIDEST_LABEL: usize = 24;
 
 /// How often the spinners turn.
 const TICK: Duration = Duration::from_millis(120);
@@ -105,14 +108,15 @@ impl TerminalReporter {
             if self.hosts.len() >= MOST_LINES {
                 return None;
             }
-            let width = self.run.label_width();
-            let label = self.run.hosts.get(place).map(|host| format!("{:width$}", host.label))?;
-            let bar = ProgressBar::new(0).with_style(step_style(self.style.colour));
+            let width = self.run.label_width().min(WIDEST_LABEL);
+            let label =
+                self.run.hosts.get(place).map(|host| format!("{:width$.WIDEST_LABEL$}", host.label))?;
+            let bar = ProgressBar::new(0).with_style(style(&step_template(self.style.colour)));
             let bar = match &self.total {
                 Some(total) => self.bars.insert_before(total, bar),
                 None => self.bars.add(bar),
             };
-            bar.set_prefix(Line::of(label).render(Colour::Off) + " ");
+            bar.set_prefix(sanitise(&label) + " ");
             bar.enable_steady_tick(TICK);
             self.hosts.insert(place, bar);
         }
@@ -123,7 +127,9 @@ impl TerminalReporter {
     fn at(&mut self, event: &Event, words: &str) {
         let colour = self.style.colour;
         if let Some(bar) = self.bar(event) {
-            bar.set_style(step_style(colour));
+            bar.set_style(style(&step_template(colour)));
+            bar.reset_elapsed();
+            bar.set_length(0);
             bar.set_message(Line::of(words).render(Colour::Off));
         }
     }
@@ -131,12 +137,11 @@ impl TerminalReporter {
     fn uploads(&mut self, event: &Event, sent: u64, total: u64) {
         let colour = self.style.colour;
         if let Some(bar) = self.bar(event) {
-            if bar.length() != Some(total) {
-                bar.set_style(upload_style(colour));
-                bar.set_length(total);
-                bar.reset_eta();
-            }
             bar.set_position(sent);
+            if bar.length() != Some(total) {
+                bar.set_style(style(&upload_template(colour)));
+                bar.set_length(total);
+            }
         }
     }
 
@@ -151,11 +156,8 @@ impl TerminalReporter {
                 self.bars.remove(&bar);
             }
         } else if let (Some((line, verdict)), Some(bar)) = (end, self.bar(event)) {
-            let sign = match verdict {
-                Verdict::Deployed | Verdict::Unchanged | Verdict::Planned => "+",
-                Verdict::FailedUntouched | Verdict::Unreachable | Verdict::NeedsAttention => "!",
-            };
-            bar.set_style(end_style(sign));
+            let sign = if verdict.is_failure() { "!" } else { "+" };
+            bar.set_style(style(&end_template(sign)));
             bar.finish_with_message(line.render(Colour::Off));
         }
         self.count();
@@ -168,19 +170,12 @@ impl TerminalReporter {
             return;
         }
         let total = self.total.get_or_insert_with(|| {
-            let bar = self.bars.add(ProgressBar::new(0).with_style(total_style()));
+            let bar = self.bars.add(ProgressBar::new(0).with_style(style(TOTAL_TEMPLATE)));
             bar.enable_steady_tick(TICK);
             bar
         });
-        let ends = self.run.hosts.iter().filter_map(|host| host.end.as_ref());
-        let (mut done, mut failed) = (0, 0);
-        for end in ends {
-            done += 1;
-            match end.verdict {
-                Verdict::Unchanged | Verdict::Deployed | Verdict::Planned => {}
-                Verdict::FailedUntouched | Verdict::Unreachable | Verdict::NeedsAttention => failed += 1,
-            }
-        }
+        let ends: Vec<_> = self.run.hosts.iter().filter_map(|host| host.end.as_ref()).collect();
+        let (done, failed) = (ends.len(), ends.iter().filter(|end| end.verdict.is_failure()).count());
         let failed = if failed > 0 { format!(", {failed} FAILED") } else { String::new() };
         total.set_message(format!("{done} of {all} hosts done{failed}"));
     }
@@ -221,8 +216,8 @@ impl Reporter for TerminalReporter {
             }
             EventKind::Probed { .. } => self.at(event, "planning"),
             EventKind::Planned { plan } => {
-                if normal && !plan.is_empty() {
-                    self.print(event, plan_text::summary_lines(plan));
+                if normal && deploys && !plan.is_empty() {
+                    self.print(event, plan_text::announcement(plan));
                 }
                 self.at(event, "planned");
             }
@@ -236,7 +231,7 @@ impl Reporter for TerminalReporter {
             EventKind::StepFinished { number, elapsed } => {
                 let words = self.run.step(event, *number).map(|step| step_words(step, Tense::Done));
                 if let Some(words) = words.filter(|_| verbose) {
-                    self.print(event, vec![Line::of(words).dim(format!(" ({})", duration(*elapsed)))]);
+                    self.print(event, vec![Line::of(words).dim(format!(", took {}", duration(*elapsed)))]);
                 }
             }
             EventKind::StepFailed { number } => {
@@ -261,7 +256,10 @@ impl Reporter for TerminalReporter {
             EventKind::RunFinished { counts, exit_code: _, elapsed } => {
                 self.clear();
                 if normal || counts.failed() > 0 {
-                    let lines = summary_lines(&self.run, counts, *elapsed);
+                    let mut lines = host_lines(&self.run);
+                    if self.run.hosts.len() != 1 {
+                        lines.push(totals_line(counts, *elapsed));
+                    }
                     self.print(event, lines);
                 }
             }
@@ -294,21 +292,19 @@ fn style(template: &str) -> ProgressStyle {
     style.tick_chars("-\\|/ ").with_key("sent", write_sent).with_key("rate", write_rate)
 }
 
-fn step_style(colour: Colour) -> ProgressStyle {
-    style(&format!("{} {{prefix}} {{wide_msg}} {{elapsed}}", spinner(colour)))
+fn step_template(colour: Colour) -> String {
+    format!("{} {{prefix}} {{wide_msg}} {{elapsed}}", spinner(colour))
 }
 
-fn upload_style(colour: Colour) -> ProgressStyle {
-    style(&format!("{} {{prefix}} {{wide_msg}} {{sent}} {{rate}} ETA {{eta}}", spinner(colour)))
+fn upload_template(colour: Colour) -> String {
+    format!("{} {{prefix}} {{wide_msg}} {{sent}} {{rate}} ETA {{eta}}", spinner(colour))
 }
 
-fn end_style(sign: &str) -> ProgressStyle {
-    style(&format!("{sign} {{prefix}} {{wide_msg}}"))
+fn end_template(sign: &str) -> String {
+    format!("{sign} {{prefix}} {{wide_msg}}")
 }
 
-fn total_style() -> ProgressStyle {
-    style("  {wide_msg} {elapsed}")
-}
+const TOTAL_TEMPLATE: &str = "  {wide_msg} {elapsed}";
 
 fn write_sent(state: &ProgressState, out: &mut dyn fmt::Write) {
     let _ = write!(out, "{} of {}", bytes(state.pos()), bytes(state.len().unwrap_or_default()));
@@ -317,4 +313,199 @@ fn write_sent(state: &ProgressState, out: &mut dyn fmt::Write) {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate, to be shown")]
 fn write_rate(state: &ProgressState, out: &mut dyn fmt::Write) {
     let _ = write!(out, "{}/s", bytes(state.per_sec() as u64));
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use super::super::event::Verdict;
+    use super::super::fixtures::{
+        BrokenPipe, HOSTILE, Screen, changed_plan, deployed, ended, event, mixed_run, run_finished,
+        run_started, text_style,
+    };
+    use super::*;
+
+    fn reporter(screen: &Screen, verbosity: Verbosity) -> TerminalReporter {
+        let target = ProgressDrawTarget::term_like(Box::new(screen.clone()));
+        TerminalReporter::with_target(Box::new(screen.clone()), target, text_style(verbosity, Colour::Off))
+    }
+
+    /// What is on the screen, with every spinner at rest.
+    fn view(screen: &Screen) -> String {
+        let spinners = ["- ", "\\ ", "| ", "/ "];
+        let rest = |line: &str| match spinners.iter().find_map(|spinner| line.strip_prefix(spinner)) {
+            Some(text) => format!("* {text}"),
+            None => line.to_owned(),
+        };
+        screen.text().lines().map(rest).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn a_run_leaves_a_clean_summary() {
+        let screen = Screen::new(100);
+        let mut reporter = reporter(&screen, Verbosity::Normal);
+        mixed_run("").iter().for_each(|event| reporter.on_event(event));
+        drop(reporter);
+        assert_snapshot!(view(&screen), @"
+        web1              plan: 20261120T030041Z-8be1d2a4 replaces 20261120T030007Z-3f2a9c01
+        web1                    3 of 4 files (21.4 MB), restart simple_api.service (unit file, binary and en
+        v file changed), 1 link
+        web1                    with sudo: link /usr/local/bin/simple_api
+        web1              03:00:52.123 simple_api[4711]: Listening on 0.0.0.0:8000
+        web1              03:00:52.123 simple_api[4711]: no cache
+        web1                                             starting cold
+        db-1.example.com  UNREACHABLE (untouched): db-1.example.com:22 can't be reached
+        db-1.example.com    because connection refused
+        db-1.example.com    state: nothing was changed
+        db-1.example.com    help:  is sshd running there?
+        db-1.example.com    code:  shipit::ssh::connect
+        web4              failed: start simple_api.service (not running: failed)
+        web4              03:00:52.123 simple_api[4711]: can't bind
+        web4              FAILED (needs attention): simple_api.service failed to start
+        web4                because status=203/EXEC: the program could not be started
+        web4                | systemd[812]: simple_api.service: Failed at step EXEC
+        web4                | second line
+        web4                state: current points to 20261120T030041Z-8be1d2a4, and the service is down
+        web4                help:  see `shipit logs prod`; to go back: ln -sfT ...
+        web4                code:  shipit::service::failed
+        web1              deployed 20261120T030041Z-8be1d2a4 in 9.1 s
+        web2              unchanged: nothing to do, runs 20261120T030007Z-3f2a9c01 (400 ms)
+        db-1.example.com  unreachable (untouched): db-1.example.com:22 can't be reached (after 90 ms)
+        web4              FAILED (needs attention): simple_api.service failed to start (after 900 ms)
+        1 host deployed, 1 unchanged, 1 unreachable (untouched), 1 FAILED (needs attention) in 12 s
+        ");
+    }
+
+    #[test]
+    fn one_host_has_one_line_at_the_end() {
+        let screen = Screen::new(100);
+        let mut reporter = reporter(&screen, Verbosity::Normal);
+        reporter.on_event(&event(0, None, run_started(&["web1"])));
+        deployed("web1", changed_plan("web1")).iter().for_each(|event| reporter.on_event(event));
+        reporter.on_event(&event(9000, None, run_finished(&[Verdict::Deployed])));
+        assert_snapshot!(view(&screen), @"
+        plan: 20261120T030041Z-8be1d2a4 replaces 20261120T030007Z-3f2a9c01
+              3 of 4 files (21.4 MB), restart simple_api.service (unit file, binary and env file changed), 1
+         link
+              with sudo: link /usr/local/bin/simple_api
+        03:00:52.123 simple_api[4711]: Listening on 0.0.0.0:8000
+        03:00:52.123 simple_api[4711]: no cache
+                                       starting cold
+        web1  deployed 20261120T030041Z-8be1d2a4 in 9.1 s
+        ");
+    }
+
+    #[test]
+    fn a_line_for_each_host_while_it_runs() {
+        let screen = Screen::new(72);
+        let mut reporter = reporter(&screen, Verbosity::Normal);
+        let run = mixed_run("");
+        reporter.on_event(&run[0]);
+        let unreachable =
+            run.iter().filter(|e| e.host.as_ref().is_some_and(|h| h.to_string().starts_with("db")));
+        let web4 = run.iter().filter(|e| e.host.as_ref().is_some_and(|h| h.to_string() == "web4"));
+        unreachable.chain(web4.take(1)).for_each(|event| reporter.on_event(event));
+        assert_snapshot!(view(&screen), @"
+        db-1.example.com  UNREACHABLE (untouched): db-1.example.com:22 can't be
+        reached
+        db-1.example.com    because connection refused
+        db-1.example.com    state: nothing was changed
+        db-1.example.com    help:  is sshd running there?
+        db-1.example.com    code:  shipit::ssh::connect
+        ! db-1.example.com  unreachable (untouched): db-1.example.com:22 can't b
+        * web4              starting simple_api.service (not running: failed) 0s
+          1 of 4 hosts done, 1 FAILED                                         0s
+        ");
+    }
+
+    #[test]
+    fn an_upload_shows_how_far_it_is() {
+        let screen = Screen::new(80);
+        let mut reporter = reporter(&screen, Verbosity::Normal);
+        reporter.on_event(&event(0, None, run_started(&["web1"])));
+        let events = deployed("web1", changed_plan("web1"));
+        events.iter().take(6).for_each(|event| reporter.on_event(event));
+        let text = screen.text();
+        let line = text.lines().find(|line| line.contains("uploading")).unwrap();
+        assert!(line.contains("uploading 3 of 4 files (21.4 MB)"), "{text}");
+        assert!(line.contains("2.1 MB of 21.4 MB"), "{text}");
+        assert!(line.contains("/s ETA"), "{text}");
+    }
+
+    #[test]
+    fn many_hosts_share_the_lines() {
+        let screen = Screen::new(60);
+        let mut reporter = reporter(&screen, Verbosity::Normal);
+        let names: Vec<_> = (1..=40).map(|n| format!("web{n}")).collect();
+        let hosts: Vec<_> = names.iter().map(String::as_str).collect();
+        reporter.on_event(&event(0, None, run_started(&hosts)));
+        for host in &hosts {
+            reporter.on_event(&event(1, Some(host), EventKind::ConnectStarted));
+        }
+        let lines =
+            |screen: &Screen| screen.text().lines().filter(|line| line.contains("connecting")).count();
+        assert_eq!(lines(&screen), MOST_LINES);
+        for host in &hosts[..30] {
+            reporter.on_event(&event(2, Some(host), ended(Verdict::Unchanged, None, None, 2)));
+        }
+        assert!(screen.text().contains("30 of 40 hosts done"), "{}", screen.text());
+        for host in &hosts[30..] {
+            reporter.on_event(&event(3, Some(host), EventKind::ConnectStarted));
+        }
+        assert_eq!(lines(&screen), 10, "{}", screen.text());
+    }
+
+    #[test]
+    fn what_a_host_said_can_not_act_on_the_terminal() {
+        let screen = Screen::new(200);
+        let mut reporter = reporter(&screen, Verbosity::Verbose);
+        for event in mixed_run(HOSTILE) {
+            reporter.on_event(&event);
+        }
+        drop(reporter);
+        assert_eq!(screen.controls(), "", "control characters that were written");
+        assert!(screen.text().contains("pwned"), "the test sends something");
+    }
+
+    #[test]
+    fn a_question_has_the_terminal_to_itself() {
+        let screen = Screen::new(80);
+        let mut reporter = reporter(&screen, Verbosity::Normal);
+        let suspend = reporter.suspend_handle();
+        reporter.on_event(&event(0, None, run_started(&["web1", "web2"])));
+        reporter.on_event(&event(1, Some("web1"), EventKind::ConnectStarted));
+        let seen = suspend.suspend(|| screen.text());
+        assert!(!seen.contains("connecting"), "{seen}");
+        assert!(screen.text().contains("connecting"), "drawn again: {}", screen.text());
+        assert_eq!(Suspend::none().suspend(|| 7), 7);
+    }
+
+    #[test]
+    fn an_abandoned_run_leaves_no_line_behind() {
+        let screen = Screen::new(80);
+        let mut reporter = reporter(&screen, Verbosity::Normal);
+        reporter.on_event(&event(0, None, run_started(&["web1", "web2"])));
+        reporter.on_event(&event(1, Some("web1"), EventKind::ConnectStarted));
+        drop(reporter);
+        assert_eq!(screen.text().trim(), "");
+    }
+
+    #[test]
+    fn a_terminal_that_goes_away_stops_nothing() {
+        let style = text_style(Verbosity::Verbose, Colour::On);
+        let target = ProgressDrawTarget::hidden();
+        let mut reporter = TerminalReporter::with_target(Box::new(BrokenPipe), target, style);
+        mixed_run("").iter().for_each(|event| reporter.on_event(event));
+    }
+
+    #[test]
+    fn the_templates_can_be_read() {
+        for colour in [Colour::On, Colour::Off] {
+            assert!(ProgressStyle::with_template(&step_template(colour)).is_ok());
+            assert!(ProgressStyle::with_template(&upload_template(colour)).is_ok());
+        }
+        assert!(ProgressStyle::with_template(&end_template("!")).is_ok());
+        assert!(ProgressStyle::with_template(TOTAL_TEMPLATE).is_ok());
+    }
 }

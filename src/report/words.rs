@@ -67,11 +67,11 @@ pub(super) fn step_words(step: &Step, tense: Tense) -> String {
             let time = duration(*settle);
             match (tense, executable.is_some()) {
                 (Tense::Order, true) => {
-                    format!("watch {unit} for {time}: it must stay up and run the new binary")
+                    format!("watch {unit} for {time}: it must stay up and run the release's binary")
                 }
                 (Tense::Order, false) => format!("watch {unit} for {time}: it must stay up"),
                 (Tense::Going, _) => format!("watching {unit} for {time}"),
-                (Tense::Done, true) => format!("{unit} stayed up for {time} and runs the new binary"),
+                (Tense::Done, true) => format!("{unit} stayed up for {time} and runs the release's binary"),
                 (Tense::Done, false) => format!("{unit} stayed up for {time}"),
             }
         }
@@ -154,8 +154,8 @@ pub(super) fn verdict_words(verdict: Verdict) -> &'static str {
         Verdict::Deployed => "deployed",
         Verdict::Planned => "planned only",
         Verdict::FailedUntouched => "failed (untouched)",
-        Verdict::Unreachable => "unreachable",
-        Verdict::NeedsAttention => "NEEDS ATTENTION",
+        Verdict::Unreachable => "unreachable (untouched)",
+        Verdict::NeedsAttention => "FAILED (needs attention)",
     }
 }
 
