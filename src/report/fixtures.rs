@@ -314,6 +314,7 @@ pub(super) fn mixed_run(hostile: &str) -> Vec<Event> {
 pub(super) fn every_kind() -> Vec<EventKind> {
     let mut kinds: Vec<_> = mixed_run("").into_iter().map(|event| event.kind).collect();
     kinds.push(EventKind::Planned { plan: Arc::new(first_plan("web1")) });
+    kinds.push(EventKind::Interrupted);
     kinds
 }
 
