@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 /// Returns the port to connect to. What is written at one end comes out of the other after `one_way`, however much
 /// else is on the way. The TCP handshake is local, so the first round trip of a connection is not delayed.
-pub async fn delaying(port: u16, one_way: Duration) -> u16 {
+pub(crate) async fn delaying(port: u16, one_way: Duration) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {

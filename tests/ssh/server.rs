@@ -14,15 +14,15 @@ use shipit::ssh::{
 };
 use tempfile::TempDir;
 
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
     dir: TempDir,
-    pub port: u16,
+    pub(crate) port: u16,
 }
 
 impl Server {
     /// `None`, loudly, where there is no sshd or no right to run one.
-    pub fn start(extra: &str) -> Option<Self> {
+    pub(crate) fn start(extra: &str) -> Option<Self> {
         let sshd = Path::new("/usr/sbin/sshd");
         let root =
             std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
@@ -61,15 +61,15 @@ impl Server {
         Some(server)
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
-    pub fn wait_for(&self, words: &str) {
+    pub(crate) fn wait_for(&self, words: &str) {
         let end = Instant::now() + Duration::from_secs(10);
         while !self.log().contains(words) {
             assert!(Instant::now() < end, "sshd never said {words:?}:\n{}", self.log());
@@ -77,22 +77,22 @@ impl Server {
         }
     }
 
-    pub fn target(&self) -> Target {
+    pub(crate) fn target(&self) -> Target {
         Target { user: "root".into(), host: "127.0.0.1".into(), port: self.port }
     }
 
-    pub fn public_key(&self, name: &str) -> String {
+    pub(crate) fn public_key(&self, name: &str) -> String {
         let line = std::fs::read_to_string(self.path(&format!("{name}.pub"))).unwrap();
         line.split(' ').take(2).collect::<Vec<_>>().join(" ")
     }
 
-    pub fn trust(&self, key: &str) {
+    pub(crate) fn trust(&self, key: &str) {
         let line = format!("[127.0.0.1]:{} {}\n", self.port, self.public_key(key));
         std::fs::write(self.path("known_hosts"), line).unwrap();
     }
 
     /// Knows the host and has the key.
-    pub fn options(&self) -> ConnectOptions {
+    pub(crate) fn options(&self) -> ConnectOptions {
         if !self.path("known_hosts").exists() {
             self.trust("host_ed25519");
         }
@@ -100,7 +100,7 @@ impl Server {
     }
 
     /// Has the key.
-    pub fn options_with(&self, prompt: impl Prompt + 'static) -> ConnectOptions {
+    pub(crate) fn options_with(&self, prompt: impl Prompt + 'static) -> ConnectOptions {
         let mut options = ConnectOptions::new(self.dir.path(), Arc::new(prompt));
         options.known_hosts = KnownHostsFiles { user: vec![self.path("known_hosts")], global: Vec::new() };
         options.identities = vec![self.path("id")];
@@ -108,11 +108,11 @@ impl Server {
         options
     }
 
-    pub async fn connect(&self) -> Connection {
+    pub(crate) async fn connect(&self) -> Connection {
         connect(&self.target(), &self.options()).await.unwrap()
     }
 
-    pub async fn refusal(&self, options: &ConnectOptions) -> SshError {
+    pub(crate) async fn refusal(&self, options: &ConnectOptions) -> SshError {
         connect(&self.target(), options).await.expect_err("should have been refused")
     }
 }
@@ -124,7 +124,7 @@ impl Drop for Server {
     }
 }
 
-pub fn keygen(path: &Path, kind: &str, passphrase: &str) {
+pub(crate) fn keygen(path: &Path, kind: &str, passphrase: &str) {
     let made = Command::new("ssh-keygen")
         .args(["-q", "-t", kind, "-N", passphrase, "-C", &format!("test {kind}"), "-f"])
         .arg(path)
@@ -136,7 +136,7 @@ pub fn keygen(path: &Path, kind: &str, passphrase: &str) {
 }
 
 /// There is no terminal.
-pub struct Nobody;
+pub(crate) struct Nobody;
 
 impl Prompt for Nobody {
     fn passphrase(&self, _: &Path) -> Option<SecretString> {
@@ -149,10 +149,10 @@ impl Prompt for Nobody {
 }
 
 /// Somebody who always says the same, and counts.
-pub struct Operator {
-    pub passphrase: &'static str,
-    pub answer: Answer,
-    pub asked: Arc<AtomicUsize>,
+pub(crate) struct Operator {
+    pub(crate) passphrase: &'static str,
+    pub(crate) answer: Answer,
+    pub(crate) asked: Arc<AtomicUsize>,
 }
 
 impl Prompt for Operator {
