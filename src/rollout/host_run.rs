@@ -1,4 +1,5 @@
 //! One host's way through its plan: connect, probe, plan; then upload, activate, conclude.
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,8 +9,8 @@ use super::engine::{Context, Reach};
 use super::failure::{HostError, HostFailure, HostState};
 use super::verdict::conclude;
 use crate::host::{
-    ActivationEvent, JournalEntry, Password, Session, StageOutcome, activate, ask, lock, probe, properties,
-    read_journal, stage, sweep, upload,
+    ActivationEvent, JournalEntry, Observed, Password, Session, StageOutcome, activate, ask, lock, probe,
+    properties, read_journal, stage, sweep, upload,
 };
 use crate::manifest::{Address, Host, UnitName};
 use crate::plan::{Facts, Inputs, Layout, Plan, Step, Sudo, plan};
@@ -134,9 +135,9 @@ impl Prepared {
         let observed = self.activate(&layout, 0..until).await?;
 
         let mut invocations = Vec::new();
-        for step in &plan.steps {
+        for (number, step) in plan.steps.iter().enumerate() {
             let Step::Observe { unit, executable, .. } = step else { continue };
-            let seen = observed.get(unit).cloned().unwrap_or_default();
+            let (seen, elapsed) = observed.get(unit).cloned().unwrap_or_default();
             let before = self.facts.units.get(unit).map(|found| found.invocation.clone());
             for invocation in [seen.first.get("InvocationID"), seen.last.get("InvocationID")] {
                 if !invocation.is_empty() && !invocations.iter().any(|known| known == invocation) {
@@ -144,8 +145,10 @@ impl Prepared {
                 }
             }
             if let Err(error) = conclude(unit, &seen, executable.as_ref(), before.as_deref()) {
+                self.events.send(EventKind::StepFailed { number });
                 return Err(self.on_new_release(error.into(), &invocations).await);
             }
+            self.events.send(EventKind::StepFinished { number, elapsed });
         }
         if let Some(number) = asks
             && let Step::AskHealth { http } = &plan.steps[number]
@@ -159,7 +162,8 @@ impl Prepared {
         }
         let entries = self.journal(&invocations).await;
         self.events.send(EventKind::JournalRead { entries });
-        self.activate(&layout, until..plan.steps.len()).await?;
+        // The service is up. An old release that can't be removed is no failure: the next deploy tries again.
+        let _ = self.activate(&layout, until..plan.steps.len()).await;
         Ok(Verdict::Deployed)
     }
 
@@ -266,7 +270,7 @@ impl Prepared {
         &mut self,
         layout: &Layout,
         range: std::ops::Range<usize>,
-    ) -> Result<std::collections::BTreeMap<UnitName, crate::host::Observed>, HostFailure> {
+    ) -> Result<BTreeMap<UnitName, (Observed, Duration)>, HostFailure> {
         let plan = Arc::clone(&self.plan);
         if plan.steps[range.clone()].iter().all(|s| matches!(s, Step::Upload { .. } | Step::AskHealth { .. }))
         {
@@ -277,6 +281,7 @@ impl Prepared {
         let mut finished = None;
         let mut failed = None;
         let mut said = Vec::new();
+        let mut watched = BTreeMap::new();
         let events = self.events.clone();
         let result = activate(&mut self.session, layout, &plan.steps, range.clone(), |event| match event {
             ActivationEvent::Started(number) => {
@@ -290,7 +295,13 @@ impl Prepared {
             ActivationEvent::Finished(number) => {
                 finished = Some(number);
                 under_way = None;
-                events.send(EventKind::StepFinished { number, elapsed: began.elapsed() });
+                match plan.steps.get(number) {
+                    // Seen is not yet well: the verdict is the client's.
+                    Some(Step::Observe { unit, .. }) => {
+                        watched.insert(unit.clone(), began.elapsed());
+                    }
+                    _ => events.send(EventKind::StepFinished { number, elapsed: began.elapsed() }),
+                }
             }
             ActivationEvent::Said { step, line } => {
                 said.push(line.clone());
@@ -315,7 +326,11 @@ impl Prepared {
                     let step = last(under_way).unwrap_or_else(|| "the activation".to_owned());
                     return Err(Self::cut(HostError::ActivationCut, step));
                 }
-                Ok(observed)
+                let timed = observed.into_iter().map(|(unit, seen)| {
+                    let elapsed = watched.get(&unit).copied().unwrap_or_default();
+                    (unit, (seen, elapsed))
+                });
+                Ok(timed.collect())
             }
             Err(error) => {
                 let step = last(under_way.or(finished)).unwrap_or_else(|| "the activation".to_owned());
@@ -348,8 +363,7 @@ impl Prepared {
         {
             invocations.push(properties.get("InvocationID").to_owned());
             // systemctl says only that the job failed; the unit's state says why.
-            let observed =
-                crate::host::Observed { first: properties.clone(), last: properties, executable: None };
+            let observed = Observed { first: properties.clone(), last: properties, executable: None };
             if let Err(not_up) = conclude(&unit, &observed, None, None) {
                 error = not_up.into();
             }
