@@ -93,7 +93,7 @@ async fn round_trips_are_few() {
     sftp.write_file(&upload, &|_| ()).await.unwrap();
     let written = count(start);
     eprintln!(
-        "connect {connected:.2}, program {program:.2}, SFTP {opened:.2}, small file {written:.2} round trips"
+        "connect {connected:.2}, constant {constant:.2}, program {program:.2}, SFTP {opened:.2}, small file {written:.2} round trips"
     );
     assert!(connected < 6.9, "{connected}");
     assert!(constant < 2.9, "{constant}");
