@@ -49,8 +49,17 @@ pub struct Observed {
     pub first: UnitProperties,
     /// When the watch ended.
     pub last: UnitProperties,
-    /// The hash of what the main process runs, at the end.
-    pub executable: Option<Sha256Digest>,
+    /// What the main process runs, at the end; `None` where there is none, or it can't be read.
+    pub executable: Option<Executable>,
+}
+
+/// What a main process runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Executable {
+    /// The very file `bin/` of the current release (the same inode), whose hash was checked when it was sealed.
+    Releases,
+    /// Another file, with this hash.
+    Other(Sha256Digest),
 }
 
 /// The properties of a unit that a verdict rests on, as `systemctl show` has them.
@@ -111,7 +120,7 @@ pub async fn properties(session: &mut Session, unit: &UnitName) -> Result<UnitPr
 /// The program for these steps. Steps that are the client's (upload, health) are left out.
 fn program(layout: &Layout, steps: &[Step], range: Range<usize>) -> Script {
     let mut script = Script::constant(PROGRAM);
-    let root = layout.root().as_str();
+    let (root, service) = (layout.root().as_str(), layout.service());
     for (number, step) in steps.iter().enumerate().filter(|(number, _)| range.contains(number)) {
         let call: Vec<String> = match step {
             // The client's own steps.
@@ -131,7 +140,7 @@ fn program(layout: &Layout, steps: &[Step], range: Range<usize>) -> Script {
             Step::Restart { unit, .. } => words(["restart", unit.as_str()]),
             Step::Start { unit, .. } => words(["start", unit.as_str()]),
             Step::Observe { unit, settle, .. } => {
-                words(["observe", unit.as_str(), &settle.as_millis().to_string()])
+                words(["observe", root, service.as_str(), unit.as_str(), &settle.as_millis().to_string()])
             }
             Step::Prune { releases } => {
                 let ids = releases.iter().map(ToString::to_string);
@@ -194,7 +203,10 @@ fn found(observed: &mut BTreeMap<UnitName, Observed>, text: &str) {
         "first" => &mut unit.first,
         "last" => &mut unit.last,
         "executable" => {
-            unit.executable = value.parse().ok();
+            unit.executable = match value {
+                "current" => Some(Executable::Releases),
+                hash => hash.parse().ok().map(Executable::Other),
+            };
             return;
         }
         _ => return,

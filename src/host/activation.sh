@@ -9,7 +9,7 @@ step() {
 	number=$1
 	shift
 	printf 'step %s started\n' "$number" >&3
-	said=$("$@" 2>&1 3>&3)
+	said=$("$@" 2>&1)
 	status=$?
 	if [ -n "$said" ]; then
 		printf '%s\n' "$said" | sed "s/^/step $number said /" >&3
@@ -21,12 +21,8 @@ step() {
 	printf 'step %s finished\n' "$number" >&3
 }
 
-found() {
-	printf 'found %s\n' "$*" >&3
-}
-
 enable_lingering() {
-	as_root loginctl enable-linger "$(id -un)" || return
+	as_root loginctl enable-linger "$user" || return
 	# The user's manager is started by this; wait for its bus, at most 10 s.
 	tries=0
 	until systemctl --user show -p SystemState >/dev/null 2>&1; do
@@ -43,7 +39,7 @@ enable_lingering() {
 seal() { # root id sums
 	staged=$1/incoming/$2
 	(cd "$staged" && printf '%s\n' "$3" | sha256sum --check --strict --quiet -) || return
-	# A release that is named is on the disk: power may fail right after.
+	# A release that is named is on the disk, folders and all: power may fail right after.
 	find "$staged" -exec sync {} + || return
 	mv -T "$staged" "$1/releases/$2" || return
 	sync "$1/releases"
@@ -51,17 +47,17 @@ seal() { # root id sums
 
 # Makes a link, or repairs one that points elsewhere. Never replaces anything that is not a symlink.
 make_link() { # path target direct|root
-	path=$(expand_home "$1")
+	expand_home "$1"
 	run=
 	[ "$3" = root ] && run=as_root
-	$run mkdir -p "$(dirname -- "$path")" || return
+	[ -d "${path%/*}" ] || $run mkdir -p "${path%/*}" || return
 	if [ ! -L "$path" ]; then
 		# ln refuses where something has appeared since the plan was made.
 		$run ln -sT "$2" "$path"
 		return
 	fi
 	# rename(2) of a finished link: there is no moment without one. ln -f is unlink and symlink.
-	new=$(dirname -- "$path")/.shipit-link.$$
+	new=${path%/*}/.shipit-link.$$
 	$run ln -sfT "$2" "$new" || return
 	$run mv -fT "$new" "$path"
 }
@@ -88,8 +84,8 @@ enable() { # root unit
 	done
 }
 
+# Starts anew. A unit that is waiting out its start limit would refuse the very release that mends it.
 restart() { # unit
-	# A unit that is waiting out its start limit would refuse the very release that mends it.
 	systemctl --user reset-failed -- "$1" 2>/dev/null
 	systemctl --user restart -- "$1"
 }
@@ -99,43 +95,78 @@ start() { # unit
 	systemctl --user start -- "$1"
 }
 
+# Prints what systemd says of a unit.
 properties() { # unit
 	systemctl --user show \
 		-p ActiveState,SubState,Type,MainPID,NRestarts,InvocationID,Result,ExecMainCode,ExecMainStatus -- "$1"
 }
 
-property() { # key, from standard input
-	sed -n "s/^$1=//p"
+# Takes such a text apart. Sets $active, $sub, $invocation and $pid.
+read_properties() { # text
+	active='' sub='' invocation='' pid=0
+	set -f
+	IFS=$newline
+	for line in $1; do
+		case $line in
+		ActiveState=*) active=${line#*=} ;;
+		SubState=*) sub=${line#*=} ;;
+		InvocationID=*) invocation=${line#*=} ;;
+		MainPID=*) pid=${line#*=} ;;
+		esac
+	done
+	unset IFS
+	set +f
+}
+
+# Hands on every line of a text as found.
+found_lines() { # prefix text
+	set -f
+	IFS=$newline
+	for line in $2; do
+		printf 'found %s %s\n' "$1" "$line" >&3
+	done
+	unset IFS
+	set +f
+}
+
+# Milliseconds since boot, by a clock that nobody sets. Sets $now.
+read_clock() {
+	read -r now _ </proc/uptime
+	hundredths=1${now#*.}
+	now=$((${now%.*} * 1000 + hundredths * 10 - 1000))
 }
 
 # Watches a unit for so many milliseconds; ends early once it is clear that it did not stay up.
-observe() { # unit milliseconds
-	first=$(properties "$1") || return
-	invocation=$(printf '%s\n' "$first" | property InvocationID)
-	printf '%s\n' "$first" | sed "s/^/found unit $1 first /" >&3
-	# Uptime in hundredths of a second: a clock that nobody sets.
-	read -r now _ </proc/uptime
-	end=$((${now%.*} * 1000 + $(printf '1%s' "${now#*.}") * 10 - 1000 + $2))
-	while :; do
-		last=$(properties "$1") || return
-		case $(printf '%s\n' "$last" | property ActiveState) in
-		failed | inactive | deactivating) break ;;
-		esac
-		[ "$(printf '%s\n' "$last" | property SubState)" = auto-restart ] && break
-		[ "$(printf '%s\n' "$last" | property InvocationID)" = "$invocation" ] || break
-		read -r now _ </proc/uptime
-		left=$((end - ${now%.*} * 1000 - $(printf '1%s' "${now#*.}") * 10 + 1000))
-		[ "$left" -gt 0 ] || break
+observe() { # root service unit milliseconds
+	first=$(properties "$3") || return
+	found_lines "unit $3 first" "$first"
+	read_properties "$first"
+	begun=$invocation
+	last=$first
+	read_clock
+	end=$((now + $4))
+	while [ "$active" != failed ] && [ "$active" != inactive ] && [ "$active" != deactivating ] &&
+		[ "$sub" != auto-restart ] && [ "$invocation" = "$begun" ] && [ "$now" -lt "$end" ]; do
+		left=$((end - now))
 		if [ "$left" -lt 200 ]; then
 			sleep "0.$(printf '%03d' "$left")"
 		else
 			sleep 0.2
 		fi
+		last=$(properties "$3") || return
+		read_properties "$last"
+		read_clock
 	done
-	printf '%s\n' "$last" | sed "s/^/found unit $1 last /" >&3
-	pid=$(printf '%s\n' "$last" | property MainPID)
-	if [ -n "$pid" ] && [ "$pid" != 0 ]; then
-		found unit "$1" executable "$(sha256sum <"/proc/$pid/exe" | cut -c 1-64)"
+	found_lines "unit $3 last" "$last"
+	if [ "$pid" != 0 ]; then
+		# shellcheck disable=SC3013 # dash and busybox know -ef
+		if [ "/proc/$pid/exe" -ef "$1/current/bin/$2" ]; then
+			# The very file whose hash was checked before it was given its name.
+			hash=current
+		else
+			hash=$(sha256sum <"/proc/$pid/exe")
+		fi
+		printf 'found unit %s executable %s\n' "$3" "${hash%% *}" >&3
 	fi
 	return 0
 }

@@ -12,7 +12,7 @@ mod script;
 mod session;
 mod upload;
 
-pub use activation::{ActivationEvent, Observed, UnitProperties, activate, properties};
+pub use activation::{ActivationEvent, Executable, Observed, UnitProperties, activate, properties};
 pub use exit_status::{Meaning, meaning};
 pub use health::{HealthError, ask};
 pub use journal::{JournalEntry, JournalQuery, follow_script, read_journal};

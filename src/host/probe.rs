@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::script::Script;
 use super::session::{Session, SessionError};
-use crate::manifest::{Manifest, UnitName};
+use crate::manifest::{Manifest, UnitName, UnitSource};
 use crate::plan::{
     Access, Current, Facts, FoundFile, FoundLink, FoundUnit, Layout, Libc, Lingering, LinkSpec, LinkState,
     Manager, RemotePath, Sudo, Systemd,
@@ -48,7 +48,7 @@ pub async fn probe(session: &mut Session, manifest: &Manifest) -> Result<Facts, 
     if finished.status != 0 {
         return Err(ProbeError::Failed { status: finished.status, said: finished.said });
     }
-    answer.facts(&links)
+    answer.facts(&manifest.units, &links)
 }
 
 fn program(manifest: &Manifest, links: &[LinkSpec]) -> Script {
@@ -65,53 +65,59 @@ fn program(manifest: &Manifest, links: &[LinkSpec]) -> Script {
 #[derive(Default)]
 struct Answer {
     values: BTreeMap<String, String>,
-    record: String,
-    hashes: Vec<String>,
-    modes: Vec<String>,
+    manager: BTreeMap<String, String>,
+    hashes: BTreeMap<String, Sha256Digest>,
+    modes: BTreeMap<String, (u32, u64)>,
     texts: BTreeMap<String, String>,
-    text: Option<String>,
     releases: Vec<String>,
-    units: Vec<(String, BTreeMap<String, String>)>,
+    units: Vec<BTreeMap<String, String>>,
+    in_units: bool,
+    executables: BTreeMap<String, String>,
     links: Vec<String>,
 }
 
 impl Answer {
     fn take(&mut self, line: &str) {
-        // Keys are letters and underscores; the first "=" or " " behind them tells which kind of line it is.
-        let Some(at) = line.find(|c: char| !(c.is_ascii_lowercase() || c == '_')) else { return };
-        let (key, value) = (&line[..at], &line[at + 1..]);
-        match (line.as_bytes()[at], key) {
-            (b'=', "release_json") => self.record.push_str(value),
-            (b'=', "file_hash") => self.hashes.push(value.to_owned()),
-            (b'=', "file_mode") => self.modes.push(value.to_owned()),
-            (b'=', "release") => self.releases.push(value.to_owned()),
-            (b'=', "text_line") => {
-                if let Some(text) = self.text.as_ref().and_then(|path| self.texts.get_mut(path)) {
-                    text.push_str(value);
+        if let Some((path, hash)) = file_hash(line) {
+            self.hashes.insert(path, hash);
+            return;
+        }
+        // What systemctl printed: properties begin with a capital letter, and an empty line stands between two units.
+        if line.starts_with(|c: char| c.is_ascii_uppercase()) {
+            if let Some((key, value)) = line.split_once('=') {
+                let properties = if self.in_units { self.units.last_mut() } else { Some(&mut self.manager) };
+                properties.map(|properties| properties.insert(key.to_owned(), value.to_owned()));
+            }
+            return;
+        }
+        match line.split_once(' ') {
+            None if line == "units_begin" => {
+                self.in_units = true;
+                self.units.push(BTreeMap::new());
+            }
+            None if line == "units_end" => self.in_units = false,
+            None if line.is_empty() && self.in_units => self.units.push(BTreeMap::new()),
+            None => {}
+            Some(("text", rest)) => {
+                if let Some((path, line)) = rest.split_once('\t') {
+                    let text = self.texts.entry(path.trim_start_matches("./").to_owned()).or_default();
+                    text.push_str(line);
                     text.push('\n');
                 }
             }
-            (b'=', "unit_property") => {
-                if let (Some((_, unit)), Some((key, value))) = (self.units.last_mut(), value.split_once('='))
-                {
-                    unit.insert(key.to_owned(), value.to_owned());
+            Some(("file_mode", rest)) => {
+                self.modes.extend(file_mode(rest));
+            }
+            Some(("executable", rest)) => {
+                if let Some((pid, hash)) = rest.split_once(' ') {
+                    self.executables.insert(pid.to_owned(), hash.to_owned());
                 }
             }
-            (b' ', "text") => {
-                self.text = Some(value.to_owned());
-                self.texts.insert(value.to_owned(), String::new());
-            }
-            (b' ', "unit") => self.units.push((value.to_owned(), BTreeMap::new())),
-            (b' ', "unit_executable") => {
-                if let Some((_, unit)) = self.units.last_mut() {
-                    unit.insert("Executable".to_owned(), value.to_owned());
-                }
-            }
-            (b' ', "link") => self.links.push(value.to_owned()),
-            (b' ', key) => {
+            Some(("release", id)) => self.releases.push(id.to_owned()),
+            Some(("link", rest)) => self.links.push(rest.to_owned()),
+            Some((key, value)) => {
                 self.values.insert(key.to_owned(), value.to_owned());
             }
-            _ => {}
         }
     }
 
@@ -123,43 +129,57 @@ impl Answer {
             .ok_or(ProbeError::Incomplete { what })
     }
 
-    fn facts(mut self, links: &[LinkSpec]) -> Result<Facts, ProbeError> {
+    fn facts(mut self, units: &[UnitSource], links: &[LinkSpec]) -> Result<Facts, ProbeError> {
         // The last line: without it the answer was cut short.
         self.value("end")?;
         let home = RemotePath::new(self.value("home")?).ok_or(ProbeError::Incomplete { what: "home" })?;
+        // "Linux web1 x86_64"
+        let mut system = self.value("system")?.split_whitespace();
+        let mut system = || system.next().map(str::to_owned).ok_or(ProbeError::Incomplete { what: "system" });
+        let (kernel, hostname, machine) = (system()?, system()?, system()?);
         let files = self.files();
-        let units = self.units(&files);
-        let current = self.current();
+        let record = self.texts.remove("release.json");
         let mut releases: Vec<ReleaseId> = self.releases.iter().filter_map(|id| id.parse().ok()).collect();
         releases.sort();
+        let (free_bytes, free_inodes) = self.room();
         Ok(Facts {
             home,
             user: self.value("user")?.to_owned(),
             uid: self.value("uid")?.parse().map_err(|_| ProbeError::Incomplete { what: "uid" })?,
-            hostname: self.values.get("hostname").cloned().unwrap_or_default(),
-            kernel: self.value("kernel")?.to_owned(),
-            machine: self.value("machine")?.to_owned(),
+            hostname,
+            kernel,
+            machine,
             libc: self.libc(),
             systemd: self.systemd()?,
             manager: self.manager(),
             lingering: if self.value("lingering")? == "on" { Lingering::On } else { Lingering::Off },
             sudo: self.sudo()?,
-            root_access: if self.value("root_writable")? == "yes" { Access::Direct } else { Access::Root },
-            free_bytes: self.number("free_kib").map(|kib| kib.saturating_mul(1024)),
-            // Some file systems (btrfs) have no fixed number, and say 0.
-            free_inodes: self.number("free_inodes").filter(|inodes| *inodes > 0),
-            record: ReleaseRecord::from_json(&self.record).ok(),
-            current,
+            root_access: if self.values.contains_key("root_writable") {
+                Access::Direct
+            } else {
+                Access::Root
+            },
+            free_bytes,
+            free_inodes,
+            record: record.and_then(|json| ReleaseRecord::from_json(&json).ok()),
+            current: self.current(),
+            units: self.units(units, &files),
             files,
             texts: std::mem::take(&mut self.texts),
             releases,
-            units,
             links: self.links(links)?,
         })
     }
 
-    fn number(&self, key: &str) -> Option<u64> {
-        self.values.get(key)?.parse().ok()
+    /// Free bytes and inodes, from "BLOCKS BLOCK-SIZE INODES".
+    fn room(&self) -> (Option<u64>, Option<u64>) {
+        let words = self.values.get("room").map(|text| text.split_whitespace());
+        let mut numbers = words.into_iter().flatten().map(|word| word.parse::<u64>().ok());
+        let mut next = || numbers.next().flatten();
+        let (blocks, size, inodes) = (next(), next(), next());
+        let bytes = blocks.zip(size).map(|(blocks, size)| blocks.saturating_mul(size));
+        // Some file systems (btrfs) have no fixed number of inodes, and say 0.
+        (bytes, inodes.filter(|inodes| *inodes > 0))
     }
 
     fn libc(&self) -> Libc {
@@ -168,26 +188,22 @@ impl Answer {
     }
 
     fn systemd(&self) -> Result<Systemd, ProbeError> {
-        Ok(match self.value("systemd")? {
-            "missing" => Systemd::Missing,
-            "not-booted" => Systemd::NotBooted,
+        let text = match self.values.get("systemd").map(String::as_str) {
+            Some("missing") => return Ok(Systemd::Missing),
+            Some("not-booted") => return Ok(Systemd::NotBooted),
             // "systemd 252 (252.38-1~deb12u1)"
-            text => {
-                let number = text.split_whitespace().nth(1).unwrap_or_default();
-                let digits: String = number.chars().take_while(char::is_ascii_digit).collect();
-                Systemd::Running(
-                    digits.parse().map_err(|_| ProbeError::Incomplete { what: "systemd version" })?,
-                )
-            }
-        })
+            Some(text) => text.split_whitespace().nth(1),
+            // "252.38-1~deb12u1", from the manager itself.
+            None => self.manager.get("Version").map(String::as_str),
+        };
+        let digits: String = text.unwrap_or_default().chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().map(Systemd::Running).map_err(|_| ProbeError::Incomplete { what: "systemd version" })
     }
 
     fn manager(&self) -> Manager {
-        match self.values.get("manager").map(String::as_str).unwrap_or_default() {
-            text if text.starts_with("unreachable") => {
-                Manager::Unreachable(text.trim_start_matches("unreachable").trim().to_owned())
-            }
-            state => Manager::Answers(state.to_owned()),
+        match self.values.get("manager_unreachable") {
+            Some(said) => Manager::Unreachable(said.clone()),
+            None => Manager::Answers(self.manager.get("SystemState").cloned().unwrap_or_default()),
         }
     }
 
@@ -215,29 +231,31 @@ impl Answer {
     }
 
     fn files(&self) -> BTreeMap<String, FoundFile> {
-        // "644 123 ./units/x.service"
-        let modes = self.modes.iter().filter_map(|line| {
-            let mut words = line.splitn(3, ' ');
-            let mode = u32::from_str_radix(words.next()?, 8).ok()?;
-            let size: u64 = words.next()?.parse().ok()?;
-            Some((words.next()?.strip_prefix("./")?, (mode, size)))
-        });
-        let modes: BTreeMap<&str, (u32, u64)> = modes.collect();
-        // "HASH  ./units/x.service"; sha256sum(1) begins a line with a backslash where a name has odd characters.
-        let files = self.hashes.iter().filter_map(|line| {
-            let (hash, path) = line.trim_start_matches('\\').split_once("  ./")?;
-            let (mode, size) = *modes.get(path)?;
-            Some((path.to_owned(), FoundFile { sha256: hash.parse().ok()?, mode, size }))
+        let files = self.hashes.iter().filter_map(|(path, sha256)| {
+            let (mode, size) = *self.modes.get(path)?;
+            Some((path.clone(), FoundFile { sha256: *sha256, mode, size }))
         });
         files.collect()
     }
 
-    fn units(&self, files: &BTreeMap<String, FoundFile>) -> BTreeMap<UnitName, FoundUnit> {
+    /// systemctl answers in the order it was asked in.
+    fn units(
+        &self,
+        asked: &[UnitSource],
+        files: &BTreeMap<String, FoundFile>,
+    ) -> BTreeMap<UnitName, FoundUnit> {
         let stored = files.iter().find(|(path, _)| path.starts_with("bin/")).map(|(_, file)| file.sha256);
         let uptime = self.values.get("uptime").and_then(|text| text.parse().ok());
         let uptime = uptime.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        let units = self.units.iter().filter_map(|(name, properties)| {
-            Some((name.parse().ok()?, found_unit(properties, stored, uptime)))
+        let units = asked.iter().zip(&self.units).map(|(unit, properties)| {
+            let mut found = found_unit(properties, uptime);
+            let pid = properties.get("MainPID").map(String::as_str).unwrap_or_default();
+            found.executable = match self.executables.get(pid).map(String::as_str) {
+                Some("current") => stored,
+                Some(hash) => hash.parse().ok(),
+                None => None,
+            };
+            (unit.name.clone(), found)
         });
         units.collect()
     }
@@ -261,11 +279,24 @@ impl Answer {
     }
 }
 
-fn found_unit(
-    properties: &BTreeMap<String, String>,
-    stored: Option<Sha256Digest>,
-    uptime: Option<Duration>,
-) -> FoundUnit {
+/// Reads a line of sha256sum(1), "HASH  ./units/x.service": the path in the release, and the hash. The line begins
+/// with a backslash where the name has one, which stands twice then.
+fn file_hash(line: &str) -> Option<(String, Sha256Digest)> {
+    let (line, escaped) = line.strip_prefix('\\').map_or((line, false), |line| (line, true));
+    let (hash, path) = line.split_once("  ./")?;
+    let path = if escaped { path.replace(r"\\", r"\") } else { path.to_owned() };
+    Some((path, hash.parse().ok()?))
+}
+
+/// Reads "644 123 units/x.service": the path, the mode and the size.
+fn file_mode(text: &str) -> Option<(String, (u32, u64))> {
+    let mut words = text.splitn(3, ' ');
+    let mode = u32::from_str_radix(words.next()?, 8).ok()?;
+    let size = words.next()?.parse().ok()?;
+    Some((words.next()?.to_owned(), (mode, size)))
+}
+
+fn found_unit(properties: &BTreeMap<String, String>, uptime: Option<Duration>) -> FoundUnit {
     let get = |key: &str| properties.get(key).cloned().unwrap_or_default();
     // Microseconds of the clock that /proc/uptime shows; 0 where the unit was never active.
     let entered = get("ActiveEnterTimestampMonotonic").parse().ok().filter(|micros| *micros != 0);
@@ -282,9 +313,6 @@ fn found_unit(
         // systemd says 2^64-1, or "[not set]", where it does not count.
         memory: get("MemoryCurrent").parse().ok().filter(|bytes| *bytes != u64::MAX),
         main_pid: get("MainPID").parse().ok().filter(|pid| *pid != 0),
-        executable: match get("Executable").as_str() {
-            "current" => stored,
-            hash => hash.parse().ok(),
-        },
+        executable: None,
     }
 }

@@ -2,136 +2,108 @@
 #
 # Arguments: the service's name, the units' names in one argument with spaces between, then pairs of a link's path
 # and what it should point to below the service's root.
-# Output: lines of "key value"; lines of a file stand behind "key=".
+# Output: lines of "key value"; what other programs print stands as they print it, see probe.rs.
 name=$1
 units=$2
 shift 2
-root=$(root_of "$name")
+root=$HOME/.local/share/shipit/$name
 
 fact() {
 	printf '%s %s\n' "$1" "$2"
 }
 
-# A file's lines behind a key, whatever they are, and whether or not the last one ends.
-fact_lines() {
-	sed "s/^/$1=/" <"$2"
-	printf '\n'
-}
-
 fact home "$HOME"
-fact user "$(id -un)"
-fact uid "$(id -u)"
-fact kernel "$(uname -s)"
-fact machine "$(uname -m)"
-fact hostname "$(uname -n)"
+fact user "$user"
+fact uid "$uid"
+fact system "$(uname -snm)"
 read -r uptime _ </proc/uptime && fact uptime "$uptime"
 fact libc "$(getconf GNU_LIBC_VERSION 2>/dev/null)"
-if command -v systemctl >/dev/null 2>&1; then
-	if [ -d /run/systemd/system ]; then
-		fact systemd "$(systemctl --version | head -n 1)"
-	else
-		fact systemd not-booted
-	fi
-else
+
+if ! command -v systemctl >/dev/null 2>&1; then
 	fact systemd missing
+elif [ ! -d /run/systemd/system ]; then
+	fact systemd not-booted
+elif manager=$(systemctl --user show -p Version -p SystemState 2>&1); then
+	printf '%s\n' "$manager"
+else
+	fact manager_unreachable "${manager%%"$newline"*}"
+	fact systemd "$(systemctl --version)"
 fi
 
 # loginctl enable-linger is this file: org.freedesktop.login1(5), "Linger".
-if [ -e "/var/lib/systemd/linger/$(id -un)" ]; then
-	lingering=on
-else
-	lingering=off
-fi
+lingering=off
+[ -e "/var/lib/systemd/linger/$user" ] && lingering=on
 fact lingering "$lingering"
 
-home_folder=$(nearest_folder "$root")
-if [ -w "$home_folder" ]; then
-	fact root_writable yes
-else
-	fact root_writable no
-fi
-fact free_kib "$(df -Pk "$home_folder" 2>/dev/null | awk 'END { print $4 }')"
-fact free_inodes "$(df -Pi "$home_folder" 2>/dev/null | awk 'END { print $4 }')"
+nearest_folder "$root"
+[ -w "$folder" ] && fact root_writable yes
+fact room "$(stat -f -c '%a %S %d' -- "$folder" 2>/dev/null)"
 
-manager=$(systemctl --user show -p SystemState 2>&1)
-case $manager in
-SystemState=*) fact manager "${manager#SystemState=}" ;;
-*) fact manager "unreachable $(printf '%s' "$manager" | head -n 1)" ;;
-esac
 set -f # a unit's name has no white space, and is not a pattern
-for unit in $units; do
-	fact unit "$unit"
+if [ -n "$units" ]; then
+	# shellcheck disable=SC2086 # one argument a unit
 	shown=$(systemctl --user show \
 		-p LoadState,ActiveState,SubState,UnitFileState,Type,MainPID,NRestarts,InvocationID,Result \
-		-p ActiveEnterTimestampMonotonic,MemoryCurrent \
-		-- "$unit" 2>/dev/null)
-	printf '%s\n' "$shown" | sed 's/^/unit_property=/'
-	pid=$(printf '%s\n' "$shown" | sed -n 's/^MainPID=//p')
-	if [ -n "$pid" ] && [ "$pid" != 0 ] && [ -e "/proc/$pid/exe" ]; then
-		# The same inode is the same bytes, and those are hashed below.
-		running=$(stat -L -c %d:%i "/proc/$pid/exe" 2>/dev/null)
-		stored=$(stat -L -c %d:%i "$root/current/bin/$name" 2>/dev/null)
-		if [ -n "$running" ] && [ "$running" = "$stored" ]; then
-			fact unit_executable current
-		else
-			fact unit_executable "$(sha256sum <"/proc/$pid/exe" 2>/dev/null | cut -c 1-64)"
+		-p ActiveEnterTimestampMonotonic,MemoryCurrent -- $units 2>/dev/null)
+	printf 'units_begin\n%s\nunits_end\n' "$shown"
+	IFS=$newline
+	for line in $shown; do
+		case $line in
+		MainPID=0 | [!M]* | M[!a]*) continue ;;
+		esac
+		pid=${line#MainPID=}
+		# shellcheck disable=SC3013 # dash and busybox know -ef
+		if [ "/proc/$pid/exe" -ef "$root/current/bin/$name" ]; then
+			# The same inode is the same bytes, and those are hashed below.
+			fact executable "$pid current"
+		elif hash=$(sha256sum 2>/dev/null <"/proc/$pid/exe"); then
+			fact executable "$pid ${hash%% *}"
 		fi
-	fi
-done
+	done
+	unset IFS
+fi
 set +f
 
 if current=$(readlink "$root/current" 2>/dev/null); then
 	fact current "$current"
-	folder=$root/$current
-	if [ -f "$folder/release.json" ]; then
-		fact_lines release_json "$folder/release.json"
-	fi
-	if [ -d "$folder" ]; then
-		(
-			cd "$folder" || exit
-			find . -type f ! -path ./release.json -exec sha256sum {} + 2>/dev/null | sed 's/^/file_hash=/'
-			find . -type f ! -path ./release.json -exec stat -c '%a %s %n' {} + 2>/dev/null | sed 's/^/file_mode=/'
-			for text in units/* env/*; do
-				if [ -f "$text" ] && [ -r "$text" ] && [ "$(wc -c <"$text")" -le 65536 ]; then
-					fact text "$text"
-					fact_lines text_line "$text"
-				fi
-			done
-		)
+	if cd "$root/$current" 2>/dev/null; then
+		find . -type f ! -path ./release.json -printf 'file_mode %m %s %P\n' -exec sha256sum {} + 2>/dev/null
+		find . -type f \( -path './units/*' -o -path './env/*' -o -path ./release.json \) -size -128 -readable \
+			-exec awk '{ printf "text %s\t%s\n", FILENAME, $0 }' {} + 2>/dev/null
+		cd "$HOME" || exit
 	fi
 elif [ -e "$root/current" ]; then
 	fact current_blocked "$root/current"
 fi
-if [ -d "$root/releases" ]; then
-	find "$root/releases" -mindepth 1 -maxdepth 1 -type d -exec basename {} \; | sed 's/^/release=/'
-fi
+for release in "$root"/releases/*; do
+	[ -d "$release" ] && fact release "${release##*/}"
+done
 
-needs_root=$([ "$lingering" = off ] && echo yes)
+needs_root=
+[ "$lingering" = off ] && needs_root=yes
 while [ $# -ge 2 ]; do
-	path=$(expand_home "$1")
+	expand_home "$1"
 	wanted=$root/$2
 	shift 2
-	parent=$(dirname -- "$path")
-	if [ -w "$(nearest_folder "$parent")" ]; then
-		access=direct
-	else
-		access=root
-	fi
-	if target=$(readlink "$path" 2>/dev/null); then
-		printf 'link %s symlink %s\n' "$access" "$target"
+	nearest_folder "${path%/*}"
+	access=root
+	[ -w "$folder" ] && access=direct
+	if [ -L "$path" ]; then
+		target=$(readlink "$path")
+		fact link "$access symlink $target"
 		[ "$target" = "$wanted" ] && continue
 	elif [ -d "$path" ]; then
-		printf 'link %s folder \n' "$access"
+		fact link "$access folder"
 	elif [ -e "$path" ]; then
-		printf 'link %s file \n' "$access"
+		fact link "$access file"
 	else
-		printf 'link %s missing \n' "$access"
+		fact link "$access missing"
 	fi
 	[ "$access" = root ] && needs_root=yes
 done
 
 # Asked only where it matters: sudo writes a line to the host's log each time.
-if [ "$(id -u)" = 0 ]; then
+if [ "$uid" = 0 ]; then
 	fact sudo root
 elif [ "$needs_root" != yes ]; then
 	fact sudo not-needed
@@ -140,6 +112,6 @@ elif ! command -v sudo >/dev/null 2>&1; then
 elif said=$(sudo -n true 2>&1); then
 	fact sudo passwordless
 else
-	fact sudo "refused $(printf '%s' "$said" | tail -n 1)"
+	fact sudo "refused ${said##*"$newline"}"
 fi
 fact end ok

@@ -72,6 +72,7 @@ pub struct LinkSpec {
 /// The layout of one service on a host of a known home directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
+    service: ServiceName,
     root: RemotePath,
 }
 
@@ -79,7 +80,7 @@ impl Layout {
     /// The layout for a user-scope service.
     #[must_use]
     pub fn new(home: &RemotePath, service: &ServiceName) -> Self {
-        Self { root: home.join(&format!(".local/share/shipit/{service}")) }
+        Self { service: service.clone(), root: home.join(&format!(".local/share/shipit/{service}")) }
     }
 
     /// The links that a manifest's release wants. Needs no host: home stays `~`.
@@ -104,6 +105,12 @@ impl Layout {
             target: format!("current/units/{}", unit.name),
         }));
         links
+    }
+
+    /// Whose layout it is.
+    #[must_use]
+    pub fn service(&self) -> &ServiceName {
+        &self.service
     }
 
     /// All that shipit keeps about the service on the host.

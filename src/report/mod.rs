@@ -11,7 +11,10 @@ mod line;
 mod outcome_text;
 mod plain;
 mod plan_text;
+mod progress_line;
 mod run_state;
+#[cfg(test)]
+mod screen;
 mod terminal;
 mod words;
 
@@ -20,7 +23,7 @@ pub use journal_line::{JournalStyle, journal_line};
 pub use json::{JsonReporter, SCHEMA_VERSION};
 pub use line::{Colour, sanitise};
 pub use plain::{PlainReporter, TextStyle, Verbosity};
-pub use plan_text::{PlanDetail, PlanStyle, write_plan};
+pub use plan_text::{PlanDetail, PlanStyle, write_plan, write_plans};
 pub use terminal::{Suspend, TerminalReporter};
 pub use words::{bytes, describe_step, duration};
 

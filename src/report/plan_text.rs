@@ -32,12 +32,53 @@ pub enum PlanDetail {
 ///
 /// When `out` can't be written to.
 pub fn write_plan(out: &mut dyn fmt::Write, plan: &Plan, style: PlanStyle) -> fmt::Result {
+    write_group(out, &[plan], style)
+}
+
+/// Writes the plans of several hosts. Hosts that get the same are shown together, so that twenty of them are as easy
+/// to read as one, and what is different stands out.
+///
+/// # Errors
+///
+/// When `out` can't be written to.
+pub fn write_plans(out: &mut dyn fmt::Write, plans: &[&Plan], style: PlanStyle) -> fmt::Result {
+    let mut groups: Vec<Vec<&Plan>> = Vec::new();
+    for plan in plans {
+        match groups.iter_mut().find(|group| group.first().is_some_and(|first| are_alike(first, plan))) {
+            Some(group) => group.push(plan),
+            None => groups.push(vec![plan]),
+        }
+    }
+    for (number, group) in groups.iter().enumerate() {
+        if number > 0 && style.detail == PlanDetail::Full {
+            writeln!(out)?;
+        }
+        write_group(out, group, style)?;
+    }
+    Ok(())
+}
+
+/// Whether the plans do the same, on different hosts.
+fn are_alike(one: &Plan, other: &Plan) -> bool {
+    let Plan { service, host: _, root, from, release, steps } = one;
+    (service, root, from, release, steps)
+        == (&other.service, &other.root, &other.from, &other.release, &other.steps)
+}
+
+/// Writes plans that are alike.
+fn write_group(out: &mut dyn fmt::Write, group: &[&Plan], style: PlanStyle) -> fmt::Result {
+    let Some(plan) = group.first() else { return Ok(()) };
+    let hosts: Vec<_> = group.iter().map(|plan| plan.host.to_string()).collect();
+    let mut hosts = hosts.join(", ");
+    if group.len() > 2 {
+        hosts = format!("{} hosts ({hosts})", group.len());
+    }
     let lines = match style.detail {
-        PlanDetail::Full => full(plan),
+        PlanDetail::Full => full(plan, &hosts),
         PlanDetail::Summary => {
             let mut lines = summary_lines(plan).into_iter();
             let first = lines.next().unwrap_or_default();
-            let host = Line::new().bold(plan.host.to_string()).plain(": ").then(first);
+            let host = Line::new().bold(hosts).plain(": ").then(first);
             std::iter::once(host).chain(lines.map(|line| Line::of("  ").then(line))).collect()
         }
     };
@@ -118,8 +159,8 @@ fn sudo_words(step: &Step) -> String {
     }
 }
 
-fn full(plan: &Plan) -> Vec<Line> {
-    let title = Line::new().bold(format!("{} on {}", plan.service, plan.host)).plain(": ");
+fn full(plan: &Plan, hosts: &str) -> Vec<Line> {
+    let title = Line::new().bold(format!("{} on {hosts}", plan.service)).plain(": ");
     let mut lines = vec![title.then(headline(plan))];
     if plan.is_empty() {
         return lines;
@@ -388,6 +429,28 @@ mod tests {
           steps
             start simple_api.service (not running: failed)
         ");
+    }
+
+    #[test]
+    fn hosts_that_get_the_same_are_shown_together() {
+        let mut plans: Vec<_> = ["web1", "web2", "web3"].map(changed_plan).into();
+        plans.extend(["db1", "db2"].map(empty_plan));
+        let plans: Vec<_> = plans.iter().collect();
+        let mut text = String::new();
+        let style = PlanStyle { detail: PlanDetail::Summary, colour: Colour::Off };
+        write_plans(&mut text, &plans, style).unwrap();
+        assert_snapshot!(text, @"
+        3 hosts (web1, web2, web3): 20261120T030041Z-8be1d2a4 replaces 20261120T030007Z-3f2a9c01
+          3 of 4 files (21.4 MB), restart simple_api.service (unit file, binary and env file changed), 1 link
+          with sudo: link /usr/local/bin/simple_api
+        db1, db2: nothing to do, runs 20261120T030007Z-3f2a9c01
+        ");
+        let mut text = String::new();
+        write_plans(&mut text, &plans, PlanStyle { detail: PlanDetail::Full, ..style }).unwrap();
+        assert!(text.starts_with("simple_api on 3 hosts (web1, web2, web3): "), "{text}");
+        assert!(
+            text.ends_with("\n\nsimple_api on db1, db2: nothing to do, runs 20261120T030007Z-3f2a9c01\n")
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The run on a terminal: a line for each host that moves, and below the past above it.
+//! The run on a terminal: a line for each host that moves, and what is done above them.
 //!
 //! What stays (journal, failures, the summary) is written above the moving lines; they are gone when the run is over.
 use std::collections::HashMap;
@@ -6,7 +6,7 @@ use std::fmt;
 use std::io::Write;
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
 
 use super::Reporter;
 use super::event::{Command, Event, EventKind};
@@ -14,9 +14,9 @@ use super::journal_line::{JournalStyle, journal_lines};
 use super::line::{Colour, Line, sanitise};
 use super::outcome_text::{end_line, failure_lines, host_lines, totals_line};
 use super::plain::{INTERRUPTED, TextStyle, Verbosity};
-use super::plan_text;
 use super::run_state::RunState;
-use super::words::{Tense, bytes, duration, step_words};
+use super::words::{Tense, duration, step_words};
+use super::{plan_text, progress_line};
 
 /// More moving lines than this nobody can read, and they may not fit; then only hosts at work have one.
 const MOST_LINES: usize = 16;
@@ -111,7 +111,7 @@ impl TerminalReporter {
             let width = self.run.label_width().min(WIDEST_LABEL);
             let label =
                 self.run.hosts.get(place).map(|host| format!("{:width$.WIDEST_LABEL$}", host.label))?;
-            let bar = ProgressBar::new(0).with_style(style(&step_template(self.style.colour)));
+            let bar = ProgressBar::new(0).with_style(progress_line::step(self.style.colour));
             let bar = match &self.total {
                 Some(total) => self.bars.insert_before(total, bar),
                 None => self.bars.add(bar),
@@ -127,7 +127,7 @@ impl TerminalReporter {
     fn at(&mut self, event: &Event, words: &str) {
         let colour = self.style.colour;
         if let Some(bar) = self.bar(event) {
-            bar.set_style(style(&step_template(colour)));
+            bar.set_style(progress_line::step(colour));
             bar.reset_elapsed();
             bar.set_length(0);
             bar.set_message(Line::of(words).render(Colour::Off));
@@ -139,7 +139,7 @@ impl TerminalReporter {
         if let Some(bar) = self.bar(event) {
             bar.set_position(sent);
             if bar.length() != Some(total) {
-                bar.set_style(style(&upload_template(colour)));
+                bar.set_style(progress_line::upload(colour));
                 bar.set_length(total);
             }
         }
@@ -157,7 +157,7 @@ impl TerminalReporter {
             }
         } else if let (Some((line, verdict)), Some(bar)) = (end, self.bar(event)) {
             let sign = if verdict.is_failure() { "!" } else { "+" };
-            bar.set_style(style(&end_template(sign)));
+            bar.set_style(progress_line::end(sign));
             bar.finish_with_message(line.render(Colour::Off));
         }
         self.count();
@@ -170,7 +170,7 @@ impl TerminalReporter {
             return;
         }
         let total = self.total.get_or_insert_with(|| {
-            let bar = self.bars.add(ProgressBar::new(0).with_style(style(TOTAL_TEMPLATE)));
+            let bar = self.bars.add(ProgressBar::new(0).with_style(progress_line::total()));
             bar.enable_steady_tick(TICK);
             bar
         });
@@ -279,51 +279,16 @@ impl fmt::Debug for TerminalReporter {
     }
 }
 
-fn spinner(colour: Colour) -> &'static str {
-    match colour {
-        Colour::On => "{spinner:.cyan}",
-        Colour::Off => "{spinner}",
-    }
-}
-
-/// A template that indicatif can't read becomes its own default line; a test reads all of them.
-fn style(template: &str) -> ProgressStyle {
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner());
-    style.tick_chars("-\\|/ ").with_key("sent", write_sent).with_key("rate", write_rate)
-}
-
-fn step_template(colour: Colour) -> String {
-    format!("{} {{prefix}} {{wide_msg}} {{elapsed}}", spinner(colour))
-}
-
-fn upload_template(colour: Colour) -> String {
-    format!("{} {{prefix}} {{wide_msg}} {{sent}} {{rate}} ETA {{eta}}", spinner(colour))
-}
-
-fn end_template(sign: &str) -> String {
-    format!("{sign} {{prefix}} {{wide_msg}}")
-}
-
-const TOTAL_TEMPLATE: &str = "  {wide_msg} {elapsed}";
-
-fn write_sent(state: &ProgressState, out: &mut dyn fmt::Write) {
-    let _ = write!(out, "{} of {}", bytes(state.pos()), bytes(state.len().unwrap_or_default()));
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate, to be shown")]
-fn write_rate(state: &ProgressState, out: &mut dyn fmt::Write) {
-    let _ = write!(out, "{}/s", bytes(state.per_sec() as u64));
-}
-
 #[cfg(test)]
 mod tests {
     use insta::assert_snapshot;
 
     use super::super::event::Verdict;
     use super::super::fixtures::{
-        BrokenPipe, HOSTILE, Screen, changed_plan, deployed, ended, event, mixed_run, run_finished,
-        run_started, text_style,
+        BrokenPipe, HOSTILE, changed_plan, deployed, ended, event, mixed_run, run_finished, run_started,
+        text_style,
     };
+    use super::super::screen::Screen;
     use super::*;
 
     fn reporter(screen: &Screen, verbosity: Verbosity) -> TerminalReporter {
@@ -497,15 +462,5 @@ mod tests {
         let target = ProgressDrawTarget::hidden();
         let mut reporter = TerminalReporter::with_target(Box::new(BrokenPipe), target, style);
         mixed_run("").iter().for_each(|event| reporter.on_event(event));
-    }
-
-    #[test]
-    fn the_templates_can_be_read() {
-        for colour in [Colour::On, Colour::Off] {
-            assert!(ProgressStyle::with_template(&step_template(colour)).is_ok());
-            assert!(ProgressStyle::with_template(&upload_template(colour)).is_ok());
-        }
-        assert!(ProgressStyle::with_template(&end_template("!")).is_ok());
-        assert!(ProgressStyle::with_template(TOTAL_TEMPLATE).is_ok());
     }
 }

@@ -215,3 +215,70 @@ pub fn duration(time: Duration) -> String {
         _ => format!("{} h {:02} min", s / 3600, s % 3600 / 60),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{changed_plan, first_plan};
+    use super::*;
+
+    #[test]
+    fn sizes_have_three_or_four_digits() {
+        let shown = [0, 999, 1000, 21_400_000, 999_949, 999_950, u64::MAX].map(bytes);
+        assert_eq!(shown, ["0 B", "999 B", "1.0 kB", "21.4 MB", "999.9 kB", "1.0 MB", "18446.7 PB"]);
+    }
+
+    #[test]
+    fn times_are_as_exact_as_anyone_wants() {
+        let shown = [0, 999, 1000, 2049, 9999, 34_900, 125_000, 3_600_000, 90_061_000]
+            .map(|ms| duration(Duration::from_millis(ms)));
+        let wanted =
+            ["0 ms", "999 ms", "1 s", "2.0 s", "9.9 s", "34 s", "2 min 05 s", "1 h 00 min", "25 h 01 min"];
+        assert_eq!(shown, wanted);
+    }
+
+    #[test]
+    fn totals_name_what_they_count_once() {
+        let counts = |verdicts: &[Verdict]| {
+            let mut counts = RunCounts::default();
+            verdicts.iter().for_each(|verdict| counts.add(*verdict));
+            counts_words(&counts)
+        };
+        assert_eq!(counts(&[]), "no hosts");
+        assert_eq!(counts(&[Verdict::Unchanged]), "1 host unchanged");
+        assert_eq!(
+            counts(&[Verdict::FailedUntouched, Verdict::Deployed, Verdict::Deployed, Verdict::Unchanged]),
+            "2 hosts deployed, 1 unchanged, 1 failed (untouched)"
+        );
+    }
+
+    #[test]
+    fn a_step_reads_well_at_every_time() {
+        for plan in [first_plan("web1"), changed_plan("web1")] {
+            for step in &plan.steps {
+                let words = [Tense::Order, Tense::Going, Tense::Done].map(|tense| step_words(step, tense));
+                assert_eq!(words[0], describe_step(step));
+                assert!(words.iter().all(|text| !text.contains(['\n', '{'])), "{words:?}");
+                assert_ne!(words[0], words[2], "what was done is told apart from what is to be done");
+            }
+        }
+    }
+
+    #[test]
+    fn files_taken_over_are_not_called_uploaded() {
+        let Some(Step::Upload { release, mut files }) = changed_plan("web1").steps.into_iter().next() else {
+            panic!("the first step is the upload");
+        };
+        files.iter_mut().for_each(|file| file.transfer = Transfer::TakeOver);
+        assert_eq!(describe_step(&Step::Upload { release, files }), "take over 4 files on the host");
+    }
+
+    #[test]
+    fn reasons_are_joined_as_people_do() {
+        use Reason::{BinaryChanged, EnvChanged, NotRunning, UnitChanged};
+        let failed = NotRunning("failed".to_owned());
+        assert_eq!(describe_reasons(&[BinaryChanged]), "binary changed");
+        assert_eq!(describe_reasons(&[UnitChanged, failed]), "unit file changed; not running: failed");
+        let all = [UnitChanged, BinaryChanged, EnvChanged];
+        assert_eq!(describe_reasons(&all), "unit file, binary and env file changed");
+    }
+}

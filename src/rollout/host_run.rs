@@ -201,12 +201,12 @@ impl Prepared {
         }) else {
             let outcome = lock(&mut self.session, layout, plan.from.as_ref()).await;
             let outcome = outcome.map_err(|error| self.untouched(error.into(), 0))?;
-            return self.check(&outcome);
+            return self.check(&outcome).map_err(|error| self.untouched(error, 0));
         };
         let began = self.started(number);
         let outcome = stage(&mut self.session, layout, id, plan.from.as_ref(), files).await;
         let outcome = outcome.map_err(|error| self.untouched(error.into(), 0))?;
-        self.check(&outcome)?;
+        self.check(&outcome).map_err(|error| self.untouched(error, 0))?;
 
         let sent = tokio::select! {
             sent = self.send(layout, id) => sent,
@@ -245,21 +245,20 @@ impl Prepared {
         Ok(())
     }
 
-    fn check(&self, outcome: &StageOutcome) -> Result<(), HostFailure> {
+    fn check(&self, outcome: &StageOutcome) -> Result<(), HostError> {
         let shown = |id: Option<&ReleaseId>| id.map_or_else(|| "nothing".to_owned(), ToString::to_string);
-        let error = match outcome {
-            StageOutcome::Ready => return Ok(()),
-            StageOutcome::Held => HostError::Locked,
-            StageOutcome::Moved(now) => HostError::Moved {
+        match outcome {
+            StageOutcome::Ready => Ok(()),
+            StageOutcome::Held => Err(HostError::Locked),
+            StageOutcome::Moved(now) => Err(HostError::Moved {
                 was: shown(self.plan.from.as_ref()),
                 now: if now == "-" {
                     "nothing".to_owned()
                 } else {
                     now.trim_start_matches("releases/").to_owned()
                 },
-            },
-        };
-        Err(self.untouched(error, 0))
+            }),
+        }
     }
 
     /// Runs the host's steps of the range, and tells of them.

@@ -4,7 +4,7 @@
 //! `Type=simple` succeeds before the program fails.
 use std::fmt;
 
-use crate::host::{Observed, UnitProperties, meaning};
+use crate::host::{Executable, Observed, UnitProperties, meaning};
 use crate::manifest::{UnitKind, UnitName};
 use crate::release::Sha256Digest;
 
@@ -193,7 +193,7 @@ pub fn conclude(
         return Ok(());
     }
     match (executable, running) {
-        (Some(expected), Some(running)) if expected != running => {
+        (Some(expected), Some(Executable::Other(running))) if expected != running => {
             Err(NotUp::WrongExecutable { unit: unit(), expected: *expected, running: *running })
         }
         (Some(_), None) => Err(NotUp::ExecutableUnreadable { unit: unit() }),
@@ -218,17 +218,18 @@ mod tests {
         ])
     }
 
-    fn verdict(last: UnitProperties, running: Option<Sha256Digest>) -> Result<(), NotUp> {
+    fn verdict(last: UnitProperties, running: Option<Executable>) -> Result<(), NotUp> {
         let observed = Observed { first: properties("active", "running", "0"), last, executable: running };
         conclude(&"api.service".parse().unwrap(), &observed, Some(&Sha256Digest::of(b"new")), Some("zz"))
     }
 
     #[test]
     fn up_is_active_without_a_restart_and_with_the_bytes_that_were_sent() {
-        let new = Some(Sha256Digest::of(b"new"));
+        let new = Some(Executable::Other(Sha256Digest::of(b"new")));
         assert_eq!(verdict(properties("active", "running", "0"), new), Ok(()));
+        assert_eq!(verdict(properties("active", "running", "0"), Some(Executable::Releases)), Ok(()));
         assert!(matches!(
-            verdict(properties("active", "running", "0"), Some(Sha256Digest::of(b"old"))),
+            verdict(properties("active", "running", "0"), Some(Executable::Other(Sha256Digest::of(b"old")))),
             Err(NotUp::WrongExecutable { .. })
         ));
         assert!(matches!(
@@ -239,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_crash_loop_that_looks_active_is_not_up() {
-        let new = Some(Sha256Digest::of(b"new"));
+        let new = Some(Executable::Other(Sha256Digest::of(b"new")));
         assert!(matches!(
             verdict(properties("active", "running", "3"), new),
             Err(NotUp::Restarting { restarts: 3, .. })

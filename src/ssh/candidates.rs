@@ -28,7 +28,7 @@ pub(super) enum Secret {
         path: PathBuf,
         public: Option<PublicKey>,
     },
-    Agent(AgentIdentity),
+    Agent(Box<AgentIdentity>),
     /// Nobody; it is listed for the account of the failure.
     None(AttemptOutcome),
 }
@@ -77,8 +77,7 @@ impl Candidate {
 
     /// A certificate and the bare key it is for are two ways in.
     fn is_same(&self, other: &Self) -> bool {
-        let certificate =
-            |candidate: &Self| matches!(candidate.secret, Secret::Agent(AgentIdentity::Certificate { .. }));
+        let certificate = |candidate: &Self| matches!(&candidate.secret, Secret::Agent(held) if matches!(**held, AgentIdentity::Certificate { .. }));
         (self.is_same_key(other) || (self.identity.is_none() && self.source == other.source))
             && certificate(self) == certificate(other)
     }
@@ -89,7 +88,7 @@ fn from_agent(identity: &AgentIdentity) -> Candidate {
     Candidate {
         source: KeySource::Agent { comment: printable(comment) },
         identity: describe(&identity.public_key()),
-        secret: Secret::Agent(identity.clone()),
+        secret: Secret::Agent(Box::new(identity.clone())),
     }
 }
 

@@ -34,10 +34,18 @@ pub(super) enum Backlog {
 /// SSH_EXTENDED_DATA_STDERR (RFC 4254, section 5.2).
 const STDERR: u32 = 1;
 
+/// What the queue holds.
+#[derive(Debug)]
+enum Event {
+    Output(Output),
+    /// Nothing more comes on standard output and standard error, though the channel may still take input.
+    EndOfOutput,
+}
+
 /// The reading end.
 #[derive(Debug)]
 pub(super) struct Received {
-    queue: mpsc::UnboundedReceiver<Result<Output, SshError>>,
+    queue: mpsc::UnboundedReceiver<Result<Event, SshError>>,
     level: Arc<Level>,
 }
 
@@ -100,7 +108,7 @@ pub(super) fn drain(
 struct Drain {
     read: ChannelReadHalf,
     write: Arc<ChannelWriteHalf<Msg>>,
-    queue: mpsc::UnboundedSender<Result<Output, SshError>>,
+    queue: mpsc::UnboundedSender<Result<Event, SshError>>,
     level: Arc<Level>,
     purpose: ChannelPurpose,
     backlog: Backlog,
@@ -165,6 +173,10 @@ impl Drain {
                 let _ = self.queue.send(Err(SshError::RequestRefused { purpose: self.purpose.clone() }));
                 return Next::Abandon;
             }
+            Some(ChannelMsg::Eof) => {
+                let _ = self.queue.send(Ok(Event::EndOfOutput));
+                return Next::More;
+            }
             Some(_) => return Next::More,
         };
         let level = self.level.bytes.fetch_add(size(&output), Ordering::AcqRel) + size(&output);
@@ -174,7 +186,7 @@ impl Drain {
             let _ = self.queue.send(Err(SshError::BacklogExceeded { limit }));
             return Next::Abandon;
         }
-        let _ = self.queue.send(Ok(output));
+        let _ = self.queue.send(Ok(Event::Output(output)));
         Next::More
     }
 }
@@ -189,12 +201,18 @@ fn size(output: &Output) -> usize {
 impl Received {
     /// What comes next; `None` once the channel is closed.
     pub(super) async fn next(&mut self) -> Result<Option<Output>, SshError> {
-        std::future::poll_fn(|context| self.poll_next(context)).await
+        loop {
+            match std::future::poll_fn(|context| self.poll_next(context)).await? {
+                Some(Event::Output(output)) => return Ok(Some(output)),
+                Some(Event::EndOfOutput) => {}
+                None => return Ok(None),
+            }
+        }
     }
 
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Output>, SshError>> {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Event>, SshError>> {
         let Some(result) = ready!(self.queue.poll_recv(context)) else { return Poll::Ready(Ok(None)) };
-        if let Ok(output) = &result {
+        if let Ok(Event::Output(output)) = &result {
             self.level.bytes.fetch_sub(size(output), Ordering::AcqRel);
             self.level.lowered.notify_one();
         }
@@ -265,13 +283,17 @@ impl AsyncRead for ChannelIo {
     ) -> Poll<io::Result<()>> {
         while self.unread.is_empty() {
             match ready!(self.received.poll_next(cx)) {
-                Ok(Some(Output::Stdout(bytes))) => self.unread = bytes.into(),
-                Ok(Some(Output::Stderr(bytes))) => {
+                Ok(Some(Event::Output(Output::Stdout(bytes)))) => self.unread = bytes.into(),
+                Ok(Some(Event::Output(Output::Stderr(bytes)))) => {
                     tracing::debug!("on standard error: {}", printable(&String::from_utf8_lossy(&bytes)));
                 }
-                Ok(Some(Output::Exit(_))) => {}
-                Ok(None) => return Poll::Ready(Ok(())),
+                Ok(Some(Event::Output(Output::Exit(_)))) => {}
+                // A TCP connection whose other end has finished sending can still be sent to.
+                Ok(Some(Event::EndOfOutput) | None) => return Poll::Ready(Ok(())),
                 Err(error) => {
+                    if matches!(error, SshError::RequestRefused { .. }) {
+                        self.refused.store(true, Ordering::Release);
+                    }
                     return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, error)));
                 }
             }

@@ -1,7 +1,8 @@
 //! A verified, authenticated connection to one host, and what can be opened over it.
 //!
-//! Opening a channel takes one round trip, and what is asked for in it travels with its first input, so a program
-//! costs two round trips in all.
+//! Opening a channel takes one round trip, and starting something in it another, which brings the first output along.
+//! Input takes a third: sshd opens its channels with a window of zero, and makes room only once
+//! something runs (session.c, channels.c).
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -79,8 +80,9 @@ impl Connection {
         self.start_with_input(command, Vec::new()).await
     }
 
-    /// As [`Connection::start`], with the first of the input travelling along with the request: one round trip less
-    /// than writing it later.
+    /// As [`Connection::start`], with the first of the input. It leaves as soon as sshd has room for it, one round trip
+    /// after the request; returns when it has left. Keep it below 1 MiB, or a program that does not
+    /// read holds this up.
     ///
     /// # Errors
     /// As there.

@@ -93,12 +93,6 @@ pub enum SshError {
     Sftp(#[from] SftpError),
 }
 
-impl SshError {
-    /// stub
-    pub fn help(&self) -> Option<String> {
-        None
-    }
-}
 impl From<HostKeyError> for SshError {
     fn from(error: HostKeyError) -> Self {
         Self::HostKey(Box::new(error))

@@ -23,11 +23,11 @@ pub(super) enum Decision {
     /// Give up this connection, and [`ask`] whether to make another.
     Ask(HostKey),
     /// Give up.
-    Refuse(HostKeyError),
+    Refuse(Box<HostKeyError>),
 }
 
 /// Reads all the files. They are small, and a connection needs them at once.
-pub(super) fn load(files: &KnownHostsFiles) -> Result<Vec<KnownHostsFile>, HostKeyError> {
+pub(super) fn load(files: &KnownHostsFiles) -> Result<Vec<KnownHostsFile>, Box<HostKeyError>> {
     let mut parsed = Vec::new();
     for path in files.user.iter().chain(&files.global) {
         match std::fs::read(path) {
@@ -40,7 +40,7 @@ pub(super) fn load(files: &KnownHostsFiles) -> Result<Vec<KnownHostsFile>, HostK
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             // Not to be passed over: it might say that the key is revoked.
-            Err(source) => return Err(HostKeyError::Unreadable { file: path.clone(), source }),
+            Err(source) => return Err(HostKeyError::Unreadable { file: path.clone(), source }.into()),
         }
     }
     Ok(parsed)
@@ -76,7 +76,7 @@ pub(super) async fn ask(
     target: &Target,
     options: &ConnectOptions,
     key: &HostKey,
-) -> Result<(), HostKeyError> {
+) -> Result<(), Box<HostKeyError>> {
     let turn = options.prompter.turn().await;
     let authority = match judge(target, options, key)? {
         Standing::Known => return Ok(()),
@@ -98,42 +98,45 @@ enum Standing {
     Unknown { authority: bool },
 }
 
-fn judge(target: &Target, options: &ConnectOptions, key: &HostKey) -> Result<Standing, HostKeyError> {
+fn judge(target: &Target, options: &ConnectOptions, key: &HostKey) -> Result<Standing, Box<HostKeyError>> {
     let files = load(&options.known_hosts)?;
     match known_hosts::verdict(&files, &target.host, target.port, key) {
         HostKeyVerdict::Known => Ok(Standing::Known),
         HostKeyVerdict::Unknown => {
             Ok(Standing::Unknown { authority: known_hosts::has_authority(&files, &target.host, target.port) })
         }
-        HostKeyVerdict::Changed { known } => Err(HostKeyError::Changed {
+        HostKeyVerdict::Changed { known } => Err(Box::new(HostKeyError::Changed {
             target: target.clone(),
             key_type: key.key_type.clone(),
             fingerprint: key.fingerprint(),
             known,
-        }),
-        HostKeyVerdict::Revoked { file, line } => {
-            Err(HostKeyError::Revoked { target: target.clone(), fingerprint: key.fingerprint(), file, line })
-        }
+        })),
+        HostKeyVerdict::Revoked { file, line } => Err(Box::new(HostKeyError::Revoked {
+            target: target.clone(),
+            fingerprint: key.fingerprint(),
+            file,
+            line,
+        })),
     }
 }
 
-fn unknown(target: &Target, key: &HostKey, refusal: Refusal, authority: bool) -> HostKeyError {
-    HostKeyError::Unknown {
+fn unknown(target: &Target, key: &HostKey, refusal: Refusal, authority: bool) -> Box<HostKeyError> {
+    Box::new(HostKeyError::Unknown {
         target: target.clone(),
         key_type: key.key_type.clone(),
         fingerprint: key.fingerprint(),
         refusal,
         authority,
-    }
+    })
 }
 
 /// Adds a key to the first of the user's files.
-fn record(files: &KnownHostsFiles, target: &Target, key: &HostKey) -> Result<(), HostKeyError> {
+fn record(files: &KnownHostsFiles, target: &Target, key: &HostKey) -> Result<(), Box<HostKeyError>> {
     let Some(path) = files.user.first() else {
         let source = io::Error::new(io::ErrorKind::NotFound, "no known_hosts file is configured");
-        return Err(HostKeyError::NotRecorded { file: Path::new("known_hosts").to_owned(), source });
+        return Err(HostKeyError::NotRecorded { file: Path::new("known_hosts").to_owned(), source }.into());
     };
-    let failed = |source| HostKeyError::NotRecorded { file: path.clone(), source };
+    let failed = |source| Box::new(HostKeyError::NotRecorded { file: path.clone(), source });
     // The characters OpenSSH won't write either, since they have a meaning there, and white space.
     let special = |c: char| "@?*#[]|'\"\\,!".contains(c) || c.is_whitespace() || c.is_control();
     if target.host.is_empty() || target.host.contains(special) {
@@ -229,6 +232,7 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_read_is_not_passed_over() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(matches!(load(&files(dir.path().to_owned())), Err(HostKeyError::Unreadable { .. })));
+        let error = load(&files(dir.path().to_owned())).unwrap_err();
+        assert!(matches!(*error, HostKeyError::Unreadable { .. }));
     }
 }

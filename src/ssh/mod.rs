@@ -13,7 +13,7 @@
 //! | `channel`, `process`, `forward` | what runs in a channel |
 //! | `ending` | why a connection ended |
 //! | `sftp`, `upload` | files |
-//! | `error`, `auth_failure`, `host_key_error`, `sftp_error` | what can go wrong |
+//! | `error`, `auth_failure`, `host_key_error`, `sftp_error`, `help` | what can go wrong, and what to do about it |
 
 mod agent;
 mod auth;
@@ -26,6 +26,7 @@ mod error;
 mod fingerprint;
 mod forward;
 mod handshake;
+mod help;
 mod host_key_error;
 mod host_keys;
 mod keyring;

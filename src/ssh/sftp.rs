@@ -97,7 +97,7 @@ impl Sftp {
             ended,
             ending,
         };
-        // The second is asked along with the first, whether the server knows it or not: one round trip.
+        // The second is asked along with the first, whether the server knows it or not, to save a round trip.
         let (version, limits) = inner
             .within(SftpOperation::Start, "", async {
                 Ok(futures::join!(inner.raw.init(), inner.raw.limits()))

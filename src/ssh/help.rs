@@ -1,0 +1,101 @@
+//! What to do about a failed connection: one paragraph for the operator, with the command to run where there is one.
+
+use super::auth_failure::{AttemptOutcome, AuthenticationFailure};
+use super::error::{ChannelPurpose, ChannelRefusal, SshError};
+use super::host_key_error::HostKeyError;
+use super::known_hosts::host_field;
+use super::target::Target;
+
+impl SshError {
+    /// What the operator can do, if anything.
+    pub fn help(&self) -> Option<String> {
+        Some(match self {
+            Self::Resolve { host, .. } => format!("check the spelling of {host}, and the network"),
+            Self::Connect { address, .. } => {
+                format!(
+                    "is sshd running there, on port {}, and does a firewall let it through?",
+                    address.port()
+                )
+            }
+            Self::ConnectTimeout { address, .. } => {
+                format!("is the host up, and does a firewall drop packets to port {}?", address.port())
+            }
+            Self::HostKey(error) => return error.help(),
+            Self::Authentication(failure) => failure.help(),
+            Self::ChannelRefused { purpose: ChannelPurpose::Forward { .. }, reason } => match reason {
+                ChannelRefusal::ConnectFailed => "nothing on the host takes connections there".to_owned(),
+                _ => {
+                    "sshd forbids forwarding: AllowTcpForwarding or PermitOpen in its sshd_config".to_owned()
+                }
+            },
+            Self::ChannelRefused { .. } => {
+                "sshd allows only so many channels a connection: MaxSessions in its sshd_config".to_owned()
+            }
+            Self::RequestRefused { purpose: ChannelPurpose::Sftp } => {
+                "sshd needs a line \"Subsystem sftp internal-sftp\" in its sshd_config".to_owned()
+            }
+            _ => return None,
+        })
+    }
+}
+
+impl HostKeyError {
+    fn help(&self) -> Option<String> {
+        Some(match self {
+            Self::Unknown { target, authority, .. } => {
+                let mut help = format!(
+                    "compare the fingerprint with the host's own: ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub; \
+                     then add it with --accept-new-host-keys, or: ssh -p {} {}@{}",
+                    target.port, target.user, target.host
+                );
+                if *authority {
+                    help.push_str(
+                        "; a @cert-authority is on file, but host certificates are not supported yet",
+                    );
+                }
+                help
+            }
+            Self::Changed { target, known, .. } => {
+                let mut help =
+                    "either the host was set up anew, or somebody is in between. Once you know it is the \
+                                former, remove what is on file:"
+                        .to_owned();
+                let mut files: Vec<_> = known.iter().map(|known| &known.file).collect();
+                files.dedup();
+                for file in files {
+                    help.push_str(&format!(" ssh-keygen -R {} -f {}", quoted(target), file.display()));
+                }
+                help
+            }
+            Self::Revoked { .. } => "do not connect: whoever has this key may not be the host".to_owned(),
+            Self::NotRecorded { .. } | Self::Unreadable { .. } => return None,
+        })
+    }
+}
+
+/// Brackets mean something to shells.
+fn quoted(target: &Target) -> String {
+    format!("'{}'", host_field(&target.host, target.port))
+}
+
+impl AuthenticationFailure {
+    fn help(&self) -> String {
+        if self.disconnected.as_ref().is_some_and(|words| words.contains("Too many authentication failures"))
+        {
+            return "sshd counts every key that is offered (MaxAuthTries): name the right one with --identity".to_owned();
+        }
+        if !self.remaining.is_empty() && !self.remaining.iter().any(|method| method == "publickey") {
+            return format!("the server wants {}, and only keys are supported", self.remaining.join(" or "));
+        }
+        if self.tried.iter().any(|attempt| attempt.outcome == AttemptOutcome::NoPassphrase) {
+            return "unlock the key in an agent first: ssh-add".to_owned();
+        }
+        if self.tried.is_empty() {
+            return "make a key with ssh-keygen, or name one with --identity".to_owned();
+        }
+        format!(
+            "add one of the public keys to ~/.ssh/authorized_keys of {}, or name another with --identity",
+            self.target.user
+        )
+    }
+}

@@ -1,0 +1,164 @@
+use std::time::Duration;
+
+use shipit::ssh::{ChannelRefusal, ExitStatus, LostCause, Output, SshError};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+
+use crate::server::Server;
+
+const SHELL: &str = "exec /bin/sh -s";
+
+#[tokio::test]
+async fn a_program_has_input_output_and_an_end() {
+    let Some(server) = Server::start("") else { return };
+    let connection = server.connect().await;
+    assert!(connection.server_version().starts_with("SSH-2.0-OpenSSH"), "{}", connection.server_version());
+    assert_eq!(connection.address().port(), server.port);
+    let program = b"echo out; echo err >&2; read line; echo \"$line\"; exit 7\n".to_vec();
+    let mut process = connection.start_with_input(SHELL, program).await.unwrap();
+    // A shell that gets both at once takes the line for program and reads an empty one.
+    assert_eq!(process.next().await.unwrap(), Some(Output::Stdout(b"out\n".to_vec())));
+    process.write("more\n").await.unwrap();
+    let end = process.output(1 << 20).await.unwrap();
+    assert_eq!(String::from_utf8(end.stdout).unwrap(), "more\n");
+    assert_eq!(end.stderr, b"err\n");
+    assert_eq!(end.exit, Some(ExitStatus::Code(7)));
+    let killed = connection.start_with_input(SHELL, b"kill -TERM $$\n".to_vec()).await.unwrap();
+    let end = killed.output(1 << 20).await.unwrap();
+    assert!(matches!(end.exit, Some(ExitStatus::Signal { name, .. }) if name == "TERM"));
+}
+
+#[tokio::test]
+async fn output_that_nobody_reads_stops_neither_its_neighbours_nor_memory() {
+    let Some(server) = Server::start("") else { return };
+    let connection = server.connect().await;
+    let mut flood = connection.start("exec head -c 64M /dev/zero").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let neighbour = connection.start_with_input(SHELL, b"echo here\n".to_vec()).await.unwrap();
+    let end = timeout(Duration::from_secs(5), neighbour.output(1 << 20)).await.unwrap().unwrap();
+    assert_eq!(end.stdout, b"here\n");
+    let error = loop {
+        match flood.next().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("it should not fit"),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, SshError::BacklogExceeded { limit } if limit == 16 << 20), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_stream_that_nobody_reads_waits() {
+    let Some(server) = Server::start("") else { return };
+    let connection = server.connect().await;
+    let mut stream = connection.start_stream("exec head -c 64M /dev/zero", Vec::new()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let mut total = 0;
+    while let Some(output) = stream.next().await.unwrap() {
+        if let Output::Stdout(bytes) = output {
+            total += bytes.len();
+        }
+    }
+    assert_eq!(total, 64 << 20);
+}
+
+#[tokio::test]
+async fn writing_to_a_program_that_has_ended_does_not_hang() {
+    let Some(server) = Server::start("") else { return };
+    let connection = server.connect().await;
+    let mut process = connection.start("exec true").await.unwrap();
+    let write = async {
+        loop {
+            if let Err(error) = process.write(vec![0; 1 << 20]).await {
+                break error;
+            }
+        }
+    };
+    let error = timeout(Duration::from_secs(5), write).await.unwrap();
+    assert!(matches!(error, SshError::InputClosed), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_dropped_program_loses_its_input() {
+    let Some(server) = Server::start("") else { return };
+    let connection = server.connect().await;
+    let marker = server.path("ended");
+    let program = format!("cat >/dev/null; echo > {}\n", marker.display());
+    let mut process =
+        connection.start_with_input(SHELL, b"echo ready; read f; eval \"$f\"\n".to_vec()).await.unwrap();
+    assert_eq!(process.next().await.unwrap(), Some(Output::Stdout(b"ready\n".to_vec())));
+    process.write(program).await.unwrap();
+    drop(process);
+    let appeared = async {
+        while !marker.exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(5), appeared).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_forwarded_stream_goes_both_ways() {
+    let Some(server) = Server::start("") else { return };
+    let connection = server.connect().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut question = [0; 4];
+        socket.read_exact(&mut question).await.unwrap();
+        assert_eq!(&question, b"ping");
+        socket.write_all(b"pong").await.unwrap();
+    });
+    let mut stream = connection.forward("127.0.0.1", port).await.unwrap();
+    stream.write_all(b"ping").await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert_eq!(answer, "pong");
+    let error = connection.forward("127.0.0.1", 1).await.unwrap_err();
+    let SshError::ChannelRefused { reason, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(*reason, ChannelRefusal::ConnectFailed);
+    assert_eq!(error.to_string(), "the host refused to open a connection to 127.0.0.1:1: connect failed");
+}
+
+#[tokio::test]
+async fn forbidden_forwarding_is_told_apart() {
+    let Some(server) = Server::start("AllowTcpForwarding no") else { return };
+    let error = server.connect().await.forward("127.0.0.1", 1).await.unwrap_err();
+    let SshError::ChannelRefused { reason, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(*reason, ChannelRefusal::AdministrativelyProhibited);
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_an_error_for_everything_on_it() {
+    let Some(server) = Server::start("") else { return };
+    let connection = server.connect().await;
+    // The parent of the login shell is the sshd that serves this connection.
+    let mut process = connection.start_with_input(SHELL, b"kill -9 $PPID; sleep 5\n".to_vec()).await.unwrap();
+    let error = loop {
+        match process.next().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("the end was not noticed"),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(&error, SshError::ConnectionLost { source: LostCause::Closed }), "{error:?}");
+    for error in [
+        connection.start("true").await.map(drop).unwrap_err(),
+        connection.sftp().await.map(drop).unwrap_err(),
+    ] {
+        assert!(matches!(error, SshError::ConnectionLost { .. }), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_closed_connection_says_so_on_both_ends() {
+    let Some(server) = Server::start("") else { return };
+    let connection = server.connect().await;
+    let mut process = connection.start("exec sleep 5").await.unwrap();
+    connection.clone().close().await;
+    let error = process.next().await.unwrap_err();
+    assert!(matches!(error, SshError::ConnectionLost { source: LostCause::ClosedHere }), "{error:?}");
+    server.wait_for("Received disconnect from 127.0.0.1");
+}

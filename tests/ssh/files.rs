@@ -1,0 +1,153 @@
+use std::fs::File;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use shipit::ssh::{SftpErrorKind, SftpOperation, Source, SshError, Upload};
+
+use crate::server::Server;
+
+fn bytes(length: usize, seed: u32) -> Vec<u8> {
+    let mut state = seed | 1;
+    std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    })
+    .take(length)
+    .collect()
+}
+
+fn upload(path: &Path, mode: u32, content: Vec<u8>) -> Upload {
+    Upload { path: path.to_str().unwrap().into(), mode, source: Source::Bytes(content.into()) }
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+#[tokio::test]
+async fn a_file_arrives_whole_and_with_its_mode() {
+    let Some(server) = Server::start("") else { return };
+    let sftp = server.connect().await.sftp().await.unwrap();
+    for (length, file_mode) in [(0, 0o755), (1, 0o600), (261_120, 0o666), (9_000_001, 0o755)] {
+        let content = bytes(length, 7);
+        let path = server.path(&format!("file{length}"));
+        let told = AtomicU64::new(0);
+        let progress = |more| {
+            told.fetch_add(more, Ordering::Relaxed);
+        };
+        sftp.write_file(&upload(&path, file_mode, content.clone()), &progress).await.unwrap();
+        assert!(std::fs::read(&path).unwrap() == content);
+        assert_eq!((mode(&path), told.into_inner()), (file_mode, length as u64));
+    }
+}
+
+#[tokio::test]
+async fn a_large_file_is_striped_over_what_channels_there_are() {
+    let Some(server) = Server::start("MaxSessions 3") else { return };
+    let connection = server.connect().await;
+    let pool = connection.sftp_pool(8).await.unwrap();
+    assert_eq!(pool.channels(), 3);
+    let content = bytes(20_000_003, 3);
+    std::fs::write(server.path("source"), &content).unwrap();
+    let file = Arc::new(File::open(server.path("source")).unwrap());
+    let source = Source::File { file, size: content.len() as u64 };
+    let large = Upload { path: server.path("large").to_str().unwrap().into(), mode: 0o755, source };
+    let mut uploads = vec![large];
+    uploads.extend(
+        (0..150).map(|n| upload(&server.path(&format!("small{n}")), 0o644, bytes(n * 100, n as u32))),
+    );
+    let told = AtomicU64::new(0);
+    let progress = |more| {
+        told.fetch_add(more, Ordering::Relaxed);
+    };
+    pool.write_files(&uploads, &progress).await.unwrap();
+    assert!(std::fs::read(server.path("large")).unwrap() == content);
+    for n in 0..150 {
+        assert!(std::fs::read(server.path(&format!("small{n}"))).unwrap() == bytes(n * 100, n as u32));
+    }
+    assert_eq!(told.into_inner(), uploads.iter().map(|upload| upload.source.size()).sum::<u64>());
+    let refused = connection.start("true").await.unwrap_err();
+    assert!(matches!(refused, SshError::ChannelRefused { .. }), "{refused:?}");
+}
+
+#[tokio::test]
+async fn failures_name_the_path_and_keep_the_kind() {
+    let Some(server) = Server::start("") else { return };
+    let sftp = server.connect().await.sftp().await.unwrap();
+    let nowhere = server.path("nowhere/file");
+    let error = sftp.write_file(&upload(&nowhere, 0o644, vec![1]), &|_| ()).await.unwrap_err();
+    assert!(matches!(error.kind, SftpErrorKind::NoSuchFile { .. }), "{error:?}");
+    assert_eq!(error.to_string(), format!("cannot open {}", nowhere.display()));
+    let there = server.path("there");
+    std::fs::write(&there, "mine").unwrap();
+    let error = sftp.write_file(&upload(&there, 0o644, vec![1]), &|_| ()).await.unwrap_err();
+    assert!(matches!(error.kind, SftpErrorKind::Failure { .. }), "{error:?}");
+    assert_eq!(std::fs::read(&there).unwrap(), b"mine");
+    let error = sftp.mkdir(there.to_str().unwrap(), 0o755).await.unwrap_err();
+    assert!(matches!(error.kind, SftpErrorKind::Failure { .. }), "{error:?}");
+    // A local file that has become shorter.
+    let file = Arc::new(File::open(&there).unwrap());
+    let path = server.path("short").to_str().unwrap().to_owned();
+    let short = Upload { path, mode: 0o644, source: Source::File { file, size: 1 << 20 } };
+    let error = sftp.write_file(&short, &|_| ()).await.unwrap_err();
+    assert!(matches!(error.kind, SftpErrorKind::Source { .. }), "{error:?}");
+    // The channel is fine after all that.
+    sftp.write_file(&upload(&server.path("fine"), 0o644, vec![1]), &|_| ()).await.unwrap();
+}
+
+/// SSH_FX_FAILURE is all that sshd says about a full disk. `ulimit -f` is as full as a disk gets without a mount.
+#[tokio::test]
+async fn a_disk_that_is_full_fails_the_write() {
+    let Some(server) = Server::start("") else { return };
+    let disk = server.path("disk");
+    std::fs::create_dir(&disk).unwrap();
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"])
+        .arg(&disk)
+        .status()
+        .is_ok_and(|status| status.success());
+    if !mounted {
+        eprintln!("SKIPPED: needs the right to mount");
+        return;
+    }
+    let result = async {
+        let sftp = server.connect().await.sftp().await.unwrap();
+        sftp.write_file(&upload(&disk.join("file"), 0o644, vec![1; 8 << 20]), &|_| ()).await
+    };
+    let error = result.await.unwrap_err();
+    assert!(std::process::Command::new("umount").arg(&disk).status().unwrap().success());
+    assert_eq!(error.operation, SftpOperation::Write);
+    assert!(matches!(error.kind, SftpErrorKind::Failure { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn the_small_operations() {
+    let Some(server) = Server::start("") else { return };
+    let sftp = server.connect().await.sftp().await.unwrap();
+    let path = |name: &str| server.path(name).to_str().unwrap().to_owned();
+    sftp.mkdir(&path("dir"), 0o700).await.unwrap();
+    assert_eq!(mode(&server.path("dir")), 0o700);
+    std::fs::write(server.path("old"), "old").unwrap();
+    std::fs::write(server.path("new"), bytes(100_000, 1)).unwrap();
+    sftp.rename(&path("new"), &path("old")).await.unwrap();
+    assert_eq!(sftp.stat(&path("new")).await.unwrap(), None);
+    assert_eq!(sftp.stat(&path("old")).await.unwrap().unwrap().size, Some(100_000));
+    assert!(sftp.read_small(&path("old"), 100_000).await.unwrap() == bytes(100_000, 1));
+    let error = sftp.read_small(&path("old"), 99_999).await.unwrap_err();
+    assert!(matches!(error.kind, SftpErrorKind::TooLarge { limit: 99_999 }), "{error:?}");
+    sftp.remove(&path("old")).await.unwrap();
+    let error = sftp.remove(&path("old")).await.unwrap_err();
+    assert!(matches!(error.kind, SftpErrorKind::NoSuchFile { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_server_without_sftp_says_so() {
+    let Some(server) = Server::start("Subsystem other internal-sftp\nMatch all\nForceCommand /bin/false")
+    else {
+        return;
+    };
+    let error = server.connect().await.sftp().await.unwrap_err();
+    assert!(matches!(error, SshError::Sftp(_) | SshError::RequestRefused { .. }), "{error:?}");
+}

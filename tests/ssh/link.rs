@@ -1,0 +1,127 @@
+//! What the link does to a connection, and what a connection asks of the link.
+
+use std::time::{Duration, Instant};
+
+use shipit::ssh::{LostCause, Source, SshError, Target, Upload, connect};
+use tokio::net::TcpListener;
+
+use crate::relay::delaying;
+use crate::server::Server;
+
+fn at(port: u16) -> Target {
+    Target { user: "root".into(), host: "127.0.0.1".into(), port }
+}
+
+#[tokio::test]
+async fn a_closed_port_a_silent_one_and_one_that_speaks_something_else() {
+    let Some(server) = Server::start("") else { return };
+    let mut options = server.options();
+    options.connect_timeout = Duration::from_millis(200);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let error = connect(&at(port), &options).await.unwrap_err();
+    assert!(matches!(error, SshError::ConnectTimeout { .. }), "{error:?}");
+    drop(listener);
+    let error = connect(&at(port), &options).await.unwrap_err();
+    assert!(matches!(error, SshError::Connect { .. }), "{error:?}");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            drop(socket);
+        }
+    });
+    let error = connect(&at(port), &options).await.unwrap_err();
+    assert!(matches!(error, SshError::Handshake { .. }), "{error:?}");
+    let nowhere = Target { host: "no-such-host.invalid".into(), ..at(22) };
+    options.connect_timeout = Duration::from_secs(10);
+    let error = connect(&nowhere, &options).await.unwrap_err();
+    assert!(matches!(error, SshError::Resolve { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_host_that_stops_answering_is_noticed() {
+    let Some(server) = Server::start("") else { return };
+    let mut options = server.options();
+    options.keepalive_interval = Duration::from_millis(100);
+    options.keepalive_max = 2;
+    let connection = connect(&server.target(), &options).await.unwrap();
+    // Stops the sshd that serves this connection, and starts it again so that it can be ended.
+    let script = b"kill -STOP $PPID; sleep 2; kill -CONT $PPID\n".to_vec();
+    let mut process = connection.start_with_input("exec /bin/sh -s", script).await.unwrap();
+    let error = loop {
+        match process.next().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("the silence was not noticed"),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, SshError::ConnectionLost { source: LostCause::KeepaliveTimeout }), "{error:?}");
+}
+
+/// Round trips, measured as time over a link where a round trip takes longer than everything else.
+#[tokio::test]
+async fn round_trips_are_few() {
+    let Some(server) = Server::start("") else { return };
+    // Starting a login shell takes a while, too, which must not look like a round trip.
+    let round_trip = Duration::from_millis(300);
+    let port = delaying(server.port, round_trip / 2).await;
+    let known = format!("[127.0.0.1]:{port} {}\n", server.public_key("host_ed25519"));
+    std::fs::write(server.path("known_hosts"), known).unwrap();
+    let options = server.options();
+    let count = |since: Instant| since.elapsed().as_secs_f64() / round_trip.as_secs_f64();
+
+    let start = Instant::now();
+    let connection = connect(&at(port), &options).await.unwrap();
+    // One more for the TCP handshake, which the relay does not delay.
+    let connected = count(start) + 1.0;
+    let start = Instant::now();
+    let end = connection.start("echo done").await.unwrap().output(100).await.unwrap();
+    assert_eq!(end.stdout, b"done\n");
+    let constant = count(start);
+    let start = Instant::now();
+    let process = connection.start_with_input("exec /bin/sh -s", b"echo done\n".to_vec()).await.unwrap();
+    let end = process.output(100).await.unwrap();
+    assert_eq!(end.stdout, b"done\n");
+    let program = count(start);
+    let start = Instant::now();
+    let sftp = connection.sftp().await.unwrap();
+    let opened = count(start);
+    let start = Instant::now();
+    let path = server.path("file").to_str().unwrap().to_owned();
+    let upload = Upload { path, mode: 0o644, source: Source::Bytes(vec![1; 1000].into()) };
+    sftp.write_file(&upload, &|_| ()).await.unwrap();
+    let written = count(start);
+    eprintln!(
+        "connect {connected:.2}, program {program:.2}, SFTP {opened:.2}, small file {written:.2} round trips"
+    );
+    assert!(connected < 6.9, "{connected}");
+    assert!(constant < 2.9, "{constant}");
+    assert!(program < 3.9, "{program}");
+    assert!(opened < 3.9, "{opened}");
+    assert!(written < 2.9, "{written}");
+}
+
+/// A measurement: `cargo test --release --test ssh -- --ignored --nocapture throughput`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "measures"]
+async fn throughput() {
+    let Some(server) = Server::start("") else { return };
+    let content: std::sync::Arc<[u8]> = vec![7; 21_000_000].into();
+    for one_way in [Duration::ZERO, Duration::from_millis(25)] {
+        let port = if one_way.is_zero() { server.port } else { delaying(server.port, one_way).await };
+        let known = format!("[127.0.0.1]:{port} {}\n", server.public_key("host_ed25519"));
+        std::fs::write(server.path("known_hosts"), known).unwrap();
+        for channels in [1, 2, 4, 8] {
+            let connection = connect(&at(port), &server.options()).await.unwrap();
+            let pool = connection.sftp_pool(channels).await.unwrap();
+            let path = server.path(&format!("file{port}-{channels}")).to_str().unwrap().to_owned();
+            let upload = Upload { path, mode: 0o755, source: Source::Bytes(content.clone()) };
+            let start = Instant::now();
+            pool.write_files(&[upload], &|_| ()).await.unwrap();
+            let elapsed = start.elapsed();
+            let rate = content.len() as f64 / elapsed.as_secs_f64() / 1e6;
+            eprintln!("{one_way:?} each way, {channels} channels: {elapsed:.0?}, {rate:.0} MB/s");
+        }
+    }
+}

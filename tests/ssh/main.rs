@@ -1,0 +1,11 @@
+//! The SSH layer against a real sshd: one private server a test, on a port of its own, in a folder of its own.
+// clippy.toml allows these in tests, which clippy takes to mean functions marked as such, and not their helpers.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+
+mod authentication;
+mod channels;
+mod files;
+mod host_keys;
+mod link;
+mod relay;
+mod server;

@@ -1,0 +1,50 @@
+//! A TCP relay that delays each way, which stands in for a long link.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+/// Returns the port to connect to. What is written at one end comes out of the other after `one_way`, however much
+/// else is on the way. The TCP handshake is local, so the first round trip of a connection is not delayed.
+pub(crate) async fn delaying(port: u16, one_way: Duration) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).await.unwrap();
+            for socket in [&client, &server] {
+                socket.set_nodelay(true).unwrap();
+            }
+            let (from_client, to_client) = client.into_split();
+            let (from_server, to_server) = server.into_split();
+            pass(from_client, to_server, one_way);
+            pass(from_server, to_client, one_way);
+        }
+    });
+    address.port()
+}
+
+fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, one_way: Duration) {
+    let (sender, mut receiver) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
+    tokio::spawn(async move {
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(count @ 1..) = from.read(&mut buffer).await {
+            if sender.send((Instant::now() + one_way, buffer[..count].to_vec())).is_err() {
+                break;
+            }
+        }
+    });
+    tokio::spawn(async move {
+        while let Some((due, bytes)) = receiver.recv().await {
+            sleep_until(due).await;
+            if to.write_all(&bytes).await.is_err() {
+                break;
+            }
+        }
+    });
+}
