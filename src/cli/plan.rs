@@ -13,7 +13,7 @@ use super::prompt::Asker;
 use super::run::{Run, colour};
 use super::selection;
 use crate::plan::{Operator, Plan};
-use crate::report::{Command, EventKind, PlanDetail, PlanStyle, write_plan};
+use crate::report::{Command, EventKind, PlanDetail, PlanStyle, write_plans};
 use crate::rollout::{Context, leave_all, prepare_all};
 
 /// Show what a deploy would do, without doing it
@@ -70,14 +70,10 @@ pub(super) async fn plan(args: &PlanArgs, global: &GlobalArgs) -> Result<Exit, C
 
 fn show(plans: &[Arc<Plan>], global: &GlobalArgs) -> io::Result<()> {
     let style = PlanStyle { detail: PlanDetail::Full, colour: colour(global.colours(&io::stdout())) };
+    let plans: Vec<&Plan> = plans.iter().map(Arc::as_ref).collect();
     let mut text = String::new();
-    for (number, plan) in plans.iter().enumerate() {
-        if number > 0 {
-            text.push('\n');
-        }
-        // Writing to a string does not fail.
-        let _ = write_plan(&mut text, plan, style);
-    }
+    // Writing to a string does not fail.
+    let _ = write_plans(&mut text, &plans, style);
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         // `shipit plan | head` is fine.

@@ -104,7 +104,11 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
         steps.push(Step::EnableLingering { user: facts.user.clone() });
     }
     if !changes.none() || current.is_none() {
-        steps.push(Step::Upload { release: target.clone(), files: changes.files.clone() });
+        steps.push(Step::Upload {
+            release: target.clone(),
+            files: changes.files.clone(),
+            dropped: changes.dropped.clone(),
+        });
         steps.push(Step::Seal { release: target.clone() });
         refuse_room(&changes, &layout, facts, &mut refusals);
     }
@@ -154,14 +158,19 @@ struct Changes {
     binary: bool,
     env: bool,
     units: BTreeSet<UnitName>,
-    gone: bool,
+    dropped: Vec<String>,
 }
 
 impl Changes {
     fn between(inputs: &Inputs<'_>) -> Self {
         let Inputs { release, facts, .. } = *inputs;
-        let mut changes =
-            Self { files: Vec::new(), binary: false, env: false, units: BTreeSet::new(), gone: false };
+        let mut changes = Self {
+            files: Vec::new(),
+            binary: false,
+            env: false,
+            units: BTreeSet::new(),
+            dropped: Vec::new(),
+        };
         for artifact in &release.artifacts {
             let file = change_of(artifact, release, facts);
             // By hash and by mode: a file that was edited on the host, or made readable to others, is put right.
@@ -179,13 +188,15 @@ impl Changes {
             changes.files.push(file);
         }
         // A file that the new release no longer has is a change, too.
-        changes.gone = facts.current.release().is_some()
-            && facts.files.keys().any(|path| release.artifacts.iter().all(|a| a.path.as_str() != path));
+        if facts.current.release().is_some() {
+            let kept = |path: &str| release.artifacts.iter().any(|artifact| artifact.path.as_str() == path);
+            changes.dropped = facts.files.keys().filter(|path| !kept(path)).cloned().collect();
+        }
         changes
     }
 
     fn none(&self) -> bool {
-        !self.binary && !self.env && self.units.is_empty() && !self.gone
+        !self.binary && !self.env && self.units.is_empty() && self.dropped.is_empty()
     }
 }
 

@@ -24,6 +24,8 @@ pub enum Step {
         release: ReleaseId,
         /// Every file of it.
         files: Vec<FileChange>,
+        /// The files of the release that runs that it no longer has, by their path.
+        dropped: Vec<String>,
     },
     /// Checks every file's hash on the host and gives the release its name.
     Seal {

@@ -119,7 +119,7 @@ pub(super) fn first_plan(host: &str) -> Plan {
     let release = new_release();
     let mut steps = vec![
         Step::EnableLingering { user: "deploy".to_owned() },
-        Step::Upload { release: release.clone(), files },
+        Step::Upload { release: release.clone(), files, dropped: Vec::new() },
         Step::Seal { release: release.clone() },
     ];
     steps.extend(
@@ -158,7 +158,7 @@ pub(super) fn changed_plan(host: &str) -> Plan {
     ]))
     .unwrap();
     let mut steps = vec![
-        Step::Upload { release: release.clone(), files },
+        Step::Upload { release: release.clone(), files, dropped: Vec::new() },
         Step::Seal { release: release.clone() },
         Step::Link(binary),
         Step::Switch { from: Some(old_release()), to: release },

@@ -174,8 +174,13 @@ fn full(plan: &Plan, hosts: &str) -> Vec<Line> {
         })
         .flatten()
         .collect();
+    let dropped = plan.steps.iter().filter_map(|step| match step {
+        Step::Upload { dropped, .. } => Some(dropped),
+        _ => None,
+    });
+    let dropped: Vec<&String> = dropped.flatten().collect();
     if !files.is_empty() {
-        files_section(&files, &mut lines);
+        files_section(&files, &dropped, &mut lines);
     }
     for file in &files {
         match &file.detail {
@@ -202,7 +207,7 @@ fn section(title: Line, lines: &mut Vec<Line>) {
     lines.push(Line::of("  ").then(title));
 }
 
-fn files_section(files: &[&FileChange], lines: &mut Vec<Line>) {
+fn files_section(files: &[&FileChange], dropped: &[&String], lines: &mut Vec<Line>) {
     let sent: Vec<_> = files.iter().filter(|f| f.transfer == Transfer::Send).collect();
     let size = words::bytes(sent.iter().map(|f| f.size).sum());
     let title = match sent.len() {
@@ -223,6 +228,9 @@ fn files_section(files: &[&FileChange], lines: &mut Vec<Line>) {
         };
         let columns = format!(" {:width$}  {:>9}  {hashes}", file.path, words::bytes(file.size));
         lines.push(Line::of("    ").then(sign).plain(columns));
+    }
+    for path in dropped {
+        lines.push(Line::of("    ").red("-").plain(format!(" {path}  (not in the new release)")));
     }
     let kept = files.len() - sent.len();
     if kept > 0 {

@@ -38,7 +38,7 @@ pub(super) fn step_words(step: &Step, tense: Tense) -> String {
             let verb = tense.of("enable", "enabling", "enabled");
             format!("{verb} lingering for {user}, so that its services outlive the last login")
         }
-        Step::Upload { release: _, files } => upload_words(files, tense),
+        Step::Upload { release: _, files, dropped: _ } => upload_words(files, tense),
         Step::Seal { release: _ } => {
             let verb = tense.of("check", "checking", "checked");
             format!("{verb} the SHA-256 of every file on the host")
@@ -265,11 +265,13 @@ mod tests {
 
     #[test]
     fn files_taken_over_are_not_called_uploaded() {
-        let Some(Step::Upload { release, mut files }) = changed_plan("web1").steps.into_iter().next() else {
+        let Some(Step::Upload { release, mut files, dropped }) =
+            changed_plan("web1").steps.into_iter().next()
+        else {
             panic!("the first step is the upload");
         };
         files.iter_mut().for_each(|file| file.transfer = Transfer::TakeOver);
-        assert_eq!(describe_step(&Step::Upload { release, files }), "take over 4 files on the host");
+        assert_eq!(describe_step(&Step::Upload { release, files, dropped }), "take over 4 files on the host");
     }
 
     #[test]

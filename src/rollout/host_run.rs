@@ -196,7 +196,7 @@ impl Prepared {
         let plan = Arc::clone(&self.plan);
         let upload_at = plan.steps.iter().position(|step| matches!(step, Step::Upload { .. }));
         let Some((number, (id, files))) = upload_at.and_then(|number| match &plan.steps[number] {
-            Step::Upload { release, files } => Some((number, (release, files))),
+            Step::Upload { release, files, .. } => Some((number, (release, files))),
             _ => None,
         }) else {
             let outcome = lock(&mut self.session, layout, plan.from.as_ref()).await;
