@@ -2,7 +2,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::diff::{EnvChange, TextDiff};
@@ -96,7 +96,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
     let changes = Changes::between(inputs);
     let target = match current {
         Some(id) if changes.none() => id.clone(),
-        _ => ReleaseId::new(inputs.now, &release.digest),
+        _ => ReleaseId::new(time_of_next(facts, inputs.now), &release.digest),
     };
 
     let mut steps = Vec::new();
@@ -142,6 +142,14 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
         release: target,
         steps,
     })
+}
+
+/// The time in the next release's id: now, and later than that of every release on the host. So no id is taken twice,
+/// as it would be by a repair in the second of the deploy, and ids sort by age even when clocks differ.
+fn time_of_next(facts: &Facts, now: Timestamp) -> Timestamp {
+    let newest = facts.releases.iter().chain(facts.current.release()).map(ReleaseId::created).max();
+    let next = newest.and_then(|newest| newest.checked_add(SignedDuration::from_secs(1)).ok());
+    next.map_or(now, |next| next.max(now))
 }
 
 /// What is different between the release on the host and the one to be there.

@@ -2,8 +2,12 @@
 #![allow(dead_code)] // not every kind of project has its test yet
 
 use std::fs;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{ChildStdin, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -43,6 +47,13 @@ impl Project {
                 user.destination()
             ),
         );
+        this
+    }
+
+    /// A deploy as short as it can be, for a test that makes many.
+    pub fn quick(user: &TestUser) -> Self {
+        let this = Self::new(user);
+        this.edit("deploy.yaml", "settle: 1s", "settle: 0s");
         this
     }
 
@@ -109,7 +120,205 @@ impl Project {
     }
 
     /// Runs `shipit COMMAND...` to its end.
-    pub fn shipit(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
+    pub fn shipit(&self, arguments: &[&str]) -> Ran {
+        Ran::of(&self.command(arguments).output().unwrap())
     }
+
+    /// Deploys, which must work.
+    #[track_caller]
+    pub fn deploy(&self) -> Ran {
+        self.shipit(&["deploy", "prod"]).exits(0)
+    }
+
+    /// Runs a command on a terminal of its own, types the answers one by one as their questions appear, and returns
+    /// what was on the terminal. No question: nothing is typed.
+    pub fn shipit_on_a_terminal(&self, arguments: &[&str], answers: &[(&str, &str)]) -> Ran {
+        let mut line = String::from(env!("CARGO_BIN_EXE_shipit"));
+        for argument in arguments {
+            line.push_str(&format!(" '{argument}'"));
+        }
+        if let Some(key) = &self.key {
+            line.push_str(&format!(" --identity '{}'", key.display()));
+        }
+        let mut command = Command::new("script");
+        command
+            .args(["--quiet", "--return", "--echo", "never", "--command", &line, "/dev/null"])
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.path("home"))
+            .env("TERM", "dumb")
+            .env("SHELL", "/bin/sh");
+        let mut child = Child::spawn(&mut command);
+        for (question, answer) in answers {
+            child.wait_for_output(question);
+            child.write(&format!("{answer}\n"));
+        }
+        child.wait()
+    }
+
+    /// The root of the service on the host.
+    pub fn root(&self, user: &TestUser) -> String {
+        format!("{}/.local/share/shipit/{}", user.home, self.name)
+    }
+
+    /// A property of the unit, as `systemctl show` has it.
+    #[track_caller]
+    pub fn property(&self, user: &TestUser, key: &str) -> String {
+        let name = &self.name;
+        user.run(&format!("systemctl --user show -p {key} --value {name}.service")).trim().to_owned()
+    }
+
+    /// The release that `current` points to.
+    #[track_caller]
+    pub fn current(&self, user: &TestUser) -> String {
+        user.run(&format!("readlink {}/current", self.root(user))).trim().to_owned()
+    }
+
+    /// What the service answers, asked on the host, without curl.
+    #[track_caller]
+    pub fn answer(&self, user: &TestUser) -> String {
+        let script = format!(
+            "exec bash -c 'exec 3<>/dev/tcp/127.0.0.1/{}; printf \"GET / HTTP/1.0\\r\\n\\r\\n\" >&3; cat <&3'",
+            self.port
+        );
+        user.run(&script)
+    }
+}
+
+/// How a command ended, and what it printed.
+#[derive(Debug, Clone)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    pub fn of(output: &Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Everything that the operator saw.
+    pub fn all(&self) -> String {
+        format!("exit code {:?}\n--- stdout\n{}--- stderr\n{}", self.code, self.stdout, self.stderr)
+    }
+
+    /// It must have ended with this code.
+    #[track_caller]
+    pub fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{}", self.all());
+        self
+    }
+
+    /// Standard error must have this text in it.
+    #[track_caller]
+    pub fn says(&self, text: &str) -> &Self {
+        assert!(self.stderr.contains(text), "{text:?} is missing from:\n{}", self.all());
+        self
+    }
+
+    /// Nothing that was printed has this text in it.
+    #[track_caller]
+    pub fn never_says(&self, text: &str) -> &Self {
+        assert!(!self.all().contains(text), "{text:?} must not be in:\n{}", self.all());
+        self
+    }
+}
+
+/// A program that runs beside the test. It is killed when dropped.
+pub struct Child {
+    child: std::process::Child,
+    stdin: Option<ChildStdin>,
+    stdout: Reader,
+    stderr: Reader,
+}
+
+type Reader = (Arc<Mutex<Vec<u8>>>, Option<JoinHandle<()>>);
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+impl Child {
+    pub fn spawn(command: &mut Command) -> Self {
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let stdin = child.stdin.take();
+        let stdout = read(child.stdout.take().unwrap());
+        let stderr = read(child.stderr.take().unwrap());
+        Self { child, stdin, stdout, stderr }
+    }
+
+    /// What it has printed so far on both streams.
+    pub fn output(&self) -> String {
+        let text = |reader: &Reader| String::from_utf8_lossy(&reader.0.lock().unwrap()).into_owned();
+        text(&self.stdout) + &text(&self.stderr)
+    }
+
+    /// Waits until it has printed this.
+    #[track_caller]
+    pub fn wait_for_output(&mut self, text: &str) {
+        let start = Instant::now();
+        while !self.output().contains(text) {
+            let ended = self.child.try_wait().unwrap();
+            // What it printed last may still be on its way.
+            if let (Some(status), true) = (ended, start.elapsed() > Duration::from_secs(1)) {
+                assert!(self.output().contains(text), "ended ({status}) before {text:?}:\n{}", self.output());
+            }
+            assert!(start.elapsed() < LIMIT, "waited in vain for {text:?} in:\n{}", self.output());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub fn write(&mut self, text: &str) {
+        self.stdin.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Sends it a signal, by name.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn wait(mut self) -> Ran {
+        let start = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(start.elapsed() < LIMIT, "it does not end:\n{}", self.output());
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        let mut take = |reader: fn(&mut Self) -> &mut Reader| {
+            let reader = reader(&mut self);
+            reader.1.take().unwrap().join().unwrap();
+            String::from_utf8_lossy(&reader.0.lock().unwrap()).into_owned()
+        };
+        let (stdout, stderr) = (take(|this| &mut this.stdout), take(|this| &mut this.stderr));
+        Ran { code: status.code(), stdout, stderr }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn read(mut stream: impl Read + Send + 'static) -> Reader {
+    let read = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&read);
+    let thread = std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(length @ 1..) = stream.read(&mut buffer) {
+            kept.lock().unwrap().extend(&buffer[..length]);
+        }
+    });
+    (read, Some(thread))
 }

@@ -4,5 +4,8 @@
 #[path = "../hosts/mod.rs"]
 mod hosts;
 
+mod first_deploy;
 mod fixture;
 mod harness;
+mod plan_matches;
+mod repair;
