@@ -256,6 +256,9 @@ impl Printer {
             source = cause.source();
         }
         self.note(host, &text);
+        for detail in error.details() {
+            let _ = writeln!(io::stderr(), "  {}", sanitise(&detail));
+        }
         if let Some(help) = error.help() {
             let _ = writeln!(io::stderr(), "  help: {}", sanitise(&help));
         }

@@ -66,6 +66,9 @@ pub(super) async fn status(args: &StatusArgs, global: &GlobalArgs) -> Result<Exi
             (Err(failure), _) => {
                 let report = failure.report();
                 let mut text = format!("{}  {}\n", host.address, report.causes.join(": "));
+                for detail in &report.details {
+                    let _ = writeln!(text, "  {detail}");
+                }
                 if let Some(help) = report.help {
                     let _ = writeln!(text, "  help: {}", help.replace('\n', "\n  "));
                 }

@@ -160,7 +160,7 @@ impl HostFailure {
             causes,
             state: self.state.to_string(),
             help: self.help(),
-            details: Vec::new(),
+            details: self.error.ssh().map_or_else(Vec::new, SshError::details),
         }
     }
 
@@ -255,12 +255,24 @@ impl HostError {
         code.to_owned()
     }
 
-    fn help(&self) -> Option<String> {
+    /// What is wrong with the connection, where that is what failed.
+    fn ssh(&self) -> Option<&SshError> {
         match self {
             Self::Ssh(error)
             | Self::Session(SessionError::Ssh(error))
             | Self::Probe(ProbeError::Session(SessionError::Ssh(error)))
-            | Self::Health(HealthError::Ssh(error)) => error.help(),
+            | Self::Upload(UploadError::Ssh(error) | UploadError::Session(SessionError::Ssh(error)))
+            | Self::Health(HealthError::Ssh(error)) => Some(error),
+            _ => None,
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        if let Some(error) = self.ssh() {
+            return error.help();
+        }
+        match self {
+            Self::Ssh(_) => None,
             Self::Session(SessionError::Ended { .. }) => Some(
                 "the account needs a login shell that runs commands; `ssh HOST true` shows what it says"
                     .to_owned(),

@@ -39,7 +39,38 @@ impl SshError {
     }
 }
 
+impl SshError {
+    /// What there is to compare: the keys of a host that shows another one, the keys that it did not take.
+    pub fn details(&self) -> Vec<String> {
+        match self {
+            Self::HostKey(error) => error.details(),
+            Self::Authentication(failure) => {
+                let agent = failure.agent.iter().map(|why| format!("agent: {why}"));
+                agent.chain(failure.tried.iter().map(ToString::to_string)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
 impl HostKeyError {
+    fn details(&self) -> Vec<String> {
+        match self {
+            Self::Changed { key_type, fingerprint, known, .. } => {
+                let shown = format!("the host shows {key_type} {fingerprint}");
+                let on_file = known.iter().map(|known| {
+                    let (file, line) = (known.file.display(), known.line);
+                    format!("{file}:{line} has {} {}", known.key_type, known.fingerprint)
+                });
+                std::iter::once(shown).chain(on_file).collect()
+            }
+            Self::Revoked { fingerprint, file, line, .. } => {
+                vec![format!("{}:{line} revokes {fingerprint}", file.display())]
+            }
+            Self::Unknown { .. } | Self::NotRecorded { .. } | Self::Unreadable { .. } => Vec::new(),
+        }
+    }
+
     fn help(&self) -> Option<String> {
         Some(match self {
             Self::Unknown { target, authority, .. } => {
@@ -91,7 +122,8 @@ impl AuthenticationFailure {
             return "unlock the key in an agent first: ssh-add".to_owned();
         }
         if self.tried.is_empty() {
-            return "make a key with ssh-keygen, or name one with --identity".to_owned();
+            return "load a key into an agent with ssh-add, name one with --identity, or make one with ssh-keygen"
+                .to_owned();
         }
         format!(
             "add one of the public keys to ~/.ssh/authorized_keys of {}, or name another with --identity",

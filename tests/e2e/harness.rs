@@ -21,7 +21,7 @@ pub struct Project {
     pub name: String,
     /// Where the service answers on the host.
     pub port: u16,
-    key: Option<PathBuf>,
+    pub key: Option<PathBuf>,
 }
 
 impl Project {

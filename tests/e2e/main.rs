@@ -5,7 +5,10 @@
 mod hosts;
 
 mod first_deploy;
+mod failing_units;
 mod fixture;
 mod harness;
+mod host_keys;
+mod lingering_and_sudo;
 mod plan_matches;
 mod repair;
