@@ -1,25 +1,86 @@
-# The steps of an activation, as functions. The plan's steps become calls of them, one a line, after this text:
-# see activation.rs. Each says how it went on standard output; the first that fails ends the program.
+# An activation: the switch of a host from one release to another, as a transaction that the host itself carries out.
 #
-# Output: "step N started", "step N finished", "step N failed STATUS", what a step's commands said as
-# "step N said LINE", and what a step found as "found KEY VALUE".
-exec 3>&1
+# The same functions run in two places. In the session's shell, over the connection, they prepare: check the release,
+# make links. Then the program of the run, which is this text and one call a step, is started as a transient unit of the
+# service manager. It outlives the connection: it switches, starts, waits for the client's word, and goes back by itself
+# when a step fails or no word comes.
+#
+# A run is the folder runs/<id>/ below the service's root: program, log, undo (how to go back, by line), decision (a
+# fifo), state (preparing, pending, committed, reverted, revert_failed). The link `pending` at the root points to a run
+# that is not over.
+#
+# Output, to descriptor 3 (the session's standard output, or the run's log): "step N started", "step N finished",
+# "step N failed STATUS", what a step's commands said as "step N said LINE", what it found as "found KEY VALUE"; then
+# "pending SECONDS", "committed", "reverting WHY", "reverted", "revert_failed WHY", and "end".
+tab='	'
+user_units=$HOME/.config/systemd/user
+
+say() {
+	printf '%s\n' "$*" >&3
+}
+
+# What every part needs to know.
+configure() { # root run-id service current-when-planned seconds-to-wait history-json unit...
+	root=$1
+	run=$1/runs/$2
+	run_id=$2
+	service=$3
+	expected=$4
+	patience=$5
+	history=$6
+	shift 6
+	units=$*
+}
+
+# Written beside and renamed: a state is never half there, and it is on the disk before anything relies on it.
+set_state() {
+	printf '%s\n' "$1" >"$run/state.new" && sync "$run/state.new" && mv -fT "$run/state.new" "$run/state" && sync "$run"
+}
 
 step() {
 	number=$1
 	shift
-	printf 'step %s started\n' "$number" >&3
+	say "step $number started"
 	said=$("$@" 2>&1)
 	status=$?
 	if [ -n "$said" ]; then
 		printf '%s\n' "$said" | sed "s/^/step $number said /" >&3
 	fi
-	if [ "$status" -ne 0 ]; then
-		printf 'step %s failed %s\n' "$number" "$status" >&3
-		exit 1
+	if [ "$status" -eq 0 ]; then
+		say "step $number finished"
+	else
+		say "step $number failed $status"
+		give_up "step $number failed"
 	fi
-	printf 'step %s finished\n' "$number" >&3
 }
+
+# What a failure means depends on how far the run is.
+stage_of_run=preparing
+give_up() { # why
+	case $stage_of_run in
+	preparing) abandon "$1" ;;
+	pending) revert "$1" ;;
+	committed) return 1 ;;
+	esac
+}
+
+# How to go back. Noted before the deed, so that there is no deed without a note.
+note_undo() { # kind argument...
+	line=$1
+	shift
+	for word in "$@"; do
+		case $word in
+		*"$newline"* | *"$tab"*)
+			echo "cannot note how to undo a path with a line break or a tab in it"
+			return 1
+			;;
+		esac
+		line=$line$tab$word
+	done
+	printf '%s\n' "$line" >>"$run/undo"
+}
+
+# ---- steps
 
 enable_lingering() {
 	as_root loginctl enable-linger "$user" || return
@@ -36,63 +97,100 @@ enable_lingering() {
 }
 
 # Checks the staged release against its list of hashes, and gives it its final name. From here on it is complete.
-seal() { # root id sums
-	staged=$1/incoming/$2
-	(cd "$staged" && printf '%s\n' "$3" | sha256sum --check --strict --quiet -) || return
+seal() { # release-id sums
+	staged=$root/incoming/$1
+	(cd "$staged" && printf '%s\n' "$2" | sha256sum --check --strict --quiet -) || return
 	# A release that is named is on the disk, folders and all: power may fail right after.
 	find "$staged" -exec sync {} + || return
-	mv -T "$staged" "$1/releases/$2" || return
-	sync "$1/releases"
+	mv -T "$staged" "$root/releases/$1" || return
+	sync "$root/releases"
+}
+
+# Checks a release that is on the host already.
+check_release() { # release-id sums
+	(cd "$root/releases/$1" && printf '%s\n' "$2" | sha256sum --check --strict --quiet -)
 }
 
 # Makes a link, or repairs one that points elsewhere. Never replaces anything that is not a symlink.
 make_link() { # path target direct|root
 	expand_home "$1"
-	run=
-	[ "$3" = root ] && run=as_root
-	[ -d "${path%/*}" ] || $run mkdir -p "${path%/*}" || return
-	if [ ! -L "$path" ]; then
+	if [ -L "$path" ]; then
+		note_undo link "$path" "$(readlink "$path")" "$3" || return
+	else
+		note_undo link "$path" - "$3" || return
+	fi
+	place_link "$path" "$2" "$3"
+}
+
+place_link() { # path target direct|root
+	run_as=
+	[ "$3" = root ] && run_as=as_root
+	[ -d "${1%/*}" ] || $run_as mkdir -p "${1%/*}" || return
+	if [ ! -L "$1" ]; then
 		# ln refuses where something has appeared since the plan was made.
-		$run ln -sT "$2" "$path"
+		$run_as ln -sT "$2" "$1"
 		return
 	fi
 	# rename(2) of a finished link: there is no moment without one. ln -f is unlink and symlink.
-	new=${path%/*}/.shipit-link.$$
-	$run ln -sfT "$2" "$new" || return
-	$run mv -fT "$new" "$path"
+	new=${1%/*}/.shipit-link.$$
+	$run_as ln -sfT "$2" "$new" || return
+	$run_as mv -fT "$new" "$1"
 }
 
-switch() { # root id
-	ln -sfT "releases/$2" "$1/.current.new" || return
-	mv -fT "$1/.current.new" "$1/current" || return
-	sync "$1"
+switch() { # release-id
+	note_undo current "$expected" || return
+	point_current "releases/$1"
+}
+
+point_current() { # target
+	ln -sfT "$1" "$root/.current.new" || return
+	mv -fT "$root/.current.new" "$root/current" || return
+	sync "$root"
 }
 
 reload_manager() {
 	systemctl --user daemon-reload
 }
 
+# Every link in the folders of user units: what `enable` makes is among them.
+unit_links() {
+	for link in "$user_units"/* "$user_units"/*/*; do
+		[ -L "$link" ] && printf '%s\n' "$link"
+	done
+}
+
 # `systemctl enable` writes the path that the unit's link resolves to, which is inside one release: it would dangle
 # once that release is pruned. Such links are pointed through `current` instead.
-enable() { # root unit
-	systemctl --user enable --quiet -- "$2" || return
-	for wanted in "$HOME/.config/systemd/user"/*.wants/* "$HOME/.config/systemd/user"/*.requires/*; do
-		[ -L "$wanted" ] || continue
-		case $(readlink "$wanted") in
-		"$1/releases/"*"/units/$2") make_link "$wanted" "$1/current/units/$2" direct || return ;;
+enable() { # unit
+	before=$newline$(unit_links)$newline
+	systemctl --user enable --quiet -- "$1" || return
+	unit_links >"$run/links"
+	while IFS= read -r link; do
+		case $before in
+		*"$newline$link$newline"*) ;;
+		*) note_undo link "$link" - direct || return ;;
 		esac
-	done
+		case $(readlink "$link") in
+		"$root/releases/"*"/units/$1") place_link "$link" "$root/current/units/$1" direct || return ;;
+		esac
+	done <"$run/links"
 }
 
 # Starts anew. A unit that is waiting out its start limit would refuse the very release that mends it.
 restart() { # unit
+	note_unit "$1" || return
 	systemctl --user reset-failed -- "$1" 2>/dev/null
 	systemctl --user restart -- "$1"
 }
 
 start() { # unit
+	note_unit "$1" || return
 	systemctl --user reset-failed -- "$1" 2>/dev/null
 	systemctl --user start -- "$1"
+}
+
+note_unit() { # unit
+	note_undo unit "$1" "$(systemctl --user show -p ActiveState --value -- "$1")"
 }
 
 # Prints what systemd says of a unit.
@@ -101,15 +199,17 @@ properties() { # unit
 		-p ActiveState,SubState,Type,MainPID,NRestarts,InvocationID,Result,ExecMainCode,ExecMainStatus -- "$1"
 }
 
-# Takes such a text apart. Sets $active, $sub, $invocation and $pid.
+# Takes such a text apart. Sets $active, $sub, $type, $result, $invocation and $pid.
 read_properties() { # text
-	active='' sub='' invocation='' pid=0
+	active='' sub='' type='' result='' invocation='' pid=0
 	set -f
 	IFS=$newline
 	for line in $1; do
 		case $line in
 		ActiveState=*) active=${line#*=} ;;
 		SubState=*) sub=${line#*=} ;;
+		Type=*) type=${line#*=} ;;
+		Result=*) result=${line#*=} ;;
 		InvocationID=*) invocation=${line#*=} ;;
 		MainPID=*) pid=${line#*=} ;;
 		esac
@@ -123,7 +223,7 @@ found_lines() { # prefix text
 	set -f
 	IFS=$newline
 	for line in $2; do
-		printf 'found %s %s\n' "$1" "$line" >&3
+		say "found $1 $line"
 	done
 	unset IFS
 	set +f
@@ -136,15 +236,15 @@ read_clock() {
 	now=$((${now%.*} * 1000 + hundredths * 10 - 1000))
 }
 
-# Watches a unit for so many milliseconds; ends early once it is clear that it did not stay up.
-observe() { # root service unit milliseconds
-	first=$(properties "$3") || return
-	found_lines "unit $3 first" "$first"
+# Watches a unit for so many milliseconds; ends early, and fails, once it is clear that it did not stay up.
+observe() { # unit milliseconds
+	first=$(properties "$1") || return
+	found_lines "unit $1 first" "$first"
 	read_properties "$first"
 	begun=$invocation
 	last=$first
 	read_clock
-	end=$((now + $4))
+	end=$((now + $2))
 	while [ "$active" != failed ] && [ "$active" != inactive ] && [ "$active" != deactivating ] &&
 		[ "$sub" != auto-restart ] && [ "$invocation" = "$begun" ] && [ "$now" -lt "$end" ]; do
 		left=$((end - now))
@@ -153,30 +253,275 @@ observe() { # root service unit milliseconds
 		else
 			sleep 0.2
 		fi
-		last=$(properties "$3") || return
+		last=$(properties "$1") || return
 		read_properties "$last"
 		read_clock
 	done
-	found_lines "unit $3 last" "$last"
+	found_lines "unit $1 last" "$last"
 	if [ "$pid" != 0 ]; then
 		# shellcheck disable=SC3013 # dash and busybox know -ef
-		if [ "/proc/$pid/exe" -ef "$1/current/bin/$2" ]; then
+		if [ "/proc/$pid/exe" -ef "$root/current/bin/$service" ]; then
 			# The very file whose hash was checked before it was given its name.
 			hash=current
 		else
 			hash=$(sha256sum <"/proc/$pid/exe")
 		fi
-		printf 'found unit %s executable %s\n' "$3" "${hash%% *}" >&3
+		say "found unit $1 executable ${hash%% *}"
 	fi
-	return 0
+	case $active in
+	failed | deactivating) return 1 ;;
+	inactive) [ "$type" = oneshot ] && [ "$result" = success ] ;;
+	*) [ "$sub" != auto-restart ] ;;
+	esac
 }
 
 # Removes releases that the plan named, and never the one that runs.
-prune() { # root id...
-	root=$1
-	shift
+prune() { # release-id...
 	for id in "$@"; do
 		[ "$(readlink "$root/current")" != "releases/$id" ] || continue
 		rm -rf "${root:?}/releases/${id:?}" || return
+	done
+}
+
+# ---- the session's part
+
+# Makes the run's folder. From here on it is pending: what is done is undone, by the session, by the run, at the next
+# boot or by the next one who comes.
+begin_run() { # program
+	mkdir -p "$root/releases" "$run" || return
+	chmod 700 "$run"
+	printf '%s' "$1" >"$run/program" || return
+	: >"$run/undo"
+	: >"$run/log"
+	mkfifo -m 600 "$run/decision" || return
+	set_state preparing || return
+	ln -sfT "runs/$run_id" "$root/.pending.new" && mv -fT "$root/.pending.new" "$root/pending"
+}
+
+# The preparations failed: undo them.
+abandon() { # why
+	failures=
+	say "reverting $1"
+	if undo_links; then
+		set_state reverted
+		rm -f "$root/pending"
+		say reverted
+	else
+		set_state revert_failed
+		say "revert_failed $failures"
+	fi
+	say end
+	exit 1
+}
+
+# Starts the run's program as a unit of its own, and hands on its log up to its next stop.
+launch() {
+	systemd-run --user --quiet --collect --unit="shipit-$run_id" \
+		--description="shipit: activation of $service" /bin/sh "$run/program" run || {
+		echo "the activation could not be started" >&2
+		give_up "the activation could not be started"
+	}
+	follow 1
+}
+
+# Hands on the log from a line on, until the run waits for a word or is over.
+follow() { # from-line
+	pid=$(systemctl --user show -p MainPID --value -- "shipit-$run_id")
+	if [ "${pid:-0}" = 0 ]; then
+		tail -n "+$1" "$run/log"
+		return
+	fi
+	tail -n "+$1" -f --pid="$pid" "$run/log" | while IFS= read -r line; do
+		printf '%s\n' "$line"
+		case $line in
+		"pending "* | end) break ;;
+		esac
+	done
+}
+
+# Gives the run its word. A run that waits no more has decided by itself, and its log says how.
+decide() { # commit|revert from-line
+	give_word "$run" "$1" 5
+	follow "$2"
+}
+
+# ---- the run's part
+
+main() {
+	exec 3>>"$run/log"
+	exec 8>>"$root/activation.lock"
+	case $1 in
+	run) activate ;;
+	recover) recover "$2" ;;
+	esac
+}
+
+activate() {
+	flock -w 30 8 || abandon "another activation is under way"
+	current=$(readlink "$root/current" 2>/dev/null || echo -)
+	[ "$current" = "$expected" ] || abandon "current is $current, and not $expected"
+	set_state pending || abandon "the state of the run could not be written"
+	stage_of_run=pending
+	install_recovery || give_up "the recovery at boot could not be prepared"
+	plan_steps
+	say "pending $patience"
+	decision=$(timeout "$patience" cat "$run/decision")
+	case $decision in
+	commit) commit ;;
+	revert) revert "the client said so" ;;
+	*) revert "no word from the client within $patience s" ;;
+	esac
+}
+
+commit() {
+	# The point of no return.
+	if ! set_state committed; then
+		revert "the state of the run could not be written"
+	fi
+	stage_of_run=committed
+	say committed
+	rm -f "$root/pending"
+	remove_recovery
+	after_commit
+	note_history deployed
+	sweep_runs
+	say end
+	exit 0
+}
+
+# Goes back to what was before. In a boot nothing is waited for: the service manager is about to start everything.
+revert() { # why [boot]
+	trap '' TERM INT HUP
+	say "reverting $1"
+	block=
+	[ "${2:-}" = boot ] && block=--no-block
+	failures=
+	undo_units stop
+	undo_links
+	systemctl --user daemon-reload || failures="$failures daemon-reload failed;"
+	undo_units start
+	remove_recovery
+	if [ -z "$failures" ]; then
+		set_state reverted
+		rm -f "$root/pending"
+		note_history reverted
+		say reverted
+	else
+		set_state revert_failed
+		note_history revert_failed
+		say "revert_failed $failures"
+	fi
+	say end
+	exit 1
+}
+
+# Undoes links and `current`, last first. Sets $failures.
+undo_links() {
+	tac "$run/undo" >"$run/undo.reversed" || return
+	while IFS=$tab read -r kind path target rights; do
+		case $kind in
+		current)
+			if [ "$path" = - ]; then
+				rm -f "$root/current"
+			else
+				point_current "$path"
+			fi || failures="$failures current could not be set back;"
+			;;
+		link)
+			run_as=
+			[ "$rights" = root ] && run_as=as_root
+			if [ "$target" = - ]; then
+				[ ! -L "$path" ] || $run_as rm -f "$path"
+			else
+				place_link "$path" "$target" "$rights"
+			fi || failures="$failures the link $path could not be set back;"
+			;;
+		esac
+	done <"$run/undo.reversed"
+	[ -z "$failures" ]
+}
+
+# Stops the units that were not up before; starts those that were, and sees that they are.
+undo_units() { # stop|start
+	while IFS=$tab read -r kind unit before _; do
+		[ "$kind" = unit ] || continue
+		case $1:$before in
+		stop:active | stop:activating | stop:reloading) ;;
+		stop:*)
+			# shellcheck disable=SC2086 # one option, or none
+			systemctl --user $block stop -- "$unit" || failures="$failures $unit could not be stopped;"
+			systemctl --user reset-failed -- "$unit" 2>/dev/null
+			;;
+		start:active | start:activating | start:reloading)
+			systemctl --user reset-failed -- "$unit" 2>/dev/null
+			# shellcheck disable=SC2086 # one option, or none
+			if ! systemctl --user $block restart -- "$unit"; then
+				failures="$failures $unit could not be started again;"
+			elif [ "$before" = active ] && [ -z "$block" ]; then
+				sleep 0.3
+				read_properties "$(properties "$unit")"
+				case $active:$sub in
+				active:* | reloading:*) ;;
+				inactive:*) [ "$type" = oneshot ] || failures="$failures $unit did not stay up;" ;;
+				*) failures="$failures $unit did not stay up;" ;;
+				esac
+			fi
+			;;
+		esac
+	done <"$run/undo"
+}
+
+# A run that died is found by its state. Whoever finds it goes back.
+recover() { # boot|contact
+	flock -n 8 || exit 0 # it is alive
+	case $(cat "$run/state") in
+	preparing)
+		abandon "it was interrupted"
+		;;
+	pending)
+		revert "it was interrupted" "$1"
+		;;
+	committed)
+		remove_recovery
+		rm -f "$root/pending"
+		say end
+		;;
+	esac
+}
+
+# A unit that goes back at the next boot, before the service's own units are started, should the power fail now.
+install_recovery() {
+	mkdir -p "$user_units/default.target.wants" || return
+	# systemd.service(5), "Command lines", and systemd.unit(5), "Specifiers".
+	quoted=$(printf '%s' "$run/program" | sed 's/[\\"]/\\&/g; s/%/%%/g; s/\$/$$/g')
+	printf '%s\n' "[Unit]" "Description=shipit: go back from an interrupted activation of $service" \
+		"Before=$units" "[Service]" "Type=oneshot" "ExecStart=/bin/sh \"$quoted\" recover boot" \
+		>"$user_units/shipit-recover-$service.service" || return
+	ln -sfT "../shipit-recover-$service.service" \
+		"$user_units/default.target.wants/shipit-recover-$service.service"
+}
+
+remove_recovery() {
+	rm -f "$user_units/default.target.wants/shipit-recover-$service.service" \
+		"$user_units/shipit-recover-$service.service"
+}
+
+# One line for the run: what the client knew, and how it ended.
+note_history() { # verdict
+	ended=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+	printf '%s,"ended":"%s","verdict":"%s"}\n' "$history" "$ended" "$1" >>"$root/history.jsonl"
+	printf 'shipit %s: %s,"ended":"%s","verdict":"%s"}\n' "$service" "$history" "$ended" "$1"
+}
+
+# Keeps the folders of the last ten runs.
+sweep_runs() {
+	count=0
+	for folder in "$root"/runs/*; do
+		count=$((count + 1))
+	done
+	for folder in "$root"/runs/*; do
+		[ "$count" -gt 10 ] || break
+		[ "$folder" = "$run" ] || rm -rf "${folder:?}"
+		count=$((count - 1))
 	done
 }

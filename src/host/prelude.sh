@@ -51,3 +51,20 @@ nearest_folder() {
 		[ -n "$folder" ] || folder=/
 	done
 }
+
+# Gives a waiting run its word: commit or revert. Opening a fifo to write waits for its reader.
+give_word() { # run-folder word seconds
+	# shellcheck disable=SC2016 # expands in the inner shell
+	timeout "$3" sh -c 'printf "%s\n" "$1" >"$2"' sh "$2" "$1/decision"
+}
+
+# The client is gone when this shell's input ends: a run that still waits for its word need not wait for the deadline.
+attached=
+detach() {
+	if [ -n "$attached" ] && [ "$(cat "$attached/state" 2>/dev/null)" = pending ]; then
+		give_word "$attached" revert 300
+	fi
+}
+trap detach EXIT
+# Writing to a client that is gone must not kill the shell before it gets there.
+trap '' PIPE

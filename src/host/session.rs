@@ -11,7 +11,7 @@ use super::script::Script;
 use crate::ssh::{Connection, Events, Output, SshError, Stdin};
 
 /// The only text that a login shell gets to see.
-const SHELL: &str = "exec /bin/sh -s";
+pub(super) const SHELL: &str = "exec /bin/sh -s";
 
 /// What every program can use; see the file.
 const PRELUDE: &str = include_str!("prelude.sh");

@@ -1,0 +1,172 @@
+//! The service's lock on a host: held by a program at the far end of a channel of its own, and kept by a heartbeat.
+//!
+//! A client that dies closes the channel; one that is cut off in silence stops beating. Either way the program ends, and
+//! the kernel lets go of the lock: nothing stale is left behind.
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
+
+use super::script::Script;
+use super::session::{SHELL, SessionError};
+use crate::plan::RemotePath;
+use crate::ssh::{Connection, Events, Output, SshError, Stdin};
+
+const PROGRAM: &str = include_str!("lock.sh");
+
+/// The time between two heartbeats.
+const BEAT: Duration = Duration::from_secs(5);
+
+/// How long the host waits for one: after a silent cut, the lock is free after at most this long.
+pub const SILENCE: Duration = Duration::from_secs(20);
+
+/// How long the host may take to answer beyond the wait for the lock itself.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// Who holds a lock, as others are shown it. Also what a freeze says of who ordered it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// `user@machine` of the operator.
+    pub who: String,
+    /// Since when.
+    pub since: jiff::Timestamp,
+    /// What it is held for: `deploy`, `rollback`, `freeze`.
+    pub command: String,
+    /// The page of the CI job, when there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
+    /// What a person wrote about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+impl Holder {
+    /// Reads what a host has on file. `None` when it can't be read, as while it is being written.
+    #[must_use]
+    pub fn parse(line: &str) -> Option<Self> {
+        serde_json::from_str(line).ok()
+    }
+
+    /// One line of JSON.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// How asking for the lock ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LockOutcome {
+    /// It is ours; what `current` points to under it ("-" for nothing).
+    Locked(String),
+    /// Someone else holds it, and still did when the wait was over.
+    Held(Option<Holder>),
+    /// People have frozen the service.
+    Frozen(Option<Holder>),
+    /// The folder can't be written to.
+    Unwritable,
+}
+
+/// A program on the host that will hold the lock, and then holds it.
+#[derive(Debug)]
+pub struct Lock {
+    stdin: Option<Stdin>,
+    events: Events,
+    buffer: Vec<u8>,
+    patience: Duration,
+    beating: Option<JoinHandle<()>>,
+}
+
+impl Lock {
+    /// Opens the channel. Nothing is locked yet.
+    pub async fn open(
+        connection: &Connection,
+        root: &RemotePath,
+        holder: &Holder,
+        patience: Duration,
+    ) -> Result<Self, SshError> {
+        let seconds = |time: Duration| time.as_secs().to_string();
+        let arguments = [root.as_str(), &seconds(patience), &seconds(SILENCE), &holder.to_json()];
+        let script = Script::with_arguments(PROGRAM, arguments);
+        let process = connection.start_with_input(SHELL, script.as_str().as_bytes().to_vec()).await?;
+        let (stdin, events) = process.split();
+        Ok(Self { stdin: Some(stdin), events, buffer: Vec::new(), patience, beating: None })
+    }
+
+    /// Asks for the lock, and waits as long as was said. `waiting` is told who holds it meanwhile.
+    pub async fn acquire(&mut self, mut waiting: impl FnMut(Option<Holder>)) -> Result<LockOutcome, SessionError> {
+        // Asked before the program reads its input, the byte could be taken for a part of the program.
+        while self.line(IDLE).await? != "ready" {}
+        let Some(mut stdin) = self.stdin.take() else {
+            return Err(SessionError::Ended { said: String::new() });
+        };
+        stdin.write(b"L".to_vec()).await?;
+        loop {
+            let line = self.line(self.patience + IDLE).await?;
+            let (word, rest) = line.split_once(' ').unwrap_or((&line, ""));
+            match word {
+                "waiting" => waiting(Holder::parse(rest)),
+                "held" => return Ok(LockOutcome::Held(Holder::parse(rest))),
+                "frozen" => return Ok(LockOutcome::Frozen(Holder::parse(rest))),
+                "unwritable" => return Ok(LockOutcome::Unwritable),
+                "locked" => {
+                    self.beating = Some(tokio::spawn(beat(stdin)));
+                    return Ok(LockOutcome::Locked(rest.to_owned()));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    async fn line(&mut self, idle: Duration) -> Result<String, SessionError> {
+        loop {
+            if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.buffer.drain(..=end).collect();
+                return Ok(String::from_utf8_lossy(&line).trim_end().to_owned());
+            }
+            let next = tokio::time::timeout(idle, self.events.next()).await;
+            match next.map_err(|_| SessionError::Silent { idle })?? {
+                Some(Output::Stdout(bytes)) => self.buffer.extend(bytes),
+                Some(Output::Stderr(_) | Output::Exit(_)) => {}
+                None => return Err(SessionError::Ended { said: String::new() }),
+            }
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // The input of the program ends with the task that owns it.
+        if let Some(beating) = &self.beating {
+            beating.abort();
+        }
+    }
+}
+
+async fn beat(mut stdin: Stdin) {
+    loop {
+        tokio::time::sleep(BEAT).await;
+        if stdin.write(b"b".to_vec()).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_holder_reads_back_and_rubbish_is_none() {
+        let holder = Holder {
+            who: "ada@laptop".to_owned(),
+            since: "2026-11-20T03:00:00Z".parse().unwrap(),
+            command: "deploy".to_owned(),
+            job: Some("https://ci.example.com/1".to_owned()),
+            message: None,
+        };
+        assert_eq!(Holder::parse(&holder.to_json()), Some(holder));
+        assert_eq!(Holder::parse(""), None);
+        assert_eq!(Holder::parse("{\"who\": 1}"), None);
+    }
+}

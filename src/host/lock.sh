@@ -1,0 +1,57 @@
+# Holds a service's lock for as long as its client lives. Runs in a channel of its own: the client writes one byte when
+# it wants the lock, and then one every few seconds. End of file, or silence for $silence seconds, ends the program and
+# with it the lock: flock(2) is let go by the kernel when the last descriptor is closed.
+#
+# Arguments: the service's root, seconds to wait for the lock, the silence in seconds, a line of JSON about the holder.
+# Output: "ready"; then, once asked, "waiting HOLDER" while another holds it, and "locked CURRENT", "held HOLDER",
+# "frozen HOLDER" or "unwritable".
+root=$1
+patience=$2
+silence=$3
+holder=$4
+
+# One byte from the client. Descriptor 9 is the lock: no child may keep it.
+byte() {
+	timeout "$1" dd bs=1 count=1 2>/dev/null 9>&-
+}
+
+holder_now() {
+	cat "$root/lock.holder" 2>/dev/null
+}
+
+hold() {
+	echo ready
+	# No lock yet, so nothing is held up by a client that takes its time.
+	[ "$(byte 86400)" = L ] || return
+	if ! mkdir -p "$root" 2>/dev/null || ! (: >>"$root/lock") 2>/dev/null; then
+		echo unwritable
+		return
+	fi
+	exec 9>>"$root/lock"
+	if ! flock -n 9; then
+		if [ "$patience" = 0 ]; then
+			printf 'held %s\n' "$(holder_now)"
+			return
+		fi
+		printf 'waiting %s\n' "$(holder_now)"
+		if ! flock -w "$patience" 9; then
+			printf 'held %s\n' "$(holder_now)"
+			return
+		fi
+	fi
+	if [ -e "$root/freeze" ]; then
+		printf 'frozen %s\n' "$(cat "$root/freeze")"
+		return
+	fi
+	printf '%s\n' "$holder" >"$root/lock.holder"
+	printf 'locked %s\n' "$(readlink "$root/current" 2>/dev/null || echo -)"
+	while [ -n "$(byte "$silence")" ]; do
+		:
+	done
+	rm -f "$root/lock.holder"
+}
+
+{
+	hold
+	exit
+}
