@@ -1,4 +1,5 @@
 //! One host's way through its plan: connect, probe, plan; then upload, activate, conclude.
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -6,10 +7,10 @@ use tokio::task::JoinHandle;
 
 use super::engine::{Context, Reach};
 use super::failure::{HostError, HostFailure, HostState};
-use super::verdict::conclude;
+use super::verdict::{NotUp, conclude};
 use crate::host::{
-    ActivationEvent, JournalEntry, Password, Session, StageOutcome, activate, ask, lock, probe, properties,
-    read_journal, stage, sweep, upload,
+    ActivationEvent, JournalEntry, MainProcess, Password, Session, StageOutcome, UnitRuns, activate, ask,
+    lock, probe, properties, read_journal, stage, sweep, upload,
 };
 use crate::manifest::{Address, Host, UnitName};
 use crate::plan::{Facts, Inputs, Layout, Plan, Step, Sudo, plan};
@@ -49,6 +50,8 @@ pub struct Prepared {
     sftp: Option<JoinHandle<Result<SftpPool, SshError>>>,
     release: Release,
     events: Events,
+    /// How long each step of watching took.
+    watched: BTreeMap<usize, Duration>,
 }
 
 /// Opens a connection to a host of the manifest.
@@ -102,7 +105,7 @@ pub(super) async fn prepare(
         .map_err(|refusals| HostFailure::untouched(HostError::Refused(refusals), current.clone()))?;
     let plan = Arc::new(plan);
     events.send(EventKind::Planned { plan: Arc::clone(&plan) });
-    Ok(Prepared { host: address, plan, facts, session, sftp, release, events })
+    Ok(Prepared { host: address, plan, facts, session, sftp, release, events, watched: BTreeMap::new() })
 }
 
 impl Prepared {
@@ -133,19 +136,19 @@ impl Prepared {
         }
         let observed = self.activate(&layout, 0..until).await?;
 
-        let mut invocations = Vec::new();
-        for step in &plan.steps {
+        let mut runs = UnitRuns::default();
+        for (number, step) in plan.steps.iter().enumerate() {
             let Step::Observe { unit, executable, .. } = step else { continue };
             let seen = observed.get(unit).cloned().unwrap_or_default();
             let before = self.facts.units.get(unit).map(|found| found.invocation.clone());
-            for invocation in [seen.first.get("InvocationID"), seen.last.get("InvocationID")] {
-                if !invocation.is_empty() && !invocations.iter().any(|known| known == invocation) {
-                    invocations.push(invocation.to_owned());
-                }
-            }
+            runs.add(&seen.first);
+            runs.add(&seen.last);
             if let Err(error) = conclude(unit, &seen, executable.as_ref(), before.as_deref()) {
-                return Err(self.on_new_release(error.into(), &invocations).await);
+                self.events.send(EventKind::StepFailed { number });
+                return Err(self.on_new_release(error.into(), &runs).await);
             }
+            let elapsed = self.watched.get(&number).copied().unwrap_or_default();
+            self.events.send(EventKind::StepFinished { number, elapsed });
         }
         if let Some(number) = asks
             && let Step::AskHealth { http } = &plan.steps[number]
@@ -153,11 +156,11 @@ impl Prepared {
             let began = self.started(number);
             if let Err(error) = ask(self.session.connection(), http).await {
                 self.events.send(EventKind::StepFailed { number });
-                return Err(self.on_new_release(error.into(), &invocations).await);
+                return Err(self.on_new_release(error.into(), &runs).await);
             }
             self.events.send(EventKind::StepFinished { number, elapsed: began.elapsed() });
         }
-        let entries = self.journal(&invocations).await;
+        let entries = self.journal(&runs, MainProcess::Runs).await;
         self.events.send(EventKind::JournalRead { entries });
         self.activate(&layout, until..plan.steps.len()).await?;
         Ok(Verdict::Deployed)
@@ -266,7 +269,7 @@ impl Prepared {
         &mut self,
         layout: &Layout,
         range: std::ops::Range<usize>,
-    ) -> Result<std::collections::BTreeMap<UnitName, crate::host::Observed>, HostFailure> {
+    ) -> Result<BTreeMap<UnitName, crate::host::Observed>, HostFailure> {
         let plan = Arc::clone(&self.plan);
         if plan.steps[range.clone()].iter().all(|s| matches!(s, Step::Upload { .. } | Step::AskHealth { .. }))
         {
@@ -278,6 +281,7 @@ impl Prepared {
         let mut failed = None;
         let mut said = Vec::new();
         let events = self.events.clone();
+        let watched = &mut self.watched;
         let result = activate(&mut self.session, layout, &plan.steps, range.clone(), |event| match event {
             ActivationEvent::Started(number) => {
                 began = Instant::now();
@@ -290,7 +294,12 @@ impl Prepared {
             ActivationEvent::Finished(number) => {
                 finished = Some(number);
                 under_way = None;
-                events.send(EventKind::StepFinished { number, elapsed: began.elapsed() });
+                // A watch that has ended says nothing yet of what was seen.
+                if matches!(plan.steps.get(number), Some(Step::Observe { .. })) {
+                    watched.insert(number, began.elapsed());
+                } else {
+                    events.send(EventKind::StepFinished { number, elapsed: began.elapsed() });
+                }
             }
             ActivationEvent::Said { step, line } => {
                 said.push(line.clone());
@@ -341,12 +350,12 @@ impl Prepared {
             Step::Restart { unit, .. } | Step::Start { unit, .. } => Some(unit.clone()),
             _ => None,
         };
-        let mut invocations = Vec::new();
+        let mut runs = UnitRuns::default();
         let mut error = error;
         if let Some(unit) = unit
             && let Ok(properties) = properties(&mut self.session, &unit).await
         {
-            invocations.push(properties.get("InvocationID").to_owned());
+            runs.add(&properties);
             // systemctl says only that the job failed; the unit's state says why.
             let observed =
                 crate::host::Observed { first: properties.clone(), last: properties, executable: None };
@@ -354,11 +363,17 @@ impl Prepared {
                 error = not_up.into();
             }
         }
-        self.on_new_release(error, &invocations).await
+        self.on_new_release(error, &runs).await
     }
 
-    async fn on_new_release(&mut self, error: HostError, invocations: &[String]) -> HostFailure {
-        let journal = self.journal(invocations).await;
+    async fn on_new_release(&mut self, error: HostError, runs: &UnitRuns) -> HostFailure {
+        let process = match &error {
+            HostError::NotUp(NotUp::Failed { .. } | NotUp::Restarting { .. } | NotUp::Ended { .. }) => {
+                MainProcess::Ended
+            }
+            _ => MainProcess::Runs,
+        };
+        let journal = self.journal(runs, process).await;
         let units = self.plan.steps.iter().filter_map(|step| match step {
             Step::Restart { unit, .. } | Step::Start { unit, .. } => Some(unit.to_string()),
             _ => None,
@@ -384,8 +399,8 @@ impl Prepared {
     }
 
     /// The journal is for people: not to have it fails nothing.
-    async fn journal(&mut self, invocations: &[String]) -> Vec<JournalEntry> {
-        read_journal(&mut self.session, invocations, JOURNAL_LINES).await.unwrap_or_default()
+    async fn journal(&mut self, runs: &UnitRuns, process: MainProcess) -> Vec<JournalEntry> {
+        read_journal(&mut self.session, runs, process, JOURNAL_LINES).await.unwrap_or_default()
     }
 }
 
