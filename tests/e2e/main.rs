@@ -4,11 +4,13 @@
 #[path = "../hosts/mod.rs"]
 mod hosts;
 
-mod first_deploy;
+mod disk;
 mod failing_units;
+mod first_deploy;
 mod fixture;
 mod harness;
 mod host_keys;
 mod lingering_and_sudo;
+mod network;
 mod plan_matches;
 mod repair;
