@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::error::CliError;
 use super::exit_code::Exit;
-use super::global::GlobalArgs;
+use super::global::{GlobalArgs, ManifestArgs};
 use super::problem::{Look, ProblemReport};
 use crate::manifest::problem::any_error;
 use crate::manifest::{Manifest, Problem, Severity, load};
@@ -12,17 +12,21 @@ use crate::release;
 
 /// Check the manifest and the files it names, without connecting to any host
 #[derive(Debug, clap::Args)]
-pub(super) struct CheckArgs {}
+pub(super) struct CheckArgs {
+    /// Which manifest.
+    #[command(flatten)]
+    pub(crate) manifest: ManifestArgs,
+}
 
 /// Shows every problem, and says in one line how it stands.
-pub(super) fn check(_args: &CheckArgs, global: &GlobalArgs) -> Result<Exit, CliError> {
+pub(super) fn check(args: &CheckArgs, global: &GlobalArgs) -> Result<Exit, CliError> {
     let look = global.look();
-    let written = write(global, &mut io::stdout().lock(), &mut io::stderr().lock(), look);
+    let written = write(&args.manifest.manifest, &mut io::stdout().lock(), &mut io::stderr().lock(), look);
     written.map_err(|source| CliError::Local { what: "the result could not be printed", source })
 }
 
-fn write(global: &GlobalArgs, out: &mut dyn Write, err: &mut dyn Write, look: Look) -> io::Result<Exit> {
-    let (manifest, problems) = match load(&global.manifest) {
+fn write(path: &Path, out: &mut dyn Write, err: &mut dyn Write, look: Look) -> io::Result<Exit> {
+    let (manifest, problems) = match load(path) {
         Ok(loaded) => {
             let mut problems = loaded.warnings;
             problems.extend(release::check(&loaded.manifest));
@@ -39,7 +43,7 @@ fn write(global: &GlobalArgs, out: &mut dyn Write, err: &mut dyn Write, look: Lo
             Ok(Exit::Done)
         }
         _ => {
-            writeln!(err, "{}", broken(&global.manifest, &problems))?;
+            writeln!(err, "{}", broken(path, &problems))?;
             Ok(Exit::Usage)
         }
     }

@@ -7,7 +7,7 @@ use tokio::sync::Mutex;
 
 use super::error::CliError;
 use super::exit_code::Exit;
-use super::global::{ConnectArgs, GlobalArgs};
+use super::global::{ConnectArgs, GlobalArgs, ManifestArgs};
 use super::prompt::Asker;
 use super::run::Run;
 use super::selection;
@@ -24,6 +24,9 @@ pub(super) struct DeployArgs {
     /// Go ahead without asking, where the environment says `confirm: true`
     #[arg(short, long)]
     pub yes: bool,
+    /// Which manifest.
+    #[command(flatten)]
+    pub(crate) manifest: ManifestArgs,
     /// How to connect, and to which hosts.
     #[command(flatten)]
     pub connect: ConnectArgs,
@@ -31,7 +34,7 @@ pub(super) struct DeployArgs {
 
 /// Runs the command.
 pub(super) async fn deploy(args: &DeployArgs, global: &GlobalArgs) -> Result<Exit, CliError> {
-    let manifest = selection::load(global)?;
+    let manifest = selection::load(&args.manifest.manifest, global)?;
     let environment = manifest.environment(args.environment.as_deref())?.clone();
     let asks = environment.confirm == Confirm::Always && !args.yes;
     if asks && !global.can_ask() {

@@ -10,9 +10,6 @@ use super::problem::{Color, Look};
 /// Arguments of every command.
 #[derive(Debug, Clone, Args)]
 pub(super) struct GlobalArgs {
-    /// The manifest
-    #[arg(short = 'f', long, global = true, value_name = "FILE", default_value = "deploy.yaml")]
-    pub manifest: PathBuf,
     /// What is printed: words for people, or one JSON object a line
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
     pub format: Format,
@@ -28,6 +25,14 @@ pub(super) struct GlobalArgs {
     /// Never ask anything, as if there were no terminal
     #[arg(long, global = true)]
     pub no_input: bool,
+}
+
+/// Which manifest.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ManifestArgs {
+    /// The manifest
+    #[arg(short = 'f', long, value_name = "FILE", default_value = "deploy.yaml")]
+    pub(crate) manifest: PathBuf,
 }
 
 /// What is printed.

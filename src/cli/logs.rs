@@ -1,5 +1,6 @@
 //! `shipit logs`: the journal of the service's units, of all hosts at once.
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -26,8 +27,11 @@ use crate::ssh::{Output, SshError};
 pub(super) struct LogsArgs {
     /// The environment; may be left out when there is only one
     pub environment: Option<String>,
+    /// The manifest. The short form, -f, is --follow here, as with tail and journalctl
+    #[arg(long, value_name = "FILE", default_value = "deploy.yaml")]
+    pub(crate) manifest: PathBuf,
     /// Go on with what comes
-    #[arg(long, short = 'F')]
+    #[arg(short, long)]
     pub follow: bool,
     /// How many of the last lines of each host
     #[arg(short = 'n', long, value_name = "N", default_value_t = 50)]
@@ -61,7 +65,7 @@ struct HostEntry<'a> {
 
 /// Runs the command.
 pub(super) async fn logs(args: &LogsArgs, global: &GlobalArgs) -> Result<Exit, CliError> {
-    let manifest = selection::load(global)?;
+    let manifest = selection::load(&args.manifest, global)?;
     let environment = manifest.environment(args.environment.as_deref())?;
     let hosts = selection::hosts(environment, &args.connect)?;
     let asker = Asker::new(global.can_ask(), Suspend::none());

@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 
 use super::error::CliError;
 use super::exit_code::Exit;
-use super::global::{ConnectArgs, Format, GlobalArgs};
+use super::global::{ConnectArgs, Format, GlobalArgs, ManifestArgs};
 use super::prompt::Asker;
 use super::run::{Run, colour};
 use super::selection;
@@ -21,6 +21,9 @@ use crate::rollout::{Context, leave_all, prepare_all};
 pub(super) struct PlanArgs {
     /// The environment; may be left out when there is only one
     pub environment: Option<String>,
+    /// Which manifest.
+    #[command(flatten)]
+    pub(crate) manifest: ManifestArgs,
     /// How to connect, and to which hosts.
     #[command(flatten)]
     pub connect: ConnectArgs,
@@ -28,7 +31,7 @@ pub(super) struct PlanArgs {
 
 /// Runs the command.
 pub(super) async fn plan(args: &PlanArgs, global: &GlobalArgs) -> Result<Exit, CliError> {
-    let manifest = selection::load(global)?;
+    let manifest = selection::load(&args.manifest.manifest, global)?;
     let environment = manifest.environment(args.environment.as_deref())?.clone();
     let hosts = selection::hosts(&environment, &args.connect)?;
     let releases = selection::releases(global, &manifest, &environment, hosts.clone())?;

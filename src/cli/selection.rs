@@ -1,6 +1,6 @@
 //! From the command line to what a run needs: the manifest, the hosts, their releases, and how to reach them.
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use globset::Glob;
@@ -15,8 +15,8 @@ use crate::rollout::Reach;
 use crate::ssh::{ConnectOptions, UnknownHostKey};
 
 /// Reads the manifest. What is merely doubtful in it is shown.
-pub(super) fn load(global: &GlobalArgs) -> Result<Manifest, CliError> {
-    let loaded = manifest::load(&global.manifest).map_err(|error| CliError::Problems(error.problems))?;
+pub(super) fn load(path: &Path, global: &GlobalArgs) -> Result<Manifest, CliError> {
+    let loaded = manifest::load(path).map_err(|error| CliError::Problems(error.problems))?;
     warn(global, &loaded.warnings);
     Ok(loaded.manifest)
 }

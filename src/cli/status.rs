@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::error::CliError;
 use super::exit_code::Exit;
-use super::global::{ConnectArgs, Format, GlobalArgs};
+use super::global::{ConnectArgs, Format, GlobalArgs, ManifestArgs};
 use super::prompt::Asker;
 use super::selection;
 use crate::host::{Session, probe};
@@ -24,6 +24,9 @@ use crate::rollout::{HostError, HostFailure, Reach, connect_host};
 pub(super) struct StatusArgs {
     /// The environment; may be left out when there is only one
     pub environment: Option<String>,
+    /// Which manifest.
+    #[command(flatten)]
+    pub(crate) manifest: ManifestArgs,
     /// How to connect, and to which hosts.
     #[command(flatten)]
     pub connect: ConnectArgs,
@@ -47,7 +50,7 @@ struct UnitStatus<'a> {
 
 /// Runs the command.
 pub(super) async fn status(args: &StatusArgs, global: &GlobalArgs) -> Result<Exit, CliError> {
-    let manifest = Arc::new(selection::load(global)?);
+    let manifest = Arc::new(selection::load(&args.manifest.manifest, global)?);
     let environment = manifest.environment(args.environment.as_deref())?;
     let hosts = selection::hosts(environment, &args.connect)?;
     let asker = Asker::new(global.can_ask(), Suspend::none());

@@ -9,8 +9,8 @@ use super::engine::{Context, Reach};
 use super::failure::{HostError, HostFailure, HostState};
 use super::verdict::{NotUp, conclude};
 use crate::host::{
-    ActivationEvent, JournalEntry, MainProcess, Password, Session, StageOutcome, UnitRuns, activate, ask,
-    lock, probe, properties, read_journal, stage, sweep, upload,
+    ActivationEvent, JournalEntry, MainProcess, Observed, Password, Session, StageOutcome, UnitRuns,
+    activate, ask, lock, probe, properties, read_journal, stage, sweep, upload,
 };
 use crate::manifest::{Address, Host, UnitName};
 use crate::plan::{Facts, Inputs, Layout, Plan, Step, Sudo, plan};
@@ -50,8 +50,6 @@ pub struct Prepared {
     sftp: Option<JoinHandle<Result<SftpPool, SshError>>>,
     release: Release,
     events: Events,
-    /// How long each step of watching took.
-    watched: BTreeMap<usize, Duration>,
 }
 
 /// Opens a connection to a host of the manifest.
@@ -105,7 +103,7 @@ pub(super) async fn prepare(
         .map_err(|refusals| HostFailure::untouched(HostError::Refused(refusals), current.clone()))?;
     let plan = Arc::new(plan);
     events.send(EventKind::Planned { plan: Arc::clone(&plan) });
-    Ok(Prepared { host: address, plan, facts, session, sftp, release, events, watched: BTreeMap::new() })
+    Ok(Prepared { host: address, plan, facts, session, sftp, release, events })
 }
 
 impl Prepared {
@@ -139,7 +137,7 @@ impl Prepared {
         let mut runs = UnitRuns::default();
         for (number, step) in plan.steps.iter().enumerate() {
             let Step::Observe { unit, executable, .. } = step else { continue };
-            let seen = observed.get(unit).cloned().unwrap_or_default();
+            let (seen, elapsed) = observed.get(unit).cloned().unwrap_or_default();
             let before = self.facts.units.get(unit).map(|found| found.invocation.clone());
             runs.add(&seen.first);
             runs.add(&seen.last);
@@ -147,7 +145,6 @@ impl Prepared {
                 self.events.send(EventKind::StepFailed { number });
                 return Err(self.on_new_release(error.into(), &runs).await);
             }
-            let elapsed = self.watched.get(&number).copied().unwrap_or_default();
             self.events.send(EventKind::StepFinished { number, elapsed });
         }
         if let Some(number) = asks
@@ -162,7 +159,8 @@ impl Prepared {
         }
         let entries = self.journal(&runs, MainProcess::Runs).await;
         self.events.send(EventKind::JournalRead { entries });
-        self.activate(&layout, until..plan.steps.len()).await?;
+        // The service is up. An old release that can't be removed is no failure: the next deploy tries again.
+        let _ = self.activate(&layout, until..plan.steps.len()).await;
         Ok(Verdict::Deployed)
     }
 
@@ -269,7 +267,7 @@ impl Prepared {
         &mut self,
         layout: &Layout,
         range: std::ops::Range<usize>,
-    ) -> Result<BTreeMap<UnitName, crate::host::Observed>, HostFailure> {
+    ) -> Result<BTreeMap<UnitName, (Observed, Duration)>, HostFailure> {
         let plan = Arc::clone(&self.plan);
         if plan.steps[range.clone()].iter().all(|s| matches!(s, Step::Upload { .. } | Step::AskHealth { .. }))
         {
@@ -280,8 +278,8 @@ impl Prepared {
         let mut finished = None;
         let mut failed = None;
         let mut said = Vec::new();
+        let mut watched = BTreeMap::new();
         let events = self.events.clone();
-        let watched = &mut self.watched;
         let result = activate(&mut self.session, layout, &plan.steps, range.clone(), |event| match event {
             ActivationEvent::Started(number) => {
                 began = Instant::now();
@@ -294,11 +292,12 @@ impl Prepared {
             ActivationEvent::Finished(number) => {
                 finished = Some(number);
                 under_way = None;
-                // A watch that has ended says nothing yet of what was seen.
-                if matches!(plan.steps.get(number), Some(Step::Observe { .. })) {
-                    watched.insert(number, began.elapsed());
-                } else {
-                    events.send(EventKind::StepFinished { number, elapsed: began.elapsed() });
+                match plan.steps.get(number) {
+                    // Seen is not yet well: the verdict is the client's.
+                    Some(Step::Observe { unit, .. }) => {
+                        watched.insert(unit.clone(), began.elapsed());
+                    }
+                    _ => events.send(EventKind::StepFinished { number, elapsed: began.elapsed() }),
                 }
             }
             ActivationEvent::Said { step, line } => {
@@ -324,7 +323,11 @@ impl Prepared {
                     let step = last(under_way).unwrap_or_else(|| "the activation".to_owned());
                     return Err(Self::cut(HostError::ActivationCut, step));
                 }
-                Ok(observed)
+                let timed = observed.into_iter().map(|(unit, seen)| {
+                    let elapsed = watched.get(&unit).copied().unwrap_or_default();
+                    (unit, (seen, elapsed))
+                });
+                Ok(timed.collect())
             }
             Err(error) => {
                 let step = last(under_way.or(finished)).unwrap_or_else(|| "the activation".to_owned());
@@ -357,8 +360,7 @@ impl Prepared {
         {
             runs.add(&properties);
             // systemctl says only that the job failed; the unit's state says why.
-            let observed =
-                crate::host::Observed { first: properties.clone(), last: properties, executable: None };
+            let observed = Observed { first: properties.clone(), last: properties, executable: None };
             if let Err(not_up) = conclude(&unit, &observed, None, None) {
                 error = not_up.into();
             }

@@ -21,16 +21,12 @@ pub enum NotUp {
         end: End,
     },
     /// It fails and systemd starts it again, over and over.
-    #[error(
-        "{unit} does not stay up: systemd restarted it {restarts} time(s) in the settle time; last, {end}"
-    )]
+    #[error("{unit} does not stay up{}, and systemd starts it again and again", ending(end.as_ref()))]
     Restarting {
         /// Which.
         unit: UnitName,
-        /// How often.
-        restarts: u32,
-        /// How it ended the last time.
-        end: End,
+        /// How it ended the last time; `None` when the next try was already running.
+        end: Option<End>,
     },
     /// It ended by itself, without a failure.
     #[error("{unit} ended by itself right after its start")]
@@ -78,6 +74,10 @@ pub enum NotUp {
     },
 }
 
+fn ending(end: Option<&End>) -> String {
+    end.map(|end| format!(": {end}")).unwrap_or_default()
+}
+
 impl NotUp {
     /// The unit it is about.
     #[must_use]
@@ -98,7 +98,8 @@ impl NotUp {
     #[must_use]
     pub fn cause(&self) -> Option<&'static str> {
         match self {
-            Self::Failed { end, .. } | Self::Restarting { end, .. } => end.cause(),
+            Self::Failed { end, .. } => end.cause(),
+            Self::Restarting { end, .. } => end.as_ref()?.cause(),
             Self::Ended { .. } => Some(
                 "a service that stays in the foreground does not end; one that forks into the background wants \
                  Type=forking, or better an option that keeps it in the foreground",
@@ -170,8 +171,8 @@ pub fn conclude(
     let (active, sub) = (last.get("ActiveState"), last.get("SubState"));
     // A start resets the counter, so whatever it shows now has happened since.
     if sub == "auto-restart" || restarts(last) > 0 {
-        let restarts = restarts(last).max(1);
-        return Err(NotUp::Restarting { unit: unit(), restarts, end: End::of(last) });
+        let ended = last.get("ExecMainCode") != "0";
+        return Err(NotUp::Restarting { unit: unit(), end: ended.then(|| End::of(last)) });
     }
     match active {
         "active" | "reloading" => {}
@@ -241,13 +242,10 @@ mod tests {
     #[test]
     fn a_crash_loop_that_looks_active_is_not_up() {
         let new = Some(Executable::Other(Sha256Digest::of(b"new")));
-        assert!(matches!(
-            verdict(properties("active", "running", "3"), new),
-            Err(NotUp::Restarting { restarts: 3, .. })
-        ));
+        assert!(matches!(verdict(properties("active", "running", "3"), new), Err(NotUp::Restarting { .. })));
         assert!(matches!(
             verdict(properties("activating", "auto-restart", "0"), None),
-            Err(NotUp::Restarting { restarts: 1, .. })
+            Err(NotUp::Restarting { end: Some(_), .. })
         ));
     }
 

