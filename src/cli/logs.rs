@@ -20,7 +20,7 @@ use crate::host::{JournalEntry, JournalQuery, follow_script};
 use crate::manifest::Address;
 use crate::report::{Events, JournalStyle, Suspend, journal_line, sanitise};
 use crate::rollout::{Reach, connect_host};
-use crate::ssh::{Output, SshError};
+use crate::ssh::{ExitStatus, Output, SshError};
 
 /// Show the service's journal
 #[derive(Debug, Args)]
@@ -37,7 +37,7 @@ pub(super) struct LogsArgs {
     #[arg(short = 'n', long, value_name = "N", default_value_t = 50)]
     pub lines: u32,
     /// Only since then: "2026-11-20 14:00", "yesterday", "-1h" (systemd.time(7) on the host)
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub since: Option<String>,
     /// How to connect, and to which hosts.
     #[command(flatten)]
@@ -52,6 +52,16 @@ enum Said {
     Entry(Address, Box<JournalEntry>),
     Failed(Address, SshError),
     Note(Address, String),
+    /// journalctl would not; it has said why.
+    Refused,
+}
+
+/// How reading ended.
+enum Ended {
+    /// The journal, or the connection, was read to its end.
+    Read,
+    /// journalctl would not begin.
+    Refused,
 }
 
 /// An entry with its host, as `--format json` has it.
@@ -108,9 +118,10 @@ pub(super) async fn logs(args: &LogsArgs, global: &GlobalArgs) -> Result<Exit, C
         match said {
             None => break,
             Some(Said::Failed(host, error)) => {
-                exit = Exit::of_ssh(&error);
+                exit = Exit::most_urgent([exit, Exit::of_ssh(&error)].into_iter());
                 printer.failed(&host, &error);
             }
+            Some(Said::Refused) => exit = Exit::most_urgent([exit, Exit::Failed].into_iter()),
             Some(Said::Note(host, note)) => printer.note(&host, &note),
             // Without --follow the hosts' entries are put in order first.
             Some(Said::Entry(host, entry)) if !args.follow && hosts.len() > 1 => held.push((host, entry)),
@@ -144,8 +155,12 @@ async fn read_host(
     let mut connected_once = false;
     loop {
         match read_once(reach, host, &mut query, follow, sender, &mut connected_once).await {
-            Ok(()) if !follow => return Ok(()),
-            Ok(()) => {
+            Ok(Ended::Refused) => {
+                let _ = sender.send(Said::Refused).await;
+                return Ok(());
+            }
+            Ok(Ended::Read) if !follow => return Ok(()),
+            Ok(Ended::Read) => {
                 let _ =
                     sender.send(Said::Note(host.clone(), "the journal ended; reading on".to_owned())).await;
             }
@@ -170,7 +185,7 @@ async fn read_once(
     follow: bool,
     sender: &mpsc::Sender<Said>,
     connected_once: &mut bool,
-) -> Result<(), SshError> {
+) -> Result<Ended, SshError> {
     let (events, _nobody) = Events::channel();
     // A connection of its own: its output is held back when the operator's terminal is slow.
     let connection = connect_host(reach, host, &events).await?;
@@ -181,15 +196,18 @@ async fn read_once(
         stdin.close().await;
     }
     let mut buffer = Vec::new();
+    let mut complained = false;
+    let mut status = None;
     while let Some(said) = output.next().await? {
         match said {
             Output::Stdout(bytes) => buffer.extend(bytes),
             Output::Stderr(bytes) => {
+                complained = true;
                 for line in String::from_utf8_lossy(&bytes).lines().filter(|line| !line.trim().is_empty()) {
                     let _ = sender.send(Said::Note(host.clone(), line.to_owned())).await;
                 }
             }
-            Output::Exit(_) => {}
+            Output::Exit(exit) => status = Some(exit),
         }
         let mut begin = 0;
         while let Some(length) = buffer[begin..].iter().position(|byte| *byte == b'\n') {
@@ -200,13 +218,15 @@ async fn read_once(
             query.lines = None;
             query.since = None;
             if sender.send(Said::Entry(host.clone(), Box::new(entry))).await.is_err() {
-                return Ok(());
+                return Ok(Ended::Read);
             }
         }
         buffer.drain(..begin);
     }
     connection.close().await;
-    Ok(())
+    // While following, the program ends by a signal however journalctl ended.
+    let refused = complained && query.after.is_none() && status != Some(ExitStatus::Code(0));
+    Ok(if refused { Ended::Refused } else { Ended::Read })
 }
 
 /// Prints entries in the format asked for.

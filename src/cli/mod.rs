@@ -96,7 +96,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
 fn set_up_reports(global: &GlobalArgs) {
     let colours = global.colours(&io::stderr());
     let hook = miette::set_hook(Box::new(move |_| {
-        let theme = if colours { GraphicalTheme::unicode() } else { GraphicalTheme::none() };
+        let theme = if colours { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
         Box::new(miette::MietteHandlerOpts::new().graphical_theme(theme).width(100).build())
     }));
     // It is set once, here.

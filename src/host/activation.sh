@@ -196,7 +196,8 @@ note_unit() { # unit
 # Prints what systemd says of a unit.
 properties() { # unit
 	systemctl --user show \
-		-p ActiveState,SubState,Type,MainPID,NRestarts,InvocationID,Result,ExecMainCode,ExecMainStatus -- "$1"
+		-p ActiveState,SubState,Type,MainPID,NRestarts,InvocationID,Result \
+		-p ExecMainPID,ExecMainCode,ExecMainStatus -- "$1"
 }
 
 # Takes such a text apart. Sets $active, $sub, $type, $result, $invocation and $pid.

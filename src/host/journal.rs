@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::activation::UnitProperties;
 use super::script::Script;
 use super::session::{Session, SessionError};
 use crate::manifest::UnitName;
@@ -19,14 +20,37 @@ const LONGEST_MESSAGE: usize = 64 * 1024;
 /// The entries of some starts of units: what the programs wrote, and what the manager wrote about them.
 ///
 /// `+` joins alternatives (journalctl(1)).
+///
+/// journald looks up whose process a line is from when the line arrives; of a process that is gone by then, it knows
+/// only the number. A service that fails at once would have no last words: so those are asked for by number.
+///
+/// With "ended", it waits for the manager's word on how a process ended: journald takes what a program wrote last, and
+/// that word, a moment after systemctl tells of the end. The ids are those of "unit process exited", "unit failed" and
+/// "unit deactivated" in systemd's sd-messages.h.
 const INVOCATIONS: &str = r#"
 lines=$1
-shift
+ended=$2
+invocations=$3
+shift 3
 matches=
-for invocation in "$@"; do
+for invocation in $invocations; do
 	matches="$matches ${matches:++} _SYSTEMD_INVOCATION_ID=$invocation + USER_INVOCATION_ID=$invocation"
 done
-# shellcheck disable=SC2086 # ids are hex digits
+boot=$(tr -d - </proc/sys/kernel/random/boot_id)
+for pid in "$@"; do
+	matches="$matches + _BOOT_ID=$boot _UID=$(id -u) _PID=$pid"
+done
+# Ids are digits: no word of $matches is anything else.
+if [ "$ended" = ended ]; then
+	tries=0
+	until journalctl --quiet --no-pager --output=json --lines="$lines" $matches | grep -q \
+		-e 98e322203f7a4ed290d09fe03c09fe15 -e d9b373ed55a64feb8242e02dbe79a49c -e 7ad2d189f7e94e70a38c781354912448; do
+		tries=$((tries + 1))
+		[ "$tries" -lt 20 ] || break
+		sleep 0.1
+	done
+	sleep 0.1
+fi
 journalctl --quiet --no-pager --output=json --lines="$lines" $matches
 "#;
 
@@ -144,22 +168,62 @@ pub fn follow_script(query: &JournalQuery, follow: bool) -> Script {
     Script::with_arguments(UNITS, arguments)
 }
 
+/// Whether a unit's process has ended, so that the journal has, or will have, a word about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MainProcess {
+    /// As far as is known, it runs.
+    Runs,
+    /// It has ended, perhaps only just.
+    Ended,
+}
+
+/// Starts of units, as far as their entries are found by it.
+#[derive(Debug, Clone, Default)]
+pub struct UnitRuns {
+    invocations: Vec<String>,
+    pids: Vec<u32>,
+}
+
+impl UnitRuns {
+    /// Adds what the unit was when these properties were read.
+    pub fn add(&mut self, properties: &UnitProperties) {
+        // An id is 32 hex digits (systemd.exec(5), $INVOCATION_ID); nothing else gets near the program's word
+        // splitting.
+        let id = properties.get("InvocationID");
+        let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_id && !self.invocations.iter().any(|known| known == id) {
+            self.invocations.push(id.to_owned());
+        }
+        if let Some(pid) = properties.get("ExecMainPID").parse().ok().filter(|pid| *pid != 0)
+            && !self.pids.contains(&pid)
+        {
+            self.pids.push(pid);
+        }
+    }
+
+    /// An entry found by the number of its process alone may be from another unit that had that number before.
+    fn has(&self, entry: &JournalEntry) -> bool {
+        entry.invocation.as_ref().is_none_or(|id| self.invocations.contains(id))
+    }
+}
+
 /// The last entries of these starts of units, oldest first.
 pub async fn read_journal(
     session: &mut Session,
-    invocations: &[String],
+    runs: &UnitRuns,
+    process: MainProcess,
     lines: u32,
 ) -> Result<Vec<JournalEntry>, SessionError> {
-    // An id is 32 hex digits (systemd.exec(5), $INVOCATION_ID); nothing else gets near the program's word splitting.
-    let ids = invocations.iter().filter(|id| id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()));
-    let mut arguments = vec![lines.to_string()];
-    arguments.extend(ids.cloned());
-    if arguments.len() == 1 {
+    if runs.invocations.is_empty() {
         return Ok(Vec::new());
     }
+    let ended = if process == MainProcess::Ended { "ended" } else { "" };
+    let mut arguments = vec![lines.to_string(), ended.to_owned(), runs.invocations.join(" ")];
+    arguments.extend(runs.pids.iter().map(u32::to_string));
     let script = Script::with_arguments(INVOCATIONS, arguments);
     let mut entries = Vec::new();
     session.run(&script, IDLE, |line| entries.extend(JournalEntry::parse(line))).await?;
+    entries.retain(|entry| runs.has(entry));
     Ok(entries)
 }
 

@@ -15,7 +15,7 @@ mod upload;
 pub use activation::{ActivationEvent, Executable, Observed, UnitProperties, activate, properties};
 pub use exit_status::{Meaning, meaning};
 pub use health::{HealthError, ask};
-pub use journal::{JournalEntry, JournalQuery, follow_script, read_journal};
+pub use journal::{JournalEntry, JournalQuery, MainProcess, UnitRuns, follow_script, read_journal};
 pub use probe::{ProbeError, probe};
 pub use script::Script;
 pub use session::{Password, Session, SessionError};

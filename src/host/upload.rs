@@ -8,7 +8,7 @@ use super::script::Script;
 use super::session::{Place, Session, SessionError};
 use crate::plan::{FileChange, Layout, Transfer};
 use crate::release::{Artifact, Content, RecordError, ReleaseId, ReleaseRecord};
-use crate::ssh::{SftpError, SftpPool, Source, SshError, Upload};
+use crate::ssh::{SftpError, SftpErrorKind, SftpPool, Source, SshError, Upload};
 
 const STAGE: &str = include_str!("stage.sh");
 
@@ -171,6 +171,10 @@ pub async fn upload(
     });
     match sftp.write_files(&uploads, progress).await {
         Ok(()) => Ok(()),
+        // Not the file's fault, and there is nobody left to ask about the disk.
+        Err(SftpError { kind: SftpErrorKind::ConnectionLost { source }, .. }) => {
+            Err(SshError::ConnectionLost { source }.into())
+        }
         Err(source) => {
             let free_bytes = free_bytes(session, layout).await;
             Err(UploadError::Sftp { source, free_bytes })

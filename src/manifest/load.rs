@@ -50,7 +50,7 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
         Err(mut problem) => {
             if matches!(problem.kind, FileProblem::Missing { .. }) {
                 problem.help = Some(
-                    "shipit reads `deploy.yaml` in the current folder; name another with `-f FILE`"
+                    "shipit reads `deploy.yaml` in the current folder; name another with `--manifest FILE`"
                         .to_owned(),
                 );
             }

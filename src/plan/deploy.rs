@@ -297,7 +297,11 @@ fn reasons(
     inputs: &Inputs<'_>,
     changes: &Changes,
 ) -> Vec<Reason> {
-    let facts = inputs.facts;
+    let Inputs { facts, release, .. } = *inputs;
+    // A job that a timer, a socket or a path has run is not a deploy's to run.
+    if release.waits_for_trigger(unit) && !found.is_up() {
+        return Vec::new();
+    }
     if facts.current.release().is_none() {
         return vec![Reason::FirstDeploy];
     }
@@ -312,13 +316,15 @@ fn reasons(
         if changes.env {
             reasons.push(Reason::EnvChanged);
         }
-        let wanted = inputs.release.binary_hash();
+        let wanted = release.binary_hash();
         let stale = found.executable.is_some() && found.executable != wanted;
         if runs_binary && !changes.binary && found.is_up() && stale {
             reasons.push(Reason::StaleExecutable);
         }
     }
-    if !found.is_up() {
+    let has_ended_well = found.active_state == "inactive" && found.result == "success";
+    let work_is_done = release.is_oneshot(unit) && has_ended_well && !found.invocation.is_empty();
+    if !found.is_up() && !work_is_done {
         let state = if found.active_state.is_empty() { "not loaded" } else { &found.active_state };
         reasons.push(Reason::NotRunning(state.to_owned()));
     }

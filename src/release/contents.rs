@@ -4,7 +4,7 @@ use super::artifact::{Artifact, Content, Role};
 use super::digest::Sha256Digest;
 use super::sources::Release;
 use crate::manifest::exec::ExecCommand;
-use crate::manifest::{Scope, UnitFile, UnitName};
+use crate::manifest::{Scope, UnitFile, UnitKind, UnitName};
 
 impl Release {
     /// The hash of the binary, if the release has one.
@@ -33,6 +33,32 @@ impl Release {
         starts.is_some_and(|start| {
             ExecCommand::parse(&start.value, unit, Scope::User).is_ok_and(|command| command.program == linked)
         })
+    }
+
+    /// Whether the unit waits for another one of the release, a timer, a socket or a path, to have it run: `Unit=` or
+    /// `Service=` names it, or they are called alike. One that is also started at boot does not wait.
+    #[must_use]
+    pub fn waits_for_trigger(&self, unit: &UnitName) -> bool {
+        let triggers = self.units.iter().any(|(name, file)| {
+            let (section, key) = match name.kind() {
+                UnitKind::Timer => ("Timer", "Unit"),
+                UnitKind::Path => ("Path", "Unit"),
+                UnitKind::Socket => ("Socket", "Service"),
+                _ => return false,
+            };
+            match file.value(section, key) {
+                Some(entry) => entry.value == unit.as_str(),
+                None => unit.kind() == UnitKind::Service && unit.stem() == name.stem(),
+            }
+        });
+        triggers && !self.wants_enabling(unit)
+    }
+
+    /// Whether the unit does its work and ends.
+    #[must_use]
+    pub fn is_oneshot(&self, unit: &UnitName) -> bool {
+        let kind = self.unit(unit).and_then(|file| file.value("Service", "Type"));
+        kind.is_some_and(|entry| entry.value == "oneshot")
     }
 
     fn unit(&self, name: &UnitName) -> Option<&UnitFile> {

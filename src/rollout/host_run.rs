@@ -7,10 +7,10 @@ use tokio::task::JoinHandle;
 
 use super::engine::{Context, Reach};
 use super::failure::{HostError, HostFailure, HostState};
-use super::verdict::conclude;
+use super::verdict::{NotUp, conclude};
 use crate::host::{
-    ActivationEvent, JournalEntry, Observed, Password, Session, StageOutcome, activate, ask, lock, probe,
-    properties, read_journal, stage, sweep, upload,
+    ActivationEvent, JournalEntry, MainProcess, Observed, Password, Session, StageOutcome, UnitRuns,
+    activate, ask, lock, probe, properties, read_journal, stage, sweep, upload,
 };
 use crate::manifest::{Address, Host, UnitName};
 use crate::plan::{Facts, Inputs, Layout, Plan, Step, Sudo, plan};
@@ -134,19 +134,16 @@ impl Prepared {
         }
         let observed = self.activate(&layout, 0..until).await?;
 
-        let mut invocations = Vec::new();
+        let mut runs = UnitRuns::default();
         for (number, step) in plan.steps.iter().enumerate() {
             let Step::Observe { unit, executable, .. } = step else { continue };
             let (seen, elapsed) = observed.get(unit).cloned().unwrap_or_default();
             let before = self.facts.units.get(unit).map(|found| found.invocation.clone());
-            for invocation in [seen.first.get("InvocationID"), seen.last.get("InvocationID")] {
-                if !invocation.is_empty() && !invocations.iter().any(|known| known == invocation) {
-                    invocations.push(invocation.to_owned());
-                }
-            }
+            runs.add(&seen.first);
+            runs.add(&seen.last);
             if let Err(error) = conclude(unit, &seen, executable.as_ref(), before.as_deref()) {
                 self.events.send(EventKind::StepFailed { number });
-                return Err(self.on_new_release(error.into(), &invocations).await);
+                return Err(self.on_new_release(error.into(), &runs).await);
             }
             self.events.send(EventKind::StepFinished { number, elapsed });
         }
@@ -156,11 +153,11 @@ impl Prepared {
             let began = self.started(number);
             if let Err(error) = ask(self.session.connection(), http).await {
                 self.events.send(EventKind::StepFailed { number });
-                return Err(self.on_new_release(error.into(), &invocations).await);
+                return Err(self.on_new_release(error.into(), &runs).await);
             }
             self.events.send(EventKind::StepFinished { number, elapsed: began.elapsed() });
         }
-        let entries = self.journal(&invocations).await;
+        let entries = self.journal(&runs, MainProcess::Runs).await;
         self.events.send(EventKind::JournalRead { entries });
         // The service is up. An old release that can't be removed is no failure: the next deploy tries again.
         let _ = self.activate(&layout, until..plan.steps.len()).await;
@@ -356,23 +353,29 @@ impl Prepared {
             Step::Restart { unit, .. } | Step::Start { unit, .. } => Some(unit.clone()),
             _ => None,
         };
-        let mut invocations = Vec::new();
+        let mut runs = UnitRuns::default();
         let mut error = error;
         if let Some(unit) = unit
             && let Ok(properties) = properties(&mut self.session, &unit).await
         {
-            invocations.push(properties.get("InvocationID").to_owned());
+            runs.add(&properties);
             // systemctl says only that the job failed; the unit's state says why.
             let observed = Observed { first: properties.clone(), last: properties, executable: None };
             if let Err(not_up) = conclude(&unit, &observed, None, None) {
                 error = not_up.into();
             }
         }
-        self.on_new_release(error, &invocations).await
+        self.on_new_release(error, &runs).await
     }
 
-    async fn on_new_release(&mut self, error: HostError, invocations: &[String]) -> HostFailure {
-        let journal = self.journal(invocations).await;
+    async fn on_new_release(&mut self, error: HostError, runs: &UnitRuns) -> HostFailure {
+        let process = match &error {
+            HostError::NotUp(NotUp::Failed { .. } | NotUp::Restarting { .. } | NotUp::Ended { .. }) => {
+                MainProcess::Ended
+            }
+            _ => MainProcess::Runs,
+        };
+        let journal = self.journal(runs, process).await;
         let units = self.plan.steps.iter().filter_map(|step| match step {
             Step::Restart { unit, .. } | Step::Start { unit, .. } => Some(unit.to_string()),
             _ => None,
@@ -398,8 +401,8 @@ impl Prepared {
     }
 
     /// The journal is for people: not to have it fails nothing.
-    async fn journal(&mut self, invocations: &[String]) -> Vec<JournalEntry> {
-        read_journal(&mut self.session, invocations, JOURNAL_LINES).await.unwrap_or_default()
+    async fn journal(&mut self, runs: &UnitRuns, process: MainProcess) -> Vec<JournalEntry> {
+        read_journal(&mut self.session, runs, process, JOURNAL_LINES).await.unwrap_or_default()
     }
 }
 

@@ -31,6 +31,10 @@ impl SshError {
             Self::ChannelRefused { .. } => {
                 "sshd allows only so many channels a connection: MaxSessions in its sshd_config".to_owned()
             }
+            Self::ConnectionLost { .. } => {
+                "look at the network and at whether the host is up; deploying again begins where things stand"
+                    .to_owned()
+            }
             Self::RequestRefused { purpose: ChannelPurpose::Sftp } => {
                 "sshd needs a line \"Subsystem sftp internal-sftp\" in its sshd_config".to_owned()
             }

@@ -37,7 +37,9 @@ fn a_unit_that_fails_at_once() {
     project.write("service.sh", "#!/bin/sh\necho 'no database here' >&2\nexit 78\n");
     project.edit(&format!("{}.service", project.name), "Restart=always", "Restart=no");
     let ran = project.shipit(&["deploy", "prod"]).exits(4);
-    ran.says(&format!("{}.service failed: status=78", project.name)).says("no database here");
+    ran.says(&format!("{}.service failed: status=78", project.name))
+        .says("no database here")
+        .never_says("stayed up");
     says_where_the_host_is(&ran, &user, &project, &before);
 }
 
@@ -125,6 +127,7 @@ fn a_service_that_ends_by_itself_without_a_failure() {
     project.edit(&format!("{}.service", project.name), "Restart=always", "Restart=no");
     let ran = project.shipit(&["deploy", "prod"]).exits(4);
     ran.says("ended by itself right after its start").says("done already").says("Type=forking");
+    ran.never_says("stayed up");
     says_where_the_host_is(&ran, &user, &project, &before);
 }
 
@@ -132,7 +135,11 @@ fn a_service_that_ends_by_itself_without_a_failure() {
 fn a_unit_that_systemd_cannot_read() {
     let Some(user) = TestUser::new(UserOptions::default()) else { return };
     let project = with_a_good_release(&user, "0s");
-    project.edit(&format!("{}.service", project.name), "Restart=always", "Type=oneshotty\nRestart=always\nExecStart=/bin/true");
+    project.edit(
+        &format!("{}.service", project.name),
+        "Restart=always",
+        "Type=oneshotty\nRestart=always\nExecStart=/bin/true",
+    );
     let ran = project.shipit(&["deploy", "prod"]);
     assert!(matches!(ran.code, Some(2 | 4)), "{}", ran.all());
     ran.says("ExecStart");
@@ -157,7 +164,11 @@ fn a_health_check_that_is_answered_with_an_error() {
     let Some(user) = TestUser::new(UserOptions::default()) else { return };
     let project = Project::simple_api(&user);
     let health = format!("http://localhost:{}/", project.port);
-    project.edit("deploy.yaml", &format!("http: {health}"), &format!("{{ http: '{health}nope', timeout: 1s }}"));
+    project.edit(
+        "deploy.yaml",
+        &format!("http: {health}"),
+        &format!("{{ http: '{health}nope', timeout: 1s }}"),
+    );
     project.edit("deploy.yaml", "health:\n  {", "health: {");
     let ran = project.shipit(&["deploy", "prod"]).exits(4);
     ran.says("404").says("Not Found").says("there was no release before it");

@@ -66,10 +66,16 @@ fn a_changed_key_is_always_refused_with_both_fingerprints_and_the_line() {
     let host = before.split(' ').next().unwrap();
     project.write(KNOWN, &format!("# the office\n{host} {other}\n"));
     let [wrong] = &fingerprints(&project)[..] else { panic!("one key") };
-    for arguments in [&["deploy", "prod"][..], &["deploy", "prod", "--accept-new-host-keys"], &["plan", "prod"]] {
+    for arguments in
+        [&["deploy", "prod"][..], &["deploy", "prod", "--accept-new-host-keys"], &["plan", "prod"]]
+    {
         let ran = project.shipit(arguments).exits(6);
         ran.says("is not the one on file").says(wrong).says("known_hosts:2").says("ssh-keygen -R");
-        assert!(right.iter().any(|key| ran.stderr.contains(key)), "the host's own is missing:\n{}", ran.all());
+        assert!(
+            right.iter().any(|key| ran.stderr.contains(key)),
+            "the host's own is missing:\n{}",
+            ran.all()
+        );
         ran.says("nothing was changed on the host");
     }
     let (ran, _) = (project.shipit_on_a_terminal(&["deploy", "prod"], &[]), ());

@@ -3,7 +3,8 @@ use crate::harness::Project;
 use crate::hosts::{Lingering, Sudo, TestUser, UserOptions};
 
 fn lingers(user: &TestUser) -> bool {
-    user.run_as_root(&format!("test -e /var/lib/systemd/linger/{} && echo yes || echo no", user.user)) == "yes\n"
+    user.run_as_root(&format!("test -e /var/lib/systemd/linger/{} && echo yes || echo no", user.user))
+        == "yes\n"
 }
 
 /// Nothing of the service is on the host.
@@ -50,7 +51,8 @@ fn a_user_without_sudo_can_deploy_once_the_links_are_there() {
     let Some(user) = TestUser::new(options) else { return };
     let project = Project::quick(&user);
     let ran = project.shipit(&["deploy", "prod"]).exits(8);
-    let commands: Vec<&str> = ran.stderr.lines().filter_map(|line| line.split_once("sudo ln ")).map(|x| x.1).collect();
+    let commands: Vec<&str> =
+        ran.stderr.lines().filter_map(|line| line.split_once("sudo ln ")).map(|x| x.1).collect();
     assert_eq!(commands.len(), 2, "{}", ran.all());
     untouched(&user, &project);
     // What the help says, done by someone who may.

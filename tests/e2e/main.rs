@@ -4,11 +4,18 @@
 #[path = "../hosts/mod.rs"]
 mod hosts;
 
-mod first_deploy;
+mod confirm;
+mod disk;
 mod failing_units;
+mod first_deploy;
 mod fixture;
 mod harness;
 mod host_keys;
+mod interrupt;
 mod lingering_and_sudo;
+mod logs_status;
+mod network;
 mod plan_matches;
 mod repair;
+mod several_hosts;
+mod wrong_binary;

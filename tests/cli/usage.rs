@@ -1,0 +1,103 @@
+//! Mistakes on the command line: found before anything is connected to, with exit code 2 and what to write instead.
+use std::path::Path;
+
+use assert_cmd::Command;
+use tempfile::TempDir;
+
+const MANIFEST: &str = "\
+name: simple_api
+unit: simple_api.service
+environments:
+  prod:
+    hosts: [deploy@web1.invalid, { host: deploy@web2.invalid, tags: [canary] }]
+  staging:
+    hosts: [deploy@staging.invalid]
+    confirm: true
+";
+
+fn project() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("deploy.yaml", MANIFEST);
+    write(
+        "simple_api.service",
+        "[Service]\nExecStart=/bin/sleep 1000\n\n[Install]\nWantedBy=default.target\n",
+    );
+    folder
+}
+
+fn shown_with(folder: &Path, args: &[&str], env: &[(&str, &str)]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shipit"));
+    let output =
+        command.env_clear().envs(env.iter().copied()).current_dir(folder).args(args).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let (code, stdout, stderr) = (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr));
+    format!("exit code {code}\n--- stdout\n{stdout}--- stderr\n{stderr}")
+}
+
+fn shown(args: &[&str]) -> String {
+    shown_with(project().path(), args, &[("HOME", "/nonexistent"), ("USER", "operator")])
+}
+
+#[test]
+fn no_manifest_in_the_folder() {
+    let empty = tempfile::tempdir().unwrap();
+    for command in ["check", "plan", "deploy", "status", "logs"] {
+        let shown = shown_with(empty.path(), &[command], &[]);
+        assert!(shown.starts_with("exit code 2\n"), "{command}: {shown}");
+        insta::assert_snapshot!("no_manifest_here", shown);
+    }
+}
+
+#[test]
+fn an_environment_that_does_not_exist() {
+    insta::assert_snapshot!("unknown_environment", shown(&["deploy", "prd"]));
+    insta::assert_snapshot!("unlike_any_environment", shown(&["deploy", "qqqqqqqq"]));
+}
+
+#[test]
+fn no_environment_where_there_are_several() {
+    insta::assert_snapshot!(shown(&["deploy"]));
+}
+
+#[test]
+fn an_option_that_does_not_exist() {
+    insta::assert_snapshot!("unknown_option", shown(&["deploy", "--yez"]));
+    insta::assert_snapshot!("unknown_command", shown(&["deplyo"]));
+    insta::assert_snapshot!("no_command", shown(&[]));
+}
+
+#[test]
+fn values_that_are_none() {
+    insta::assert_snapshot!("bad_format", shown(&["plan", "prod", "--format", "yaml"]));
+    insta::assert_snapshot!("bad_timeout", shown(&["plan", "prod", "--connect-timeout", "0"]));
+    insta::assert_snapshot!("bad_lines", shown(&["logs", "prod", "-n", "many"]));
+    insta::assert_snapshot!("quiet_and_verbose", shown(&["plan", "prod", "-q", "-v"]));
+    insta::assert_snapshot!("bad_pattern", shown(&["plan", "prod", "--host", "web[1"]));
+}
+
+#[test]
+fn hosts_that_are_none() {
+    insta::assert_snapshot!("no_host_matches", shown(&["deploy", "prod", "--host", "db*"]));
+    insta::assert_snapshot!("no_host_has_the_tag", shown(&["deploy", "prod", "--tag", "blue"]));
+}
+
+#[test]
+fn a_confirmation_that_nobody_can_give() {
+    insta::assert_snapshot!(shown(&["deploy", "staging"]));
+}
+
+#[test]
+fn no_home_and_no_login_name() {
+    let project = project();
+    insta::assert_snapshot!(
+        "no_home",
+        shown_with(project.path(), &["status", "prod"], &[("USER", "operator")])
+    );
+    let manifest = MANIFEST.replace("deploy@staging", "staging");
+    std::fs::write(project.path().join("deploy.yaml"), manifest).unwrap();
+    insta::assert_snapshot!(
+        "no_user",
+        shown_with(project.path(), &["status", "staging"], &[("HOME", "/nonexistent")])
+    );
+}

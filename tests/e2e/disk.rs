@@ -1,0 +1,98 @@
+//! A host that is short of room, or whose home can't be written to, is refused, or the upload is swept away.
+use std::fs;
+
+use crate::harness::Project;
+use crate::hosts::{HostOptions, OwnHost, TestUser, UserOptions};
+
+/// A service of this size, hard to mistake for another.
+fn grow(project: &Project, length: usize) {
+    let mut binary = fs::read(project.path("service.sh")).unwrap();
+    binary.resize(binary.len() + length, b'\n');
+    fs::write(project.path("service.sh"), &binary).unwrap();
+}
+
+#[track_caller]
+fn untouched(user: &TestUser, project: &Project, current: &str, invocation: &str) {
+    assert_eq!(project.current(user), current);
+    assert_eq!(project.property(user, "InvocationID"), invocation);
+    assert_eq!(user.run(&format!("find {}/incoming -mindepth 1 2>/dev/null; true", project.root(user))), "");
+}
+
+#[test]
+fn a_disk_that_is_full_or_fills_up_leaves_the_service_alone() {
+    let options = HostOptions { home_size: Some("12m".into()), home_inodes: None };
+    let Some(host) = OwnHost::boot(options) else { return };
+    let user = host.user(UserOptions::default());
+    let project = Project::quick(&user);
+    project.deploy();
+    let (current, invocation) = (project.current(&user), project.property(&user, "InvocationID"));
+
+    // Before anything is uploaded.
+    grow(&project, 12 << 20);
+    let ran = project.shipit(&["deploy", "prod"]).exits(8);
+    ran.says("are free below").says("make room on the file system").says("the service was not touched");
+    untouched(&user, &project, &current, &invocation);
+
+    // While it is uploaded: something else takes the room as soon as the upload's folder is there.
+    let mut binary = fs::read(project.path("service.sh")).unwrap();
+    binary.truncate(7 << 20);
+    fs::write(project.path("service.sh"), &binary).unwrap();
+    let root = project.root(&user);
+    user.run(&format!(
+        "systemd-run --user --quiet --unit=eater sh -c 'until ls {root}/incoming/*/bin; do :; done; \
+         fallocate -l 6M ~/eaten'"
+    ));
+    let ran = project.shipit(&["deploy", "prod"]).exits(1);
+    ran.says("the disk is full").says("make room and deploy again").says("the service was not touched");
+    untouched(&user, &project, &current, &invocation);
+
+    user.run("rm ~/eaten");
+    project.deploy();
+    assert_ne!(project.current(&user), current);
+}
+
+#[test]
+fn inodes_run_out_before_bytes() {
+    let options = HostOptions { home_size: Some("12m".into()), home_inodes: Some(120) };
+    let Some(host) = OwnHost::boot(options) else { return };
+    let user = host.user(UserOptions::default());
+    let project = Project::quick(&user);
+    project.deploy();
+    let (current, invocation) = (project.current(&user), project.property(&user, "InvocationID"));
+    user.run("mkdir -p ~/many; i=0; while touch ~/many/$i; do i=$((i + 1)); done 2>/dev/null; rm ~/many/1 ~/many/2");
+    project.edit(&format!("{}.conf", project.name), "North Carolina", "Virginia");
+    let ran = project.shipit(&["deploy", "prod"]).exits(8);
+    ran.says("inodes are free").says("the service was not touched");
+    untouched(&user, &project, &current, &invocation);
+    user.run("rm -r ~/many");
+    project.deploy();
+}
+
+#[test]
+fn a_home_that_is_not_the_users_to_write_is_refused() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    if user.key_path.is_none() {
+        return;
+    }
+    let project = Project::quick(&user);
+    user.run_as_root(&format!("chown root {0}; chmod 755 {0}", user.home));
+    let ran = project.shipit(&["deploy", "prod"]);
+    user.run_as_root(&format!("chown {0} {1}", user.user, user.home));
+    let ran = ran.exits(8);
+    ran.says("may not write below").says("should belong to").says("not deployed on the host");
+    assert_eq!(user.run("ls -A ~/.local 2>/dev/null; true"), "");
+}
+
+#[test]
+fn a_root_that_became_someone_elses_is_refused() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let project = Project::quick(&user);
+    project.deploy();
+    let (current, root) = (project.current(&user), project.root(&user));
+    user.run_as_root(&format!("chown root {root} {root}/releases"));
+    project.edit(&format!("{}.conf", project.name), "North Carolina", "Virginia");
+    let ran = project.shipit(&["deploy", "prod"]).exits(8);
+    user.run_as_root(&format!("chown {} {root} {root}/releases", user.user));
+    ran.says("may not write below").says("the service was not touched");
+    assert_eq!(project.current(&user), current);
+}
