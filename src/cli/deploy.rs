@@ -7,14 +7,17 @@ use tokio::sync::Mutex;
 
 use super::error::CliError;
 use super::exit_code::Exit;
-use super::global::{ConnectArgs, GlobalArgs, ManifestArgs};
+use super::global::{ConnectArgs, GlobalArgs, ManifestArgs, WaitArgs};
 use super::prompt::Asker;
+use super::provenance;
 use super::run::Run;
 use super::selection;
 use crate::manifest::Confirm;
 use crate::plan::Operator;
 use crate::report::{Command, EventKind};
-use crate::rollout::{Context, Preparation, carry_out_all, leave_all, prepare_all};
+use crate::rollout::{
+    Context, OtherRuns, Preparation, Purpose, RunRecord, carry_out_all, leave_all, prepare_all,
+};
 
 /// Deploy to every host of an environment
 #[derive(Debug, Args)]
@@ -24,6 +27,9 @@ pub(super) struct DeployArgs {
     /// Go ahead without asking, where the environment says `confirm: true`
     #[arg(short, long)]
     pub yes: bool,
+    /// What to do while others are at work.
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
     /// Which manifest.
     #[command(flatten)]
     pub(crate) manifest: ManifestArgs,
@@ -50,7 +56,17 @@ pub(super) async fn deploy(args: &DeployArgs, global: &GlobalArgs) -> Result<Exi
         events: run.events.clone(),
         operator: if global.can_ask() { Operator::Present } else { Operator::Absent },
         now: Timestamp::now(),
-        uploads: true,
+        purpose: Purpose::Change,
+        holder: provenance::holder("deploy", None),
+        lock_wait: args.wait.lock_wait,
+        runs: if args.wait.no_wait { OtherRuns::Refuse } else { OtherRuns::Wait },
+        patience: selection::patience(&manifest),
+        record: RunRecord {
+            environment: environment.name.clone(),
+            command: Command::Deploy,
+            shipit: env!("CARGO_PKG_VERSION"),
+            revision: provenance::revision(&manifest.dir),
+        },
         sudo: Arc::new(asker.clone()),
         sudo_password: Mutex::new(None),
         interrupt: run.interrupt.clone(),

@@ -15,6 +15,8 @@ pub enum Exit {
     Failed,
     /// The command line, the manifest, or a file it names is wrong.
     Usage,
+    /// A host failed and went back to the release before.
+    Reverted,
     /// A host needs a person.
     NeedsAttention,
     /// A host could not be reached, or would not let us in.
@@ -31,10 +33,11 @@ pub enum Exit {
 
 impl Exit {
     /// All of them, in the order of the numbers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Done,
         Self::Failed,
         Self::Usage,
+        Self::Reverted,
         Self::NeedsAttention,
         Self::Unreachable,
         Self::HostKey,
@@ -43,13 +46,14 @@ impl Exit {
         Self::Interrupted,
     ];
 
-    /// The number. 3 is left for hosts that failed and were reverted.
+    /// The number.
     #[must_use]
     pub fn code(self) -> u8 {
         match self {
             Self::Done => 0,
             Self::Failed => 1,
             Self::Usage => 2,
+            Self::Reverted => 3,
             Self::NeedsAttention => 4,
             Self::Unreachable => 5,
             Self::HostKey => 6,
@@ -68,8 +72,9 @@ impl Exit {
     /// The one that needs a person most.
     #[must_use]
     pub fn most_urgent(exits: impl Iterator<Item = Self>) -> Self {
-        const URGENCY: [Exit; 8] = [
+        const URGENCY: [Exit; 9] = [
             Exit::NeedsAttention,
+            Exit::Reverted,
             Exit::Interrupted,
             Exit::HostKey,
             Exit::Unreachable,
@@ -88,8 +93,10 @@ impl Exit {
             Ok(_) => return Self::Failed,
             Err(failure) => failure,
         };
-        if failure.verdict() == Verdict::NeedsAttention {
-            return Self::NeedsAttention;
+        match failure.verdict() {
+            Verdict::NeedsAttention => return Self::NeedsAttention,
+            Verdict::Reverted => return Self::Reverted,
+            _ => {}
         }
         Self::of_error(&failure.error)
     }
@@ -104,7 +111,7 @@ impl Exit {
             | HostError::Upload(UploadError::Ssh(error) | UploadError::Session(SessionError::Ssh(error)))
             | HostError::Health(HealthError::Ssh(error)) => Self::of_ssh(error),
             HostError::Refused(_) | HostError::SudoPassword => Self::Refused,
-            HostError::Locked => Self::Locked,
+            HostError::Locked(_) | HostError::Frozen(_) | HostError::UnderWay(_) => Self::Locked,
             HostError::Interrupted => Self::Interrupted,
             _ => Self::Failed,
         }

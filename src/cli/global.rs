@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use crate::manifest::parse_duration;
+
 use super::problem::{Color, Look};
 
 /// Arguments of every command.
@@ -33,6 +35,21 @@ pub(crate) struct ManifestArgs {
     /// The manifest
     #[arg(short = 'f', long, value_name = "FILE", default_value = "deploy.yaml")]
     pub(crate) manifest: PathBuf,
+}
+
+/// What to do while others are at work on a host.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct WaitArgs {
+    /// How long to wait for the service's lock while another holds it, as in 30s or 5m
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = lock_wait, help_heading = "Hosts")]
+    pub(crate) lock_wait: Duration,
+    /// Leave, and do not wait, when an activation is under way on a host
+    #[arg(long, help_heading = "Hosts")]
+    pub(crate) no_wait: bool,
+}
+
+fn lock_wait(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|error| error.to_string())
 }
 
 /// What is printed.

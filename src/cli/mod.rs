@@ -11,6 +11,7 @@ mod logs;
 mod plan;
 mod problem;
 mod prompt;
+mod provenance;
 mod run;
 mod selection;
 mod status;

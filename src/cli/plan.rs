@@ -1,6 +1,7 @@
 //! `shipit plan`: shows what `shipit deploy` would do, and does nothing.
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
@@ -10,11 +11,12 @@ use super::error::CliError;
 use super::exit_code::Exit;
 use super::global::{ConnectArgs, Format, GlobalArgs, ManifestArgs};
 use super::prompt::Asker;
+use super::provenance;
 use super::run::{Run, colour};
 use super::selection;
 use crate::plan::{Operator, Plan};
 use crate::report::{Command, EventKind, PlanDetail, PlanStyle, write_plans};
-use crate::rollout::{Context, leave_all, prepare_all};
+use crate::rollout::{Context, OtherRuns, Purpose, RunRecord, leave_all, prepare_all};
 
 /// Show what a deploy would do, without doing it
 #[derive(Debug, Args)]
@@ -44,7 +46,17 @@ pub(super) async fn plan(args: &PlanArgs, global: &GlobalArgs) -> Result<Exit, C
         // What could be asked in a deploy is shown as what it would need.
         operator: if global.can_ask() { Operator::Present } else { Operator::Absent },
         now: Timestamp::now(),
-        uploads: false,
+        purpose: Purpose::Look,
+        holder: provenance::holder("plan", None),
+        lock_wait: Duration::ZERO,
+        runs: OtherRuns::Refuse,
+        patience: selection::patience(&manifest),
+        record: RunRecord {
+            environment: environment.name.clone(),
+            command: Command::Plan,
+            shipit: env!("CARGO_PKG_VERSION"),
+            revision: None,
+        },
         sudo: Arc::new(asker),
         sudo_password: Mutex::new(None),
         interrupt: run.interrupt.clone(),

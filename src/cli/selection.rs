@@ -2,6 +2,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use globset::Glob;
 
@@ -74,6 +75,16 @@ fn warn(global: &GlobalArgs, warnings: &[Problem]) {
         let _ = ProblemReport::new(warning).write(&mut stderr, look);
     }
     let _ = stderr.flush();
+}
+
+/// How long a host waits for our word before it goes back by itself: as long as the health check may take, and some
+/// more for the way.
+#[must_use]
+pub(super) fn patience(manifest: &Manifest) -> Duration {
+    const LEAST: Duration = Duration::from_secs(60);
+    const MORE: Duration = Duration::from_secs(20);
+    let health = manifest.health.as_ref().map_or(Duration::ZERO, |health| health.timeout);
+    LEAST.max(health + MORE)
 }
 
 /// The hosts of the environment that `--host` and `--tag` leave.

@@ -1,17 +1,17 @@
-//! Carries out the steps of a plan that change what the host runs, as one program.
+//! An activation, from the client's side: the program of a run, its start, its log, and the word it waits for.
 //!
-//! The program is [`activation.sh`](self) and one call of a function a step, so the whole switch is one round trip and
-//! goes on without us between its steps. Until it is a transaction with an end of its own on the host, it runs in the
-//! session's shell: a connection that breaks may leave it half way, and [`crate::rollout`] says so.
+//! What happens on the host is in `activation.sh`. The session's shell prepares (checks the release, makes links) and
+//! starts the run as a transient unit, which outlives the connection, decides by itself when no word comes, and writes a
+//! log that the session follows.
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::time::Duration;
 
+use super::journal::{JournalEntry, MainProcess, UnitRuns, journal_script};
 use super::script::Script;
-use super::session::{Session, SessionError};
+use super::session::{PRELUDE, Session, SessionError};
 use crate::manifest::UnitName;
-use crate::plan::{Layout, Privilege, Step};
-use crate::release::Sha256Digest;
+use crate::plan::{Layout, Privilege, RemotePath, Step};
+use crate::release::{RunId, Sha256Digest};
 
 const PROGRAM: &str = include_str!("activation.sh");
 
@@ -40,6 +40,114 @@ pub enum ActivationEvent {
         /// A line.
         line: String,
     },
+    /// The host goes back.
+    Reverting(String),
+}
+
+/// The word a run waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Word {
+    /// The new release is kept.
+    Commit,
+    /// The old one comes back.
+    Revert,
+}
+
+/// Where a run has come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stop {
+    /// All steps are done; it waits for a word, for so long.
+    Pending(Duration),
+    /// It is over.
+    Over(End),
+    /// Its log ends in the middle: it died, or never began. What was said about it.
+    Died(String),
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// The new release is kept.
+    Committed,
+    /// The old one is back; why.
+    Reverted(String),
+    /// The old one could not be brought back; what failed.
+    RevertFailed(String),
+}
+
+/// Everything that a run is made from.
+#[derive(Debug, Clone)]
+pub struct Run<'a> {
+    /// Where the service stands.
+    pub layout: &'a Layout,
+    /// Its own id.
+    pub id: &'a RunId,
+    /// The plan's steps, all of them.
+    pub steps: &'a [Step],
+    /// What `current` must point to when it begins ("-" for nothing).
+    pub expected: &'a str,
+    /// How long it waits for a word.
+    pub patience: Duration,
+    /// What stands in the history about it: a JSON object without its closing brace.
+    pub history: &'a str,
+    /// The units of the service.
+    pub units: &'a [UnitName],
+}
+
+/// What was heard of a run so far.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Activity {
+    /// What was seen of each unit.
+    pub observed: BTreeMap<UnitName, Observed>,
+    /// The journal, where it was asked for.
+    pub journal: Vec<JournalEntry>,
+    /// Lines of the run's log.
+    lines: usize,
+    in_log: bool,
+    stop: Option<Stop>,
+    why: String,
+}
+
+impl Activity {
+    fn take(&mut self, line: &str, on_event: &mut impl FnMut(ActivationEvent)) {
+        if line.is_empty() {
+            return;
+        }
+        // No line of a log begins so; those of journalctl do.
+        if line.starts_with('{') {
+            self.journal.extend(JournalEntry::parse(line));
+            return;
+        }
+        if line == "log" {
+            self.in_log = true;
+            return;
+        }
+        self.lines += usize::from(self.in_log);
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match word {
+            "step" => {
+                if let Some(event) = event(rest) {
+                    on_event(event);
+                }
+            }
+            "found" => found(&mut self.observed, rest),
+            "pending" => self.stop = Some(Stop::Pending(Duration::from_secs(rest.parse().unwrap_or(0)))),
+            "reverting" => {
+                rest.clone_into(&mut self.why);
+                on_event(ActivationEvent::Reverting(rest.to_owned()));
+            }
+            "committed" => self.stop = Some(Stop::Over(End::Committed)),
+            "reverted" => self.stop = Some(Stop::Over(End::Reverted(self.why.clone()))),
+            "revert_failed" => {
+                self.stop = Some(Stop::Over(End::RevertFailed(rest.trim().trim_end_matches(';').to_owned())));
+            }
+            _ => {}
+        }
+    }
+
+    fn stop(&mut self, said: String) -> Stop {
+        self.stop.take().unwrap_or(Stop::Died(said))
+    }
 }
 
 /// What was seen of a unit after its start.
@@ -79,77 +187,188 @@ impl UnitProperties {
     }
 }
 
-/// Runs those steps of a plan in the range that are the host's to run, in order. Returns what was seen of each unit
-/// that was observed.
-pub async fn activate(
-    session: &mut Session,
-    layout: &Layout,
-    steps: &[Step],
-    range: Range<usize>,
-    mut on_event: impl FnMut(ActivationEvent),
-) -> Result<BTreeMap<UnitName, Observed>, SessionError> {
-    let mut observed: BTreeMap<UnitName, Observed> = BTreeMap::new();
-    let script = program(layout, steps, range);
-    let take = |line: &str| match line.split_once(' ') {
-        Some(("step", rest)) => {
-            if let Some(event) = event(rest) {
-                on_event(event);
+impl Run<'_> {
+    /// The run's folder on the host.
+    #[must_use]
+    pub fn folder(&self) -> RemotePath {
+        self.layout.run(self.id)
+    }
+
+    /// Prepares the run and starts it. Returns when it waits for a word, or is over.
+    pub async fn begin(
+        &self,
+        session: &mut Session,
+        activity: &mut Activity,
+        mut on_event: impl FnMut(ActivationEvent),
+    ) -> Result<Stop, SessionError> {
+        session.attach(&self.folder());
+        let finished =
+            session.run(&self.session_script(), IDLE, |line| activity.take(line, &mut on_event)).await?;
+        Ok(activity.stop(finished.said))
+    }
+
+    /// Gives the run its word, and returns when it is over. Reads the journal of the units along with it.
+    pub async fn decide(
+        &self,
+        session: &mut Session,
+        word: Word,
+        activity: &mut Activity,
+        journal: (&UnitRuns, MainProcess, u32),
+        mut on_event: impl FnMut(ActivationEvent),
+    ) -> Result<Stop, SessionError> {
+        let mut script = self.head();
+        let word = match word {
+            Word::Commit => "commit",
+            Word::Revert => "revert",
+        };
+        // Before a revert replaces it, what the journal has of the new release; after a commit, up to now.
+        let (runs, process, lines) = journal;
+        if let Some(journal) = journal_script(runs, process, lines) {
+            script.constant_line("(");
+            script.append(&journal);
+            script.constant_line(")");
+        }
+        script.call("decide", [word, &(activity.lines + 1).to_string()]);
+        session.detach();
+        let finished = session.run(&script, IDLE, |line| activity.take(line, &mut on_event)).await?;
+        Ok(activity.stop(finished.said))
+    }
+
+    fn head(&self) -> Script {
+        let mut script = Script::constant(PROGRAM);
+        script.constant_line("exec 3>&1");
+        self.configure(&mut script);
+        script
+    }
+
+    fn configure(&self, script: &mut Script) {
+        let mut arguments = vec![
+            self.layout.root().to_string(),
+            self.id.to_string(),
+            self.layout.service().to_string(),
+            self.expected.to_owned(),
+            self.patience.as_secs().to_string(),
+            self.history.to_owned(),
+        ];
+        arguments.extend(self.units.iter().map(ToString::to_string));
+        script.call("configure", arguments);
+    }
+
+    /// What the session's shell runs: the steps up to the switch, and the start of the run.
+    fn session_script(&self) -> Script {
+        let mut script = self.head();
+        script.call("begin_run", [self.program().as_str()]);
+        script.constant_line("[ $? -eq 0 ] || abandon 'the folder of the run could not be made'");
+        self.calls(&mut script, Part::Session);
+        script.constant_line("launch");
+        script
+    }
+
+    /// What the run's unit runs.
+    fn program(&self) -> Script {
+        let mut script = Script::constant(PRELUDE);
+        script.constant_line(PROGRAM);
+        self.configure(&mut script);
+        script.constant_line("plan_steps() {\n:");
+        self.calls(&mut script, Part::Unit);
+        script.constant_line("}\nafter_commit() {\n:");
+        self.calls(&mut script, Part::AfterCommit);
+        script.constant_line("}\nmain \"$@\"");
+        script
+    }
+
+    fn calls(&self, script: &mut Script, part: Part) {
+        for (number, step) in self.steps.iter().enumerate() {
+            if let Some((of, call)) = self.call(step)
+                && of == part
+            {
+                script.call("step", std::iter::once(number.to_string()).chain(call));
             }
         }
-        Some(("found", rest)) => found(&mut observed, rest),
-        _ => {}
-    };
-    session.run(&script, IDLE, take).await?;
-    Ok(observed)
-}
+    }
 
-/// What systemd says of a unit now.
-pub async fn properties(session: &mut Session, unit: &UnitName) -> Result<UnitProperties, SessionError> {
-    let mut script = Script::constant(PROGRAM);
-    script.call("properties", [unit.as_str()]);
-    let mut properties = UnitProperties::default();
-    let take = |line: &str| {
-        if let Some((key, value)) = line.split_once('=') {
-            properties.0.insert(key.to_owned(), value.to_owned());
-        }
-    };
-    session.run(&script, IDLE, take).await?;
-    Ok(properties)
-}
-
-/// The program for these steps. Steps that are the client's (upload, health) are left out.
-fn program(layout: &Layout, steps: &[Step], range: Range<usize>) -> Script {
-    let mut script = Script::constant(PROGRAM);
-    let (root, service) = (layout.root().as_str(), layout.service());
-    for (number, step) in steps.iter().enumerate().filter(|(number, _)| range.contains(number)) {
-        let call: Vec<String> = match step {
-            // The client's own steps.
-            Step::Upload { .. } | Step::AskHealth { .. } => continue,
-            Step::EnableLingering { .. } => words(["enable_lingering"]),
-            Step::Seal { release, .. } => words(["seal", root, &release.to_string(), &sums(steps)]),
+    /// Who runs a step, and by which call; `None` for the client's own.
+    fn call(&self, step: &Step) -> Option<(Part, Vec<String>)> {
+        Some(match step {
+            Step::Upload { .. } | Step::AskHealth { .. } => return None,
+            Step::EnableLingering { .. } => (Part::Session, words(["enable_lingering"])),
+            Step::Seal { release } => {
+                (Part::Session, words(["seal", &release.to_string(), &sums(self.steps)]))
+            }
             Step::Link(link) => {
                 let rights = match link.privilege {
                     Privilege::User => "direct",
                     Privilege::Root => "root",
                 };
-                words(["make_link", link.path.as_str(), link.target.as_str(), rights])
+                (Part::Session, words(["make_link", link.path.as_str(), link.target.as_str(), rights]))
             }
-            Step::Switch { to, .. } => words(["switch", root, &to.to_string()]),
-            Step::ReloadManager => words(["reload_manager"]),
-            Step::Enable { unit } => words(["enable", root, unit.as_str()]),
-            Step::Restart { unit, .. } => words(["restart", unit.as_str()]),
-            Step::Start { unit, .. } => words(["start", unit.as_str()]),
+            Step::Switch { to, .. } => (Part::Unit, words(["switch", &to.to_string()])),
+            Step::ReloadManager => (Part::Unit, words(["reload_manager"])),
+            Step::Enable { unit } => (Part::Unit, words(["enable", unit.as_str()])),
+            Step::Restart { unit, .. } => (Part::Unit, words(["restart", unit.as_str()])),
+            Step::Start { unit, .. } => (Part::Unit, words(["start", unit.as_str()])),
             Step::Observe { unit, settle, .. } => {
-                words(["observe", root, service.as_str(), unit.as_str(), &settle.as_millis().to_string()])
+                (Part::Unit, words(["observe", unit.as_str(), &settle.as_millis().to_string()]))
             }
             Step::Prune { releases } => {
                 let ids = releases.iter().map(ToString::to_string);
-                words(["prune", root]).into_iter().chain(ids).collect()
+                (Part::AfterCommit, words(["prune"]).into_iter().chain(ids).collect())
             }
-        };
-        script.call("step", std::iter::once(number.to_string()).chain(call));
+        })
     }
-    script
+}
+
+/// Who runs a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// The session's shell, with the operator's sudo password if there is one.
+    Session,
+    /// The run's unit.
+    Unit,
+    /// The run's unit, once the new release is kept.
+    AfterCommit,
+}
+
+/// Brings a run that died to its end: back to the old release, unless it was committed.
+pub async fn recover(session: &mut Session, layout: &Layout, id: &RunId) -> Result<Stop, SessionError> {
+    const RECOVER: &str = "/bin/sh \"$1/program\" recover contact >/dev/null\ncat \"$1/log\"";
+    let script = Script::with_arguments(RECOVER, [layout.run(id).as_str()]);
+    let mut activity = Activity::default();
+    let finished = session.run(&script, IDLE, |line| activity.take(line, &mut |_| {})).await?;
+    Ok(activity.stop(finished.said))
+}
+
+/// Waits until a run that is alive is over.
+pub async fn wait_for_run(session: &mut Session, layout: &Layout, id: &RunId) -> Result<(), SessionError> {
+    const WAIT: &str = "while systemctl --user is-active --quiet \"shipit-$2\"; do\nsleep 0.5\ndone";
+    let script = Script::with_arguments(WAIT, [layout.run(id).as_str(), &id.to_string()]);
+    session.run(&script, IDLE, |_| {}).await.map(drop)
+}
+
+/// What is on file about a run: `None` while it is not over.
+pub async fn run_state(
+    session: &mut Session,
+    layout: &Layout,
+    id: &RunId,
+) -> Result<Option<End>, SessionError> {
+    const STATE: &str = "printf 'state %s\\n' \"$(cat \"$1/state\")\"\ncat \"$1/log\"";
+    let script = Script::with_arguments(STATE, [layout.run(id).as_str()]);
+    let mut activity = Activity::default();
+    let mut state = String::new();
+    session
+        .run(&script, IDLE, |line| match line.strip_prefix("state ") {
+            Some(text) => text.clone_into(&mut state),
+            None => activity.take(line, &mut |_| {}),
+        })
+        .await?;
+    // The state is on the disk before the log says so.
+    Ok(match (state.as_str(), activity.stop) {
+        ("committed", _) => Some(End::Committed),
+        ("reverted", _) => Some(End::Reverted(activity.why)),
+        ("revert_failed", Some(Stop::Over(end))) => Some(end),
+        ("revert_failed", _) => Some(End::RevertFailed(String::new())),
+        _ => None,
+    })
 }
 
 fn words<const N: usize>(words: [&str; N]) -> Vec<String> {

@@ -180,13 +180,21 @@ enable() { # unit
 restart() { # unit
 	note_unit "$1" || return
 	systemctl --user reset-failed -- "$1" 2>/dev/null
-	systemctl --user restart -- "$1"
+	systemctl --user restart -- "$1" || show_failed "$1"
+}
+
+# systemctl says only that the job failed; the unit's state says why, as long as nothing was undone.
+show_failed() { # unit
+	failed=$(properties "$1")
+	found_lines "unit $1 first" "$failed"
+	found_lines "unit $1 last" "$failed"
+	return 1
 }
 
 start() { # unit
 	note_unit "$1" || return
 	systemctl --user reset-failed -- "$1" 2>/dev/null
-	systemctl --user start -- "$1"
+	systemctl --user start -- "$1" || show_failed "$1"
 }
 
 note_unit() { # unit
@@ -292,7 +300,7 @@ begin_run() { # program
 	mkdir -p "$root/releases" "$run" || return
 	chmod 700 "$run"
 	printf '%s' "$1" >"$run/program" || return
-	: >"$run/undo"
+	: >"$run/undo" || return
 	: >"$run/log"
 	mkfifo -m 600 "$run/decision" || return
 	set_state preparing || return
@@ -322,6 +330,7 @@ launch() {
 		echo "the activation could not be started" >&2
 		give_up "the activation could not be started"
 	}
+	say log
 	follow 1
 }
 

@@ -201,10 +201,26 @@ impl UnitRuns {
         }
     }
 
+    /// Leaves out what belongs to others.
+    pub fn keep_own(&self, entries: &mut Vec<JournalEntry>) {
+        entries.retain(|entry| self.has(entry));
+    }
+
     /// An entry found by the number of its process alone may be from another unit that had that number before.
     fn has(&self, entry: &JournalEntry) -> bool {
         entry.invocation.as_ref().is_none_or(|id| self.invocations.contains(id))
     }
+}
+
+/// The program that prints the last entries of these starts of units; `None` where there is none to print.
+pub(super) fn journal_script(runs: &UnitRuns, process: MainProcess, lines: u32) -> Option<Script> {
+    if runs.invocations.is_empty() {
+        return None;
+    }
+    let ended = if process == MainProcess::Ended { "ended" } else { "" };
+    let mut arguments = vec![lines.to_string(), ended.to_owned(), runs.invocations.join(" ")];
+    arguments.extend(runs.pids.iter().map(u32::to_string));
+    Some(Script::with_arguments(INVOCATIONS, arguments))
 }
 
 /// The last entries of these starts of units, oldest first.
@@ -214,16 +230,10 @@ pub async fn read_journal(
     process: MainProcess,
     lines: u32,
 ) -> Result<Vec<JournalEntry>, SessionError> {
-    if runs.invocations.is_empty() {
-        return Ok(Vec::new());
-    }
-    let ended = if process == MainProcess::Ended { "ended" } else { "" };
-    let mut arguments = vec![lines.to_string(), ended.to_owned(), runs.invocations.join(" ")];
-    arguments.extend(runs.pids.iter().map(u32::to_string));
-    let script = Script::with_arguments(INVOCATIONS, arguments);
+    let Some(script) = journal_script(runs, process, lines) else { return Ok(Vec::new()) };
     let mut entries = Vec::new();
     session.run(&script, IDLE, |line| entries.extend(JournalEntry::parse(line))).await?;
-    entries.retain(|entry| runs.has(entry));
+    runs.keep_own(&mut entries);
     Ok(entries)
 }
 

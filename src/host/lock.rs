@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 
 use super::script::Script;
 use super::session::{SHELL, SessionError};
-use crate::plan::RemotePath;
+use crate::manifest::ServiceName;
 use crate::ssh::{Connection, Events, Output, SshError, Stdin};
 
 const PROGRAM: &str = include_str!("lock.sh");
@@ -81,12 +81,12 @@ impl Lock {
     /// Opens the channel. Nothing is locked yet.
     pub async fn open(
         connection: &Connection,
-        root: &RemotePath,
+        service: &ServiceName,
         holder: &Holder,
         patience: Duration,
     ) -> Result<Self, SshError> {
         let seconds = |time: Duration| time.as_secs().to_string();
-        let arguments = [root.as_str(), &seconds(patience), &seconds(SILENCE), &holder.to_json()];
+        let arguments = [service.as_str(), &seconds(patience), &seconds(SILENCE), &holder.to_json()];
         let script = Script::with_arguments(PROGRAM, arguments);
         let process = connection.start_with_input(SHELL, script.as_str().as_bytes().to_vec()).await?;
         let (stdin, events) = process.split();
@@ -94,7 +94,10 @@ impl Lock {
     }
 
     /// Asks for the lock, and waits as long as was said. `waiting` is told who holds it meanwhile.
-    pub async fn acquire(&mut self, mut waiting: impl FnMut(Option<Holder>)) -> Result<LockOutcome, SessionError> {
+    pub async fn acquire(
+        &mut self,
+        mut waiting: impl FnMut(Option<Holder>),
+    ) -> Result<LockOutcome, SessionError> {
         // Asked before the program reads its input, the byte could be taken for a part of the program.
         while self.line(IDLE).await? != "ready" {}
         let Some(mut stdin) = self.stdin.take() else {

@@ -2,10 +2,10 @@
 # it wants the lock, and then one every few seconds. End of file, or silence for $silence seconds, ends the program and
 # with it the lock: flock(2) is let go by the kernel when the last descriptor is closed.
 #
-# Arguments: the service's root, seconds to wait for the lock, the silence in seconds, a line of JSON about the holder.
+# Arguments: the service's name, seconds to wait for the lock, the silence in seconds, a line of JSON about the holder.
 # Output: "ready"; then, once asked, "waiting HOLDER" while another holds it, and "locked CURRENT", "held HOLDER",
 # "frozen HOLDER" or "unwritable".
-root=$1
+root=$HOME/.local/share/shipit/$1
 patience=$2
 silence=$3
 holder=$4

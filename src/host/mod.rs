@@ -7,16 +7,21 @@ mod activation;
 mod exit_status;
 mod health;
 mod journal;
+mod lock;
 mod probe;
 mod script;
 mod session;
 mod upload;
 
-pub use activation::{ActivationEvent, Executable, Observed, UnitProperties, activate, properties};
+pub use activation::{
+    ActivationEvent, Activity, End, Executable, Observed, Run, Stop, UnitProperties, Word, recover,
+    run_state, wait_for_run,
+};
 pub use exit_status::{Meaning, meaning};
 pub use health::{HealthError, ask};
 pub use journal::{JournalEntry, JournalQuery, MainProcess, UnitRuns, follow_script, read_journal};
+pub use lock::{Holder, Lock, LockOutcome, SILENCE};
 pub use probe::{ProbeError, probe};
 pub use script::Script;
 pub use session::{Password, Session, SessionError};
-pub use upload::{StageOutcome, UploadError, lock, stage, sweep, upload};
+pub use upload::{UploadError, stage, sweep, upload};

@@ -8,7 +8,7 @@ use super::session::{Session, SessionError};
 use crate::manifest::{Manifest, UnitName, UnitSource};
 use crate::plan::{
     Access, Current, Facts, FoundFile, FoundLink, FoundUnit, Layout, Libc, Lingering, LinkSpec, LinkState,
-    Manager, RemotePath, Sudo, Systemd,
+    Manager, PendingRun, RemotePath, RunLife, Sudo, Systemd,
 };
 use crate::release::{GlibcVersion, ReleaseId, ReleaseRecord, Sha256Digest};
 
@@ -163,6 +163,7 @@ impl Answer {
             free_inodes,
             record: record.and_then(|json| ReleaseRecord::from_json(&json).ok()),
             current: self.current(),
+            pending: self.pending(),
             units: self.units(units, &files),
             files,
             texts: std::mem::take(&mut self.texts),
@@ -215,6 +216,12 @@ impl Answer {
             "passwordless" => Sudo::Passwordless,
             text => Sudo::Refused(text.trim_start_matches("refused").trim().to_owned()),
         })
+    }
+
+    fn pending(&self) -> Option<PendingRun> {
+        let (id, life) = self.values.get("pending")?.split_once(' ')?;
+        let life = if life == "alive" { RunLife::Alive } else { RunLife::Dead };
+        Some(PendingRun { id: id.parse().ok()?, life })
     }
 
     fn current(&self) -> Current {

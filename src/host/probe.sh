@@ -75,6 +75,12 @@ if current=$(readlink "$root/current" 2>/dev/null); then
 elif [ -e "$root/current" ]; then
 	fact current_blocked "$root/current"
 fi
+if run=$(readlink "$root/pending" 2>/dev/null); then
+	run=${run##*/}
+	alive=dead
+	systemctl --user is-active --quiet "shipit-$run" && alive=alive
+	fact pending "$run $alive"
+fi
 for release in "$root"/releases/*; do
 	[ -d "$release" ] && fact release "${release##*/}"
 done

@@ -28,6 +28,17 @@ impl Script {
         script
     }
 
+    /// Adds constant text.
+    pub fn constant_line(&mut self, text: &'static str) {
+        self.0.push_str(text);
+        self.0.push('\n');
+    }
+
+    /// Adds another program.
+    pub fn append(&mut self, other: &Self) {
+        self.0.push_str(&other.0);
+    }
+
     /// Adds a line: a constant beginning, such as a function's name, and the values as its arguments.
     pub fn call<I>(&mut self, beginning: &'static str, arguments: I)
     where

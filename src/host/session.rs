@@ -8,13 +8,14 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::script::Script;
+use crate::plan::RemotePath;
 use crate::ssh::{Connection, Events, Output, SshError, Stdin};
 
 /// The only text that a login shell gets to see.
 pub(super) const SHELL: &str = "exec /bin/sh -s";
 
 /// What every program can use; see the file.
-const PRELUDE: &str = include_str!("prelude.sh");
+pub(super) const PRELUDE: &str = include_str!("prelude.sh");
 
 /// What is kept of what a program says on standard error, and of what a login shell says before it ends.
 const KEPT: usize = 64 * 1024;
@@ -82,6 +83,7 @@ pub struct Session {
     mark: String,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
+    preamble: String,
 }
 
 impl Session {
@@ -94,6 +96,7 @@ impl Session {
             mark: format!("shipit-{number:016x}"),
             stdout: Vec::new(),
             stderr: Vec::new(),
+            preamble: String::new(),
         })
     }
 
@@ -113,6 +116,20 @@ impl Session {
         self.run_in(Place::Subshell, script, idle, on_line).await
     }
 
+    /// Has the session's shell give a run the word to go back, when its input ends while the run still waits: so a client
+    /// that dies is noticed at once. Takes effect with the next program.
+    pub fn attach(&mut self, run: &RemotePath) {
+        let mut script = Script::default();
+        script.call("set --", [run.as_str()]);
+        script.constant_line("attached=$1");
+        self.preamble = script.as_str().to_owned();
+    }
+
+    /// The run is over.
+    pub fn detach(&mut self) {
+        "attached=\n".clone_into(&mut self.preamble);
+    }
+
     /// Runs a program where [`Place`] says.
     pub async fn run_in(
         &mut self,
@@ -121,7 +138,7 @@ impl Session {
         idle: Duration,
         mut on_line: impl FnMut(&str),
     ) -> Result<Finished, SessionError> {
-        let frame = self.frame(place, script);
+        let frame = std::mem::take(&mut self.preamble) + &self.frame(place, script);
         self.send(frame).await?;
         let mut begun = false;
         loop {

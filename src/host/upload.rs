@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::script::Script;
-use super::session::{Place, Session, SessionError};
+use super::session::{Session, SessionError};
 use crate::plan::{FileChange, Layout, Transfer};
 use crate::release::{Artifact, Content, RecordError, ReleaseId, ReleaseRecord};
 use crate::ssh::{SftpError, SftpErrorKind, SftpPool, Source, SshError, Upload};
@@ -17,17 +17,6 @@ const IDLE: Duration = Duration::from_secs(120);
 
 /// The mode of `release.json`.
 const RECORD_MODE: u32 = 0o644;
-
-/// How the beginning of an upload went.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StageOutcome {
-    /// The lock is held, and the folder is there.
-    Ready,
-    /// Someone else holds the lock.
-    Held,
-    /// `current` is no longer what it was when the plan was made; what it is now.
-    Moved(String),
-}
 
 /// Files could not be put on the host. What runs there is untouched.
 #[derive(Debug, thiserror::Error)]
@@ -73,20 +62,7 @@ pub enum UploadError {
     },
 }
 
-/// Takes the service's lock, for a plan without an upload.
-pub async fn lock(
-    session: &mut Session,
-    layout: &Layout,
-    from: Option<&ReleaseId>,
-) -> Result<StageOutcome, UploadError> {
-    let mut script = Script::constant(STAGE);
-    script.call("lock_service", [layout.root().as_str(), &current(from)]);
-    let mut answer = Answer::default();
-    let finished = session.run_in(Place::Shell, &script, IDLE, |line| answer.take(line)).await?;
-    answer.lock.ok_or(UploadError::Stage { said: finished.said })
-}
-
-/// Takes the service's lock and prepares the folder of the upload: sweeps what earlier ones left behind, and takes over
+/// Prepares the folder of the upload, under the service's lock: sweeps what earlier ones left behind, and takes over
 /// unchanged files from the release that runs.
 pub async fn stage(
     session: &mut Session,
@@ -94,9 +70,7 @@ pub async fn stage(
     id: &ReleaseId,
     from: Option<&ReleaseId>,
     files: &[FileChange],
-) -> Result<StageOutcome, UploadError> {
-    let root = layout.root().as_str();
-    let mut script = Script::constant(STAGE);
+) -> Result<(), UploadError> {
     let mut folders: Vec<&str> =
         files.iter().filter_map(|file| Some(file.path.as_str().rsplit_once('/')?.0)).collect();
     folders.sort_unstable();
@@ -104,44 +78,14 @@ pub async fn stage(
     let folders = folders.join("\n");
     let source = from.map_or_else(|| "-".to_owned(), ReleaseId::to_string);
     let id = id.to_string();
-    let mut arguments = vec![root, &id, &folders, &source];
+    let mut arguments = vec![layout.root().as_str(), &id, &folders, &source];
     let taken_over = files.iter().filter(|file| file.transfer == Transfer::TakeOver);
     arguments.extend(taken_over.map(|file| file.path.as_str()));
-    script.call("lock_service", [root, &current(from)]);
-    script.call("[ $? -ne 0 ] || (stage", arguments);
-    script.call(")", [] as [&str; 0]);
-
-    let mut answer = Answer::default();
-    let finished = session.run_in(Place::Shell, &script, IDLE, |line| answer.take(line)).await?;
-    match answer.lock {
-        Some(StageOutcome::Ready) if !answer.staged => Err(UploadError::Stage { said: finished.said }),
-        Some(outcome) => Ok(outcome),
-        None => Err(UploadError::Stage { said: finished.said }),
-    }
-}
-
-/// What `current` must point to for a plan made from this release.
-fn current(from: Option<&ReleaseId>) -> String {
-    from.map_or_else(|| "-".to_owned(), |from| format!("releases/{from}"))
-}
-
-/// What the program of [`stage.sh`](self) printed.
-#[derive(Default)]
-struct Answer {
-    lock: Option<StageOutcome>,
-    staged: bool,
-}
-
-impl Answer {
-    fn take(&mut self, line: &str) {
-        match line.split_once(' ') {
-            None if line == "locked" => self.lock = Some(StageOutcome::Ready),
-            None if line == "held" => self.lock = Some(StageOutcome::Held),
-            None if line == "staged" => self.staged = true,
-            Some(("moved", now)) => self.lock = Some(StageOutcome::Moved(now.to_owned())),
-            _ => {}
-        }
-    }
+    let mut script = Script::constant(STAGE);
+    script.call("stage", arguments);
+    let mut staged = false;
+    let finished = session.run(&script, IDLE, |line| staged |= line == "staged").await?;
+    if staged { Ok(()) } else { Err(UploadError::Stage { said: finished.said }) }
 }
 
 /// Sends the files that the host does not have yet, and the release's record.

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::layout::{LinkPath, RemotePath};
 use crate::manifest::UnitName;
-use crate::release::{GlibcVersion, ReleaseId, ReleaseRecord, Sha256Digest};
+use crate::release::{GlibcVersion, ReleaseId, ReleaseRecord, RunId, Sha256Digest};
 
 /// What a probe found on one host.
 #[derive(Clone)]
@@ -48,6 +48,8 @@ pub struct Facts {
     pub files: BTreeMap<String, FoundFile>,
     /// The text of the current release's units and env file, by their path in the release. May hold secrets.
     pub texts: BTreeMap<String, String>,
+    /// An activation that is not over.
+    pub pending: Option<PendingRun>,
     /// The complete releases on the host, oldest first.
     pub releases: Vec<ReleaseId>,
     /// The state of each unit the manifest names.
@@ -74,6 +76,24 @@ impl fmt::Debug for Facts {
             .field("links", &self.links)
             .finish_non_exhaustive()
     }
+}
+
+/// An activation that is not over: it waits for its client's word, or it died.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingRun {
+    /// Which.
+    pub id: RunId,
+    /// Whether it is still at work.
+    pub life: RunLife,
+}
+
+/// Whether a run is at work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunLife {
+    /// Its unit runs; it ends by itself.
+    Alive,
+    /// A crash or a power cut ended it in the middle.
+    Dead,
 }
 
 /// The host's C library.

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::manifest::{Manifest, ServiceName};
-use crate::release::ReleaseId;
+use crate::release::{ReleaseId, RunId};
 
 /// An absolute path on a host. Holds no newline and no NUL byte.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -123,6 +123,12 @@ impl Layout {
     #[must_use]
     pub fn incoming(&self, id: &ReleaseId) -> RemotePath {
         self.root.join(&format!("incoming/{id}"))
+    }
+
+    /// The folder of an activation's run.
+    #[must_use]
+    pub fn run(&self, id: &RunId) -> RemotePath {
+        self.root.join(&format!("runs/{id}"))
     }
 
     /// The folder of a complete release.

@@ -45,6 +45,39 @@ impl ReleaseId {
     }
 }
 
+/// The name of one activation on a host: when it began, and a random number, in the form of a release's.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct RunId(ReleaseId);
+
+impl RunId {
+    /// The id of a run that begins now.
+    #[must_use]
+    pub fn new(now: Timestamp, random: u32) -> Self {
+        let seconds = Timestamp::from_second(now.as_second()).unwrap_or(now);
+        Self(ReleaseId { created: seconds, digest: format!("{random:08x}") })
+    }
+
+    /// When it began, to the second.
+    #[must_use]
+    pub fn begun(&self) -> Timestamp {
+        self.0.created
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for RunId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        text.parse().map(Self)
+    }
+}
+
 impl fmt::Display for ReleaseId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = self.created.to_zoned(TimeZone::UTC);

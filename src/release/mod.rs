@@ -15,6 +15,6 @@ pub use artifact::{Artifact, Content, Mode, ModeError, ReleasePath, ReleasePathE
 pub use binary::{BinaryError, BinaryKind, GlibcError, GlibcVersion, Linkage, Machine};
 pub use check::check;
 pub use digest::{ContentDigest, DigestError, Sha256Digest};
-pub use id::{IdError, ReleaseId};
+pub use id::{IdError, ReleaseId, RunId};
 pub use record::{RecordError, RecordedArtifact, RecordedRole, ReleaseRecord};
 pub use sources::{Release, Sources};

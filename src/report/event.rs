@@ -10,10 +10,10 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use tokio::sync::mpsc;
 
-use crate::host::JournalEntry;
+use crate::host::{Holder, JournalEntry};
 use crate::manifest::{Address, EnvironmentName, ServiceName};
 use crate::plan::{Plan, Step};
-use crate::release::ReleaseId;
+use crate::release::{ReleaseId, RunId};
 
 /// Something that happened, and when; to a host, or to the run as a whole.
 #[derive(Debug, Clone, Serialize)]
@@ -122,6 +122,35 @@ pub enum EventKind {
         #[serde(serialize_with = "as_ms", rename = "elapsed_ms")]
         elapsed: Duration,
     },
+    /// Someone else is at work on the host; we wait.
+    Waiting {
+        /// What for.
+        #[serde(rename = "for")]
+        what: Wait,
+        /// Who is at work, as far as is known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        holder: Option<Holder>,
+    },
+    /// A run that was found unfinished was brought to its end.
+    Recovered {
+        /// Which.
+        run: RunId,
+        /// Whether the host is in order now.
+        outcome: Recovery,
+    },
+    /// The host goes back to the release before.
+    RevertStarted {
+        /// Why.
+        why: String,
+    },
+    /// The connection broke while the run was under way. The host decides by itself; we try to reach it again.
+    ConnectionLost {
+        /// What was said.
+        why: String,
+        /// How long the host waits for a word at most.
+        #[serde(serialize_with = "as_ms", rename = "deadline_ms")]
+        deadline: Duration,
+    },
     /// The operator asked for an end: nothing new is begun, and hosts that are being switched go through with it.
     Interrupted,
     /// The run is over. The last event.
@@ -148,6 +177,28 @@ pub enum Command {
     Status,
 }
 
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wait {
+    /// The service's lock.
+    Lock,
+    /// An activation that is under way.
+    Activation,
+}
+
+/// How a run that was found unfinished ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recovery {
+    /// The release before it is back.
+    Reverted,
+    /// It had been committed.
+    Committed,
+    /// It could not be brought to an end.
+    Failed,
+}
+
 /// How a host ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -162,7 +213,10 @@ pub enum Verdict {
     FailedUntouched,
     /// It could not be reached or would not let us in; nothing was changed.
     Unreachable,
-    /// It failed with the new release in place: a person has to look.
+    /// The new release failed, and the one before is back.
+    Reverted,
+    /// The new release failed, and the one before could not be brought back, or it is not known how it ended: a person
+    /// has to look.
     NeedsAttention,
 }
 
@@ -172,7 +226,7 @@ impl Verdict {
     pub fn is_failure(self) -> bool {
         match self {
             Self::Unchanged | Self::Deployed | Self::Planned => false,
-            Self::FailedUntouched | Self::Unreachable | Self::NeedsAttention => true,
+            Self::FailedUntouched | Self::Unreachable | Self::Reverted | Self::NeedsAttention => true,
         }
     }
 }
@@ -207,6 +261,8 @@ pub struct RunCounts {
     pub failed_untouched: usize,
     /// [`Verdict::Unreachable`]
     pub unreachable: usize,
+    /// [`Verdict::Reverted`]
+    pub reverted: usize,
     /// [`Verdict::NeedsAttention`]
     pub needs_attention: usize,
 }
@@ -220,6 +276,7 @@ impl RunCounts {
             Verdict::Planned => &mut self.planned,
             Verdict::FailedUntouched => &mut self.failed_untouched,
             Verdict::Unreachable => &mut self.unreachable,
+            Verdict::Reverted => &mut self.reverted,
             Verdict::NeedsAttention => &mut self.needs_attention,
         };
         *count += 1;
@@ -228,9 +285,16 @@ impl RunCounts {
     /// How many hosts did not end well.
     #[must_use]
     pub fn failed(&self) -> usize {
-        let Self { unchanged: _, deployed: _, planned: _, failed_untouched, unreachable, needs_attention } =
-            self;
-        failed_untouched + unreachable + needs_attention
+        let Self {
+            unchanged: _,
+            deployed: _,
+            planned: _,
+            failed_untouched,
+            unreachable,
+            reverted,
+            needs_attention,
+        } = self;
+        failed_untouched + unreachable + reverted + needs_attention
     }
 }
 
@@ -247,6 +311,12 @@ impl Events {
     pub fn channel() -> (Self, mpsc::UnboundedReceiver<Event>) {
         let (sender, receiver) = mpsc::unbounded_channel();
         (Self { sender, host: None }, receiver)
+    }
+
+    /// A sender that nobody listens to.
+    #[must_use]
+    pub fn nowhere() -> Self {
+        Self::channel().0
     }
 
     /// The same sender, for what happens on one host.

@@ -6,16 +6,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::event::{Command, Event, EventKind, Failure, RunCounts, Verdict};
+use super::event::{Command, Event, EventKind, Failure, Recovery, RunCounts, Verdict, Wait};
 use super::line::Colour;
 use super::plain::{TextStyle, Verbosity};
-use crate::host::JournalEntry;
+use crate::host::{Holder, JournalEntry};
 use crate::manifest::{HttpHealth, Manifest, Scope, SourceText, Spans, UnitSource};
 use crate::plan::{
     Detail, EnvChange, FileChange, Layout, LinkChange, LinkState, Plan, Privilege, Reason, RemotePath, Step,
     TextDiff, Transfer,
 };
-use crate::release::{ReleaseId, Sha256Digest};
+use crate::release::{ReleaseId, RunId, Sha256Digest};
 
 /// What a terminal must never see, as a host might send it: clear the screen, set the title, a C1 sequence.
 pub(super) const HOSTILE: &str = "\x1b[2J\x1b]0;pwned\x07\u{9b}31m\rok\u{202e}";
@@ -314,6 +314,19 @@ pub(super) fn every_kind() -> Vec<EventKind> {
     let mut kinds: Vec<_> = mixed_run("").into_iter().map(|event| event.kind).collect();
     kinds.push(EventKind::Planned { plan: Arc::new(first_plan("web1")) });
     kinds.push(EventKind::Interrupted);
+    let holder = Holder {
+        who: "ada@laptop".to_owned(),
+        since: "2026-11-20T03:00:00Z".parse().unwrap(),
+        command: "deploy".to_owned(),
+        job: Some("https://ci.example.com/1".to_owned()),
+        message: Some("freeze".to_owned()),
+    };
+    kinds.push(EventKind::Waiting { what: Wait::Lock, holder: Some(holder) });
+    let run = RunId::new("2026-11-20T03:00:00Z".parse().unwrap(), 1);
+    kinds.push(EventKind::Recovered { run, outcome: Recovery::Reverted });
+    kinds.push(EventKind::RevertStarted { why: "step 4 failed".to_owned() });
+    let deadline = Duration::from_secs(60);
+    kinds.push(EventKind::ConnectionLost { why: "the connection was lost".to_owned(), deadline });
     kinds
 }
 

@@ -8,6 +8,7 @@ mod fixtures;
 mod journal_line;
 mod json;
 mod line;
+mod notice_text;
 mod outcome_text;
 mod plain;
 mod plan_text;
@@ -18,7 +19,7 @@ mod screen;
 mod terminal;
 mod words;
 
-pub use event::{Command, Event, EventKind, Events, Failure, RunCounts, Verdict};
+pub use event::{Command, Event, EventKind, Events, Failure, Recovery, RunCounts, Verdict, Wait};
 pub use journal_line::{JournalStyle, journal_line};
 pub use json::{JsonReporter, SCHEMA_VERSION};
 pub use line::{Colour, sanitise};

@@ -13,6 +13,7 @@ pub(super) fn failure_lines(verdict: Verdict, failure: &Failure) -> Vec<Line> {
     let what = causes.next().map_or("it is not known what went wrong", String::as_str);
     let title = match verdict {
         Verdict::NeedsAttention => "FAILED (needs attention): ",
+        Verdict::Reverted => "FAILED (reverted): ",
         Verdict::Unreachable => "UNREACHABLE (untouched): ",
         Verdict::FailedUntouched => "FAILED (untouched): ",
         Verdict::Unchanged | Verdict::Deployed | Verdict::Planned => "FAILED: ",
@@ -55,7 +56,7 @@ pub(super) fn end_line(host: &HostState, end: &HostEnd) -> Line {
         }
         Verdict::Deployed => verdict.plain(format!("{release} in {time}")),
         Verdict::Planned => verdict.plain(format!(":{release}, nothing was changed ({time})")),
-        Verdict::FailedUntouched | Verdict::Unreachable | Verdict::NeedsAttention => {
+        Verdict::FailedUntouched | Verdict::Unreachable | Verdict::Reverted | Verdict::NeedsAttention => {
             let problem = end.problem.as_deref().unwrap_or("no reason was given");
             let problem = problem.lines().next().unwrap_or_default();
             verdict.plain(format!(": {problem} (after {time})"))

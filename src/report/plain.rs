@@ -10,6 +10,7 @@ use super::Reporter;
 use super::event::{Command, Event, EventKind};
 use super::journal_line::{JournalStyle, journal_lines};
 use super::line::{Colour, Line};
+use super::notice_text::notice_line;
 use super::outcome_text::{end_line, failure_lines, host_lines, totals_line};
 use super::plan_text;
 use super::run_state::RunState;
@@ -37,10 +38,6 @@ pub struct TextStyle {
     /// In whose time.
     pub zone: TimeZone,
 }
-
-/// What is said when the operator asks for an end.
-pub(super) const INTERRUPTED: &str = "interrupted: hosts that are being switched go through with it, nothing new is \
-                                      begun; once more to leave at once";
 
 /// Writes the run as lines of text.
 pub struct PlainReporter {
@@ -153,7 +150,11 @@ impl PlainReporter {
                 }
                 None => Vec::new(),
             },
-            EventKind::Interrupted => vec![Line::of(INTERRUPTED)],
+            EventKind::Waiting { .. }
+            | EventKind::Recovered { .. }
+            | EventKind::RevertStarted { .. }
+            | EventKind::ConnectionLost { .. }
+            | EventKind::Interrupted => vec![notice_line(&event.kind)],
             EventKind::RunFinished { counts, exit_code: _, elapsed } if normal || counts.failed() > 0 => {
                 // A single host has just had its line.
                 let mut lines = if self.run.hosts.len() > 1 { host_lines(&self.run) } else { Vec::new() };

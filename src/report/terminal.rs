@@ -12,8 +12,9 @@ use super::Reporter;
 use super::event::{Command, Event, EventKind};
 use super::journal_line::{JournalStyle, journal_lines};
 use super::line::{Colour, Line, sanitise};
+use super::notice_text::notice_line;
 use super::outcome_text::{end_line, failure_lines, host_lines, totals_line};
-use super::plain::{INTERRUPTED, TextStyle, Verbosity};
+use super::plain::{TextStyle, Verbosity};
 use super::run_state::RunState;
 use super::words::{Tense, duration, step_words};
 use super::{plan_text, progress_line};
@@ -252,7 +253,11 @@ impl Reporter for TerminalReporter {
                     self.print(event, failure_lines(*verdict, failure));
                 }
             }
-            EventKind::Interrupted => self.print(event, vec![Line::of(INTERRUPTED)]),
+            EventKind::Waiting { .. }
+            | EventKind::Recovered { .. }
+            | EventKind::RevertStarted { .. }
+            | EventKind::ConnectionLost { .. }
+            | EventKind::Interrupted => self.print(event, vec![notice_line(&event.kind)]),
             EventKind::RunFinished { counts, exit_code: _, elapsed } => {
                 self.clear();
                 if normal || counts.failed() > 0 {

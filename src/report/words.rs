@@ -155,19 +155,22 @@ pub(super) fn verdict_words(verdict: Verdict) -> &'static str {
         Verdict::Planned => "planned only",
         Verdict::FailedUntouched => "failed (untouched)",
         Verdict::Unreachable => "unreachable (untouched)",
+        Verdict::Reverted => "FAILED (reverted)",
         Verdict::NeedsAttention => "FAILED (needs attention)",
     }
 }
 
 /// `2 hosts deployed, 1 unchanged, 1 failed (untouched)`.
 pub(super) fn counts_words(counts: &RunCounts) -> String {
-    let RunCounts { unchanged, deployed, planned, failed_untouched, unreachable, needs_attention } = *counts;
+    let RunCounts { unchanged, deployed, planned, failed_untouched, unreachable, reverted, needs_attention } =
+        *counts;
     let parts = [
         (deployed, Verdict::Deployed),
         (planned, Verdict::Planned),
         (unchanged, Verdict::Unchanged),
         (failed_untouched, Verdict::FailedUntouched),
         (unreachable, Verdict::Unreachable),
+        (reverted, Verdict::Reverted),
         (needs_attention, Verdict::NeedsAttention),
     ];
     let mut words = Vec::new();

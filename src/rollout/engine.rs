@@ -1,18 +1,19 @@
 //! Several hosts side by side, each with its own outcome.
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::failure::{HostError, HostFailure};
 use super::host_run::{Prepared, SudoPrompt, prepare};
-use crate::host::Password;
-use crate::manifest::{Address, Host, Manifest};
+use crate::host::{Holder, Password};
+use crate::manifest::{Address, EnvironmentName, Host, Manifest};
 use crate::plan::Operator;
 use crate::release::{Release, ReleaseId};
-use crate::report::{EventKind, Events, Verdict};
+use crate::report::{Command, EventKind, Events, Verdict};
 use crate::ssh::ConnectOptions;
 
 /// How many hosts are taken side by side.
@@ -39,14 +40,65 @@ pub struct Context {
     pub operator: Operator,
     /// The time that new releases carry.
     pub now: Timestamp,
-    /// Whether files will go up, so that SFTP can be opened early.
-    pub uploads: bool,
+    /// Whether hosts are to be changed, so that what that takes can be opened early.
+    pub purpose: Purpose,
+    /// Who we are, for those who find the lock held, and for the history.
+    pub holder: Holder,
+    /// How long to wait for the lock.
+    pub lock_wait: Duration,
+    /// What to do about an activation of someone else that is under way.
+    pub runs: OtherRuns,
+    /// How long a host waits for our word before it goes back by itself.
+    pub patience: Duration,
+    /// What the history says of this run, beside what is known of the host.
+    pub record: RunRecord,
     /// Who is asked for a sudo password.
     pub sudo: Arc<dyn SudoPrompt>,
     /// The password once it is known.
     pub sudo_password: Mutex<Option<Password>>,
     /// Whether the operator wants it to end.
     pub interrupt: Interrupt,
+}
+
+/// What hosts are connected to for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To plan, and no more.
+    Look,
+    /// To carry plans out.
+    Change,
+}
+
+/// What to do about an activation that is under way on a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OtherRuns {
+    /// Wait for its end.
+    Wait,
+    /// Leave.
+    Refuse,
+}
+
+/// What the history says of a run, the same on all hosts.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunRecord {
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// What was asked for.
+    pub command: Command,
+    /// shipit's version.
+    pub shipit: &'static str,
+    /// The revision of the manifest's folder in git, where it is in one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<Revision>,
+}
+
+/// A state of a git repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revision {
+    /// The commit.
+    pub commit: String,
+    /// Whether there were changes that are in no commit.
+    pub dirty: bool,
 }
 
 /// The operator's wish to end the run. Hosts whose switch is under way finish it.

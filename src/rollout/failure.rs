@@ -2,9 +2,11 @@
 use std::error::Error;
 
 use super::verdict::NotUp;
-use crate::host::{HealthError, JournalEntry, ProbeError, SessionError, UploadError};
+use jiff::Timestamp;
+
+use crate::host::{HealthError, Holder, JournalEntry, ProbeError, SessionError, UploadError};
 use crate::plan::{Refusal, RemotePath};
-use crate::release::ReleaseId;
+use crate::release::{ReleaseId, RunId};
 use crate::report::{Failure, Verdict};
 use crate::ssh::{SftpError, SftpErrorKind, SshError};
 
@@ -28,8 +30,28 @@ pub enum HostError {
     #[error("{}", list(.0))]
     Refused(Vec<Refusal>),
     /// Someone else deploys this service to this host.
-    #[error("another deploy of this service to this host is under way")]
-    Locked,
+    #[error("the service is locked on this host{}", by(.0.as_ref()))]
+    Locked(Option<Holder>),
+    /// People have frozen the service.
+    #[error("the service is frozen on this host{}", by(.0.as_ref()))]
+    Frozen(Option<Holder>),
+    /// An activation is under way, and was not to be waited for.
+    #[error("an activation of this service is under way on this host (run {0})")]
+    UnderWay(RunId),
+    /// A run that died could not be brought to its end.
+    #[error("an activation that was interrupted (run {run}) could not be brought to its end: {why}")]
+    Unrecovered {
+        /// Which.
+        run: RunId,
+        /// What failed.
+        why: String,
+    },
+    /// The host did not commit: it had gone back by itself.
+    #[error("the host went back by itself: {0}")]
+    WentBack(String),
+    /// The folder of the service can't be written to.
+    #[error("the service's folder on the host can't be written to")]
+    Unwritable,
     /// The host changed after the plan was made.
     #[error("the host changed since the plan was made: `current` was {was}, and is now {now}")]
     Moved {
@@ -69,6 +91,13 @@ pub enum HostError {
     Random(#[source] getrandom::Error),
 }
 
+fn by(holder: Option<&Holder>) -> String {
+    let Some(Holder { who, since, command, job, message }) = holder else { return String::new() };
+    let job = job.as_ref().map(|job| format!(" ({job})")).unwrap_or_default();
+    let message = message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
+    format!(" by {who} since {since}, for {command}{job}{message}")
+}
+
 fn list(refusals: &[Refusal]) -> String {
     let texts: Vec<String> = refusals.iter().map(ToString::to_string).collect();
     texts.join("; ")
@@ -86,21 +115,30 @@ pub enum HostState {
         /// What was done all the same, and stays: "lingering is on".
         left: Vec<String>,
     },
-    /// `current` points to the new release, which is not up.
-    OnNewRelease {
+    /// The new release was switched to, failed, and the one before is back.
+    Reverted {
+        /// The one that failed.
+        failed: ReleaseId,
+        /// The one that runs again; `None`: nothing was deployed before.
+        back_to: Option<ReleaseId>,
+    },
+    /// The one before could not be brought back.
+    RevertFailed {
         /// The service's root.
         root: RemotePath,
-        /// The new one.
-        release: ReleaseId,
-        /// The one before; still there.
-        before: Option<ReleaseId>,
-        /// The units that were to be started.
-        units: Vec<String>,
+        /// The one that failed.
+        failed: ReleaseId,
+        /// The one that was to come back.
+        back_to: Option<ReleaseId>,
+        /// What could not be done.
+        why: String,
     },
-    /// The connection broke while the switch was under way.
+    /// The connection broke while the run was under way, and the host could not be reached again.
     Unknown {
-        /// The step that was under way.
-        step: String,
+        /// The run.
+        run: RunId,
+        /// By when the host has settled.
+        settled_by: Timestamp,
     },
 }
 
@@ -133,7 +171,8 @@ impl HostFailure {
         match self.state {
             HostState::NotReached => Verdict::Unreachable,
             HostState::Untouched { .. } => Verdict::FailedUntouched,
-            HostState::OnNewRelease { .. } | HostState::Unknown { .. } => Verdict::NeedsAttention,
+            HostState::Reverted { .. } => Verdict::Reverted,
+            HostState::RevertFailed { .. } | HostState::Unknown { .. } => Verdict::NeedsAttention,
         }
     }
 
@@ -190,19 +229,20 @@ impl std::fmt::Display for HostState {
                     write!(f, "; done before the failure: {}", left.join(", "))
                 }
             }
-            Self::OnNewRelease { release, before, .. } => {
-                write!(f, "the host was switched to release {release}, which is not up")?;
-                match before {
-                    Some(id) => write!(f, "; release {id}, which ran before, is still on the host"),
-                    None => f.write_str("; there was no release before it"),
-                }
+            Self::Reverted { failed, back_to: Some(id) } => {
+                write!(f, "the host went back from release {failed}: release {id} runs again, as before")
             }
-            Self::Unknown { step } => {
-                write!(
-                    f,
-                    "the connection broke during '{step}': the host may be on the old release or on the new one"
-                )
+            Self::Reverted { failed, back_to: None } => {
+                write!(f, "the host went back from release {failed}: the service is not deployed, as before")
             }
+            Self::RevertFailed { failed, why, .. } => {
+                write!(f, "the host was switched to release {failed}, and going back failed: {why}")
+            }
+            Self::Unknown { run, settled_by } => write!(
+                f,
+                "the connection broke during run {run}, and the host could not be reached again: by {settled_by} it has \
+                 gone back to the old release by itself, unless it had the word to keep the new one"
+            ),
         }
     }
 }
@@ -210,17 +250,16 @@ impl std::fmt::Display for HostState {
 impl HostState {
     fn help(&self) -> Option<String> {
         match self {
-            Self::NotReached | Self::Untouched { .. } => None,
-            Self::OnNewRelease { root, before, units, .. } => {
-                let mend = "mend the release and deploy again".to_owned();
-                let Some(before) = before else { return Some(mend) };
-                Some(format!(
-                    "{mend}; or go back by hand, on the host:\n  ln -sfT releases/{before} {root}/.back && \
-                     mv -fT {root}/.back {root}/current && systemctl --user daemon-reload && \
-                     systemctl --user restart {}",
-                    units.join(" ")
-                ))
-            }
+            Self::NotReached | Self::Untouched { .. } | Self::Reverted { .. } => None,
+            Self::RevertFailed { root, back_to: Some(id), .. } => Some(format!(
+                "this host needs a person. To bring release {id} back, on the host:\n  ln -sfT releases/{id} {root}/.back && \
+                 mv -fT {root}/.back {root}/current && systemctl --user daemon-reload, then start the units again \
+                 (systemctl --user restart UNIT) and see `systemctl --user status UNIT`; or mend the release and deploy it"
+            )),
+            Self::RevertFailed { root, back_to: None, .. } => Some(format!(
+                "this host needs a person. To take the service away, on the host: systemctl --user disable --now UNIT; \
+                 rm {root}/current"
+            )),
             Self::Unknown { .. } => Some(
                 "`shipit status` shows what runs; deploying again brings the host to a known state"
                     .to_owned(),
@@ -241,7 +280,12 @@ impl HostError {
             Self::Session(_) => "shipit::host::session",
             Self::Probe(_) => "shipit::host::probe",
             Self::Refused(refusals) => refusals.first().map_or("shipit::preflight", Refusal::code),
-            Self::Locked => "shipit::lock::held",
+            Self::Locked(_) => "shipit::lock::held",
+            Self::Frozen(_) => "shipit::lock::frozen",
+            Self::UnderWay(_) => "shipit::activation::under_way",
+            Self::Unrecovered { .. } => "shipit::activation::unrecovered",
+            Self::WentBack(_) => "shipit::activation::went_back",
+            Self::Unwritable => "shipit::preflight::not_writable",
             Self::Moved { .. } => "shipit::plan::outdated",
             Self::SudoPassword => "shipit::sudo::password",
             Self::Upload(error) => upload_code(error),
@@ -285,7 +329,14 @@ impl HostError {
                 helps.dedup();
                 Some(helps.join("\n"))
             }
-            Self::Locked => Some("wait for it to end, and deploy again".to_owned()),
+            Self::Locked(_) => {
+                Some("wait for it to end, or let shipit wait: --lock-wait 5m. A client that died frees it within 20 s".to_owned())
+            }
+            Self::Frozen(_) => Some("`shipit unlock` lifts it, once that is agreed with whoever froze it".to_owned()),
+            Self::UnderWay(_) => Some("it ends by itself; without --no-wait shipit waits for it".to_owned()),
+            Self::Unrecovered { .. } => Some(
+                "see what is left on the host with `systemctl --user status`, and in the run's folder below runs/".to_owned(),
+            ),
             Self::Moved { .. } => {
                 Some("look at what changed with `shipit plan`, and deploy again".to_owned())
             }
@@ -302,6 +353,8 @@ impl HostError {
             Self::Upload(_)
             | Self::Step { .. }
             | Self::ActivationCut
+            | Self::WentBack(_)
+            | Self::Unwritable
             | Self::NotUp(_)
             | Self::Interrupted
             | Self::Random(_) => None,

@@ -1,25 +1,20 @@
 //! One host's way through its plan: connect, probe, plan; then upload, activate, conclude.
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
-use super::engine::{Context, Reach};
-use super::failure::{HostError, HostFailure, HostState};
-use super::verdict::{NotUp, conclude};
+use super::engine::{Context, OtherRuns, Purpose, Reach};
+use super::failure::{HostError, HostFailure};
+use super::transaction::Transaction;
 use crate::host::{
-    ActivationEvent, JournalEntry, MainProcess, Observed, Password, Session, StageOutcome, UnitRuns,
-    activate, ask, lock, probe, properties, read_journal, stage, sweep, upload,
+    End, Lock, LockOutcome, Password, Session, Stop, probe, recover, stage, sweep, upload, wait_for_run,
 };
-use crate::manifest::{Address, Host, UnitName};
-use crate::plan::{Facts, Inputs, Layout, Plan, Step, Sudo, plan};
+use crate::manifest::{Address, Host};
+use crate::plan::{Current, Facts, Inputs, Layout, PendingRun, Plan, RunLife, Step, Sudo, plan};
 use crate::release::{Release, ReleaseId, ReleaseRecord};
-use crate::report::{EventKind, Events, Verdict, describe_step};
+use crate::report::{EventKind, Events, Recovery, Verdict, Wait};
 use crate::ssh::{Connection, SftpPool, SshError, Target, connect};
-
-/// How many lines of journal are read back.
-const JOURNAL_LINES: u32 = 50;
 
 /// The least time between two reports of an upload's progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
@@ -46,10 +41,11 @@ pub struct Prepared {
     pub plan: Arc<Plan>,
     /// What was found.
     pub facts: Facts,
-    session: Session,
+    pub(super) session: Session,
     sftp: Option<JoinHandle<Result<SftpPool, SshError>>>,
+    lock: Option<JoinHandle<Result<Lock, SshError>>>,
     release: Release,
-    events: Events,
+    pub(super) events: Events,
 }
 
 /// Opens a connection to a host of the manifest.
@@ -66,7 +62,7 @@ pub async fn connect_host(reach: &Reach, host: &Address, events: &Events) -> Res
     Ok(connection)
 }
 
-/// Connects, probes, plans. Changes nothing on the host.
+/// Connects, probes, plans. Changes nothing on the host, but brings to its end what died in the middle there.
 pub(super) async fn prepare(
     context: &Context,
     host: &Host,
@@ -77,17 +73,27 @@ pub(super) async fn prepare(
     let connection =
         connect_host(&context.reach, &address, &events).await.map_err(HostFailure::not_reached)?;
 
-    // The SFTP channels open while the probe runs.
-    let sftp = context.uploads.then(|| {
+    // The SFTP channels, and the one of the lock, open while the probe runs.
+    let changes = context.purpose == Purpose::Change;
+    let sftp = changes.then(|| {
         let connection = connection.clone();
         let size: u64 = release.artifacts.iter().map(|artifact| artifact.size).sum();
         let channels = if size > LARGE { CHANNELS } else { 1 };
         tokio::spawn(async move { connection.sftp_pool(channels).await })
     });
+    let lock = changes.then(|| {
+        let (connection, holder) = (connection.clone(), context.holder.clone());
+        let (service, patience) = (context.manifest.name.clone(), context.lock_wait);
+        tokio::spawn(async move { Lock::open(&connection, &service, &holder, patience).await })
+    });
     let mut session =
         Session::new(connection).map_err(|error| HostFailure::not_reached(HostError::Random(error)))?;
     let begun = Instant::now();
-    let facts = probe(&mut session, &context.manifest).await.map_err(HostFailure::not_reached)?;
+    let mut facts = probe(&mut session, &context.manifest).await.map_err(HostFailure::not_reached)?;
+    if let Some(pending) = facts.pending.clone() {
+        settle(context, &mut session, &facts, &pending, &events).await?;
+        facts = probe(&mut session, &context.manifest).await.map_err(HostFailure::not_reached)?;
+    }
     let current = facts.current.release().cloned();
     events.send(EventKind::Probed { current: current.clone(), elapsed: begun.elapsed() });
 
@@ -103,7 +109,45 @@ pub(super) async fn prepare(
         .map_err(|refusals| HostFailure::untouched(HostError::Refused(refusals), current.clone()))?;
     let plan = Arc::new(plan);
     events.send(EventKind::Planned { plan: Arc::clone(&plan) });
-    Ok(Prepared { host: address, plan, facts, session, sftp, release, events })
+    Ok(Prepared { host: address, plan, facts, session, sftp, lock, release, events })
+}
+
+/// Deals with a run that was found: waits for one that is at work, ends one that died.
+async fn settle(
+    context: &Context,
+    session: &mut Session,
+    facts: &Facts,
+    pending: &PendingRun,
+    events: &Events,
+) -> Result<(), HostFailure> {
+    let layout = Layout::new(&facts.home, &context.manifest.name);
+    let untouched = |error| HostFailure::untouched(error, facts.current.release().cloned());
+    let run = pending.id.clone();
+    match pending.life {
+        _ if context.purpose == Purpose::Look => Err(untouched(HostError::UnderWay(run))),
+        RunLife::Alive if context.runs == OtherRuns::Refuse => Err(untouched(HostError::UnderWay(run))),
+        RunLife::Alive => {
+            events.send(EventKind::Waiting { what: Wait::Activation, holder: None });
+            let waited = wait_for_run(session, &layout, &run).await;
+            waited.map_err(|error| untouched(error.into()))
+        }
+        RunLife::Dead => {
+            let stop = recover(session, &layout, &run).await.map_err(|error| untouched(error.into()))?;
+            let outcome = match &stop {
+                Stop::Over(End::Committed) => Recovery::Committed,
+                Stop::Over(End::Reverted(_)) => Recovery::Reverted,
+                Stop::Over(End::RevertFailed(_)) | Stop::Pending(_) | Stop::Died(_) => Recovery::Failed,
+            };
+            events.send(EventKind::Recovered { run: run.clone(), outcome });
+            match stop {
+                Stop::Over(End::Committed | End::Reverted(_)) => Ok(()),
+                Stop::Over(End::RevertFailed(why)) | Stop::Died(why) => {
+                    Err(untouched(HostError::Unrecovered { run, why }))
+                }
+                Stop::Pending(_) => Err(untouched(HostError::UnderWay(run))),
+            }
+        }
+    }
 }
 
 impl Prepared {
@@ -120,54 +164,44 @@ impl Prepared {
             return Ok(Verdict::Unchanged);
         }
         let layout = Layout::new(&self.facts.home, &plan.service);
-        self.give_sudo_password(context).await.map_err(|error| self.untouched(error, 0))?;
+        self.give_sudo_password(context).await.map_err(|error| self.untouched(error))?;
+        // Held to the end of this function.
+        let _lock = self.take_lock().await.map_err(|error| self.untouched(error))?;
         self.stage_and_upload(context, &layout).await?;
-
-        // What the client has to say yes to comes in between: the host's steps before it, and those after.
-        let asks = plan.steps.iter().position(|step| matches!(step, Step::AskHealth { .. }));
-        let observes = plan.steps.iter().rposition(|step| matches!(step, Step::Observe { .. }));
-        let until = observes.map_or(plan.steps.len(), |last| last + 1);
         if context.interrupt.is_set() {
             // From the switch on it is quicker, and safer, to go through with it.
             let _ = sweep(&mut self.session, &layout).await;
-            return Err(self.untouched(HostError::Interrupted, 0));
+            return Err(self.untouched(HostError::Interrupted));
         }
-        let observed = self.activate(&layout, 0..until).await?;
-
-        let mut runs = UnitRuns::default();
-        for (number, step) in plan.steps.iter().enumerate() {
-            let Step::Observe { unit, executable, .. } = step else { continue };
-            let (seen, elapsed) = observed.get(unit).cloned().unwrap_or_default();
-            let before = self.facts.units.get(unit).map(|found| found.invocation.clone());
-            runs.add(&seen.first);
-            runs.add(&seen.last);
-            if let Err(error) = conclude(unit, &seen, executable.as_ref(), before.as_deref()) {
-                self.events.send(EventKind::StepFailed { number });
-                return Err(self.on_new_release(error.into(), &runs).await);
-            }
-            self.events.send(EventKind::StepFinished { number, elapsed });
-        }
-        if let Some(number) = asks
-            && let Step::AskHealth { http } = &plan.steps[number]
-        {
-            let began = self.started(number);
-            if let Err(error) = ask(self.session.connection(), http).await {
-                self.events.send(EventKind::StepFailed { number });
-                return Err(self.on_new_release(error.into(), &runs).await);
-            }
-            self.events.send(EventKind::StepFinished { number, elapsed: began.elapsed() });
-        }
-        let entries = self.journal(&runs, MainProcess::Runs).await;
-        self.events.send(EventKind::JournalRead { entries });
-        // The service is up. An old release that can't be removed is no failure: the next deploy tries again.
-        let _ = self.activate(&layout, until..plan.steps.len()).await;
-        Ok(Verdict::Deployed)
+        Transaction::new(self, context, &layout)?.run().await
     }
 
-    fn started(&self, number: usize) -> Instant {
-        let step = Arc::new(self.plan.steps[number].clone());
-        self.events.send(EventKind::StepStarted { number, step });
-        Instant::now()
+    /// Takes the service's lock, and checks under it that the host is as it was when the plan was made.
+    async fn take_lock(&mut self) -> Result<Lock, HostError> {
+        let Some(Ok(opened)) = (match self.lock.take() {
+            Some(opening) => Some(opening.await),
+            None => None,
+        }) else {
+            return Err(HostError::Unwritable);
+        };
+        let mut lock = opened?;
+        let events = self.events.clone();
+        let outcome =
+            lock.acquire(|holder| events.send(EventKind::Waiting { what: Wait::Lock, holder })).await?;
+        let shown = |id: Option<&ReleaseId>| id.map_or_else(|| "nothing".to_owned(), ToString::to_string);
+        match outcome {
+            LockOutcome::Locked(now) if now == current_text(&self.facts) => Ok(lock),
+            LockOutcome::Locked(now) => Err(HostError::Moved {
+                was: shown(self.plan.from.as_ref()),
+                now: match now.as_str() {
+                    "-" => "nothing".to_owned(),
+                    now => now.trim_start_matches("releases/").to_owned(),
+                },
+            }),
+            LockOutcome::Held(holder) => Err(HostError::Locked(holder)),
+            LockOutcome::Frozen(holder) => Err(HostError::Frozen(holder)),
+            LockOutcome::Unwritable => Err(HostError::Unwritable),
+        }
     }
 
     /// Asks for the sudo password where one is needed. A wrong one is asked for again, twice.
@@ -192,23 +226,18 @@ impl Prepared {
         Err(HostError::SudoPassword)
     }
 
-    /// Takes the lock, puts the files on the host.
+    /// Puts the files on the host.
     async fn stage_and_upload(&mut self, context: &Context, layout: &Layout) -> Result<(), HostFailure> {
         let plan = Arc::clone(&self.plan);
-        let upload_at = plan.steps.iter().position(|step| matches!(step, Step::Upload { .. }));
-        let Some((number, (id, files))) = upload_at.and_then(|number| match &plan.steps[number] {
-            Step::Upload { release, files, .. } => Some((number, (release, files))),
+        let upload = plan.steps.iter().enumerate().find_map(|(number, step)| match step {
+            Step::Upload { release, files, .. } => Some((number, release, files)),
             _ => None,
-        }) else {
-            let outcome = lock(&mut self.session, layout, plan.from.as_ref()).await;
-            let outcome = outcome.map_err(|error| self.untouched(error.into(), 0))?;
-            return self.check(&outcome).map_err(|error| self.untouched(error, 0));
-        };
-        let began = self.started(number);
-        let outcome = stage(&mut self.session, layout, id, plan.from.as_ref(), files).await;
-        let outcome = outcome.map_err(|error| self.untouched(error.into(), 0))?;
-        self.check(&outcome).map_err(|error| self.untouched(error, 0))?;
-
+        });
+        let Some((number, id, files)) = upload else { return Ok(()) };
+        let began = Instant::now();
+        self.events.send(EventKind::StepStarted { number, step: Arc::new(plan.steps[number].clone()) });
+        let staged = stage(&mut self.session, layout, id, plan.from.as_ref(), files).await;
+        staged.map_err(|error| self.untouched(error.into()))?;
         let sent = tokio::select! {
             sent = self.send(layout, id) => sent,
             () = context.interrupt.wait() => Err(HostError::Interrupted),
@@ -217,7 +246,7 @@ impl Prepared {
             self.events.send(EventKind::StepFailed { number });
             // What can't be swept now is swept by the next deploy.
             let _ = sweep(&mut self.session, layout).await;
-            return Err(self.untouched(error, 0));
+            return Err(self.untouched(error));
         }
         self.events.send(EventKind::StepFinished { number, elapsed: began.elapsed() });
         Ok(())
@@ -246,163 +275,18 @@ impl Prepared {
         Ok(())
     }
 
-    fn check(&self, outcome: &StageOutcome) -> Result<(), HostError> {
-        let shown = |id: Option<&ReleaseId>| id.map_or_else(|| "nothing".to_owned(), ToString::to_string);
-        match outcome {
-            StageOutcome::Ready => Ok(()),
-            StageOutcome::Held => Err(HostError::Locked),
-            StageOutcome::Moved(now) => Err(HostError::Moved {
-                was: shown(self.plan.from.as_ref()),
-                now: if now == "-" {
-                    "nothing".to_owned()
-                } else {
-                    now.trim_start_matches("releases/").to_owned()
-                },
-            }),
-        }
+    /// A failure with the service as it was.
+    pub(super) fn untouched(&self, error: HostError) -> HostFailure {
+        HostFailure::untouched(error, self.plan.from.clone())
     }
+}
 
-    /// Runs the host's steps of the range, and tells of them.
-    async fn activate(
-        &mut self,
-        layout: &Layout,
-        range: std::ops::Range<usize>,
-    ) -> Result<BTreeMap<UnitName, (Observed, Duration)>, HostFailure> {
-        let plan = Arc::clone(&self.plan);
-        if plan.steps[range.clone()].iter().all(|s| matches!(s, Step::Upload { .. } | Step::AskHealth { .. }))
-        {
-            return Ok(Default::default());
-        }
-        let mut began = Instant::now();
-        let mut under_way = None;
-        let mut finished = None;
-        let mut failed = None;
-        let mut said = Vec::new();
-        let mut watched = BTreeMap::new();
-        let events = self.events.clone();
-        let result = activate(&mut self.session, layout, &plan.steps, range.clone(), |event| match event {
-            ActivationEvent::Started(number) => {
-                began = Instant::now();
-                under_way = Some(number);
-                said.clear();
-                if let Some(step) = plan.steps.get(number) {
-                    events.send(EventKind::StepStarted { number, step: Arc::new(step.clone()) });
-                }
-            }
-            ActivationEvent::Finished(number) => {
-                finished = Some(number);
-                under_way = None;
-                match plan.steps.get(number) {
-                    // Seen is not yet well: the verdict is the client's.
-                    Some(Step::Observe { unit, .. }) => {
-                        watched.insert(unit.clone(), began.elapsed());
-                    }
-                    _ => events.send(EventKind::StepFinished { number, elapsed: began.elapsed() }),
-                }
-            }
-            ActivationEvent::Said { step, line } => {
-                said.push(line.clone());
-                events.send(EventKind::StepSaid { number: step, line });
-            }
-            ActivationEvent::Failed { step, .. } => {
-                failed = Some(step);
-                events.send(EventKind::StepFailed { number: step });
-            }
-        })
-        .await;
-        if let Some(step) = failed.and_then(|number| Some((number, plan.steps.get(number)?))) {
-            return Err(self.step_failed(step.0, step.1, said).await);
-        }
-        let last = |step: Option<usize>| step.and_then(|n| plan.steps.get(n)).map(describe_step);
-        match result {
-            Ok(observed) => {
-                let wanted = range
-                    .rev()
-                    .find(|n| !matches!(plan.steps[*n], Step::Upload { .. } | Step::AskHealth { .. }));
-                if finished != wanted {
-                    let step = last(under_way).unwrap_or_else(|| "the activation".to_owned());
-                    return Err(Self::cut(HostError::ActivationCut, step));
-                }
-                let timed = observed.into_iter().map(|(unit, seen)| {
-                    let elapsed = watched.get(&unit).copied().unwrap_or_default();
-                    (unit, (seen, elapsed))
-                });
-                Ok(timed.collect())
-            }
-            Err(error) => {
-                let step = last(under_way.or(finished)).unwrap_or_else(|| "the activation".to_owned());
-                Err(Self::cut(error.into(), step))
-            }
-        }
-    }
-
-    /// The activation's answer did not come to its end.
-    fn cut(error: HostError, step: String) -> HostFailure {
-        // What was not heard of may have run all the same, so the state can't be told.
-        HostFailure { error: Box::new(error), state: HostState::Unknown { step }, journal: Vec::new() }
-    }
-
-    async fn step_failed(&mut self, number: usize, step: &Step, said: Vec<String>) -> HostFailure {
-        let error = HostError::Step { what: describe_step(step), said };
-        if !self.plan.steps[..=number].iter().any(Step::touches_service) {
-            let layout = Layout::new(&self.facts.home, &self.plan.service);
-            let _ = sweep(&mut self.session, &layout).await;
-            return self.untouched(error, number);
-        }
-        let unit = match step {
-            Step::Restart { unit, .. } | Step::Start { unit, .. } => Some(unit.clone()),
-            _ => None,
-        };
-        let mut runs = UnitRuns::default();
-        let mut error = error;
-        if let Some(unit) = unit
-            && let Ok(properties) = properties(&mut self.session, &unit).await
-        {
-            runs.add(&properties);
-            // systemctl says only that the job failed; the unit's state says why.
-            let observed = Observed { first: properties.clone(), last: properties, executable: None };
-            if let Err(not_up) = conclude(&unit, &observed, None, None) {
-                error = not_up.into();
-            }
-        }
-        self.on_new_release(error, &runs).await
-    }
-
-    async fn on_new_release(&mut self, error: HostError, runs: &UnitRuns) -> HostFailure {
-        let process = match &error {
-            HostError::NotUp(NotUp::Failed { .. } | NotUp::Restarting { .. } | NotUp::Ended { .. }) => {
-                MainProcess::Ended
-            }
-            _ => MainProcess::Runs,
-        };
-        let journal = self.journal(runs, process).await;
-        let units = self.plan.steps.iter().filter_map(|step| match step {
-            Step::Restart { unit, .. } | Step::Start { unit, .. } => Some(unit.to_string()),
-            _ => None,
-        });
-        let state = HostState::OnNewRelease {
-            root: self.plan.root.clone(),
-            release: self.plan.release.clone(),
-            before: self.plan.from.clone().filter(|from| *from != self.plan.release),
-            units: units.collect(),
-        };
-        HostFailure { error: Box::new(error), state, journal }
-    }
-
-    /// A failure with the service as it was; `reached` is the first step that was not done.
-    fn untouched(&self, error: HostError, reached: usize) -> HostFailure {
-        let left = self.plan.steps[..reached].iter().filter_map(|step| match step {
-            Step::EnableLingering { user } => Some(format!("lingering is on for {user}")),
-            Step::Link(link) => Some(format!("{} is linked", link.path)),
-            _ => None,
-        });
-        let state = HostState::Untouched { current: self.plan.from.clone(), left: left.collect() };
-        HostFailure { error: Box::new(error), state, journal: Vec::new() }
-    }
-
-    /// The journal is for people: not to have it fails nothing.
-    async fn journal(&mut self, runs: &UnitRuns, process: MainProcess) -> Vec<JournalEntry> {
-        read_journal(&mut self.session, runs, process, JOURNAL_LINES).await.unwrap_or_default()
+/// What `current` was when the facts were found, in the words of readlink(1); "-" for nothing.
+pub(super) fn current_text(facts: &Facts) -> String {
+    match &facts.current {
+        Current::Nothing | Current::Blocked => "-".to_owned(),
+        Current::Release(id) => format!("releases/{id}"),
+        Current::Foreign(target) => target.clone(),
     }
 }
 

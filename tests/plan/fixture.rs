@@ -112,6 +112,7 @@ impl Service {
             free_bytes: Some(1 << 30),
             free_inodes: Some(100_000),
             current: Current::Nothing,
+            pending: None,
             record: None,
             files: Default::default(),
             texts: Default::default(),

@@ -1,0 +1,395 @@
+//! The part of a host's way that is a transaction: the run that is started there, the verdict, and the word it gets.
+//!
+//! From its start on the host decides by itself when it hears nothing from us; so whatever is reported here is what the
+//! host's own record says, and a connection that breaks is made anew to read it.
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use super::engine::{Context, RunRecord};
+use super::failure::{HostError, HostFailure, HostState};
+use super::host_run::{Prepared, connect_host, current_text};
+use super::verdict::{NotUp, conclude};
+use crate::host::{
+    ActivationEvent, Activity, End, MainProcess, Run, Session, SessionError, Stop, UnitRuns, Word, ask,
+    read_journal, run_state,
+};
+use crate::manifest::UnitName;
+use crate::plan::{Layout, Plan, Step};
+use crate::release::{ReleaseId, RunId};
+use crate::report::{EventKind, Events, Verdict, describe_step};
+
+/// How many lines of journal are read back.
+const JOURNAL_LINES: u32 = 50;
+
+/// How much later than its deadline a host may settle: going back takes a moment.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The wait between two tries to reach a host again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// One run on one host.
+pub(super) struct Transaction<'a> {
+    prepared: &'a mut Prepared,
+    context: &'a Context,
+    layout: &'a Layout,
+    plan: Arc<Plan>,
+    id: RunId,
+    expected: String,
+    history: String,
+    units: Vec<UnitName>,
+    activity: Activity,
+    teller: Teller,
+}
+
+/// A line of `history.jsonl`, but for how it ended.
+#[derive(Serialize)]
+struct HistoryLine<'a> {
+    v: u32,
+    run: &'a RunId,
+    host: String,
+    #[serde(flatten)]
+    record: &'a RunRecord,
+    who: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job: Option<&'a str>,
+    from: Option<&'a ReleaseId>,
+    to: &'a ReleaseId,
+    started: Timestamp,
+}
+
+impl<'a> Transaction<'a> {
+    pub(super) fn new(
+        prepared: &'a mut Prepared,
+        context: &'a Context,
+        layout: &'a Layout,
+    ) -> Result<Self, HostFailure> {
+        let random = getrandom::u32().map_err(|error| prepared.untouched(HostError::Random(error)))?;
+        let plan = Arc::clone(&prepared.plan);
+        let id = RunId::new(Timestamp::now(), random);
+        let line = HistoryLine {
+            v: 1,
+            run: &id,
+            host: prepared.host.to_string(),
+            record: &context.record,
+            who: &context.holder.who,
+            job: context.holder.job.as_deref(),
+            from: plan.from.as_ref(),
+            to: &plan.release,
+            started: context.now,
+        };
+        // The host adds how it ended, and the closing brace.
+        let history = serde_json::to_string(&line).unwrap_or_default().trim_end_matches('}').to_owned();
+        let teller = Teller::new(&plan, &prepared.events);
+        Ok(Self {
+            expected: current_text(&prepared.facts),
+            units: context.manifest.units.iter().map(|unit| unit.name.clone()).collect(),
+            activity: Activity::default(),
+            prepared,
+            context,
+            layout,
+            plan,
+            id,
+            history,
+            teller,
+        })
+    }
+
+    /// From the start of the run to its end.
+    pub(super) async fn run(mut self) -> Result<Verdict, HostFailure> {
+        let stop = self.begin().await;
+        let mut runs = UnitRuns::default();
+        for seen in self.activity.observed.values() {
+            runs.add(&seen.first);
+            runs.add(&seen.last);
+        }
+        match stop {
+            Err(error) => self.lost(error, None).await,
+            Ok(Stop::Pending(_)) => match self.judge().await {
+                Ok(()) => self.commit(&runs).await,
+                Err(error) => self.revert(error, &runs).await,
+            },
+            Ok(Stop::Over(end)) => {
+                let error = self.own_failure(&end);
+                let process = process_of(&error);
+                let mut journal = Vec::new();
+                if let Ok(entries) =
+                    read_journal(&mut self.prepared.session, &runs, process, JOURNAL_LINES).await
+                {
+                    journal = entries;
+                }
+                Err(HostFailure { error: Box::new(error), state: self.state(&end), journal })
+            }
+            Ok(Stop::Died(said)) => self.died(said).await,
+        }
+    }
+
+    async fn begin(&mut self) -> Result<Stop, SessionError> {
+        let run = Run {
+            layout: self.layout,
+            id: &self.id,
+            steps: &self.plan.steps,
+            expected: &self.expected,
+            patience: self.context.patience,
+            history: &self.history,
+            units: &self.units,
+        };
+        let teller = &mut self.teller;
+        run.begin(&mut self.prepared.session, &mut self.activity, |event| teller.tell(event)).await
+    }
+
+    async fn decide(
+        &mut self,
+        word: Word,
+        runs: &UnitRuns,
+        process: MainProcess,
+    ) -> Result<Stop, SessionError> {
+        let run = Run {
+            layout: self.layout,
+            id: &self.id,
+            steps: &self.plan.steps,
+            expected: &self.expected,
+            patience: self.context.patience,
+            history: &self.history,
+            units: &self.units,
+        };
+        let teller = &mut self.teller;
+        let journal = (runs, process, JOURNAL_LINES);
+        let stop = run
+            .decide(&mut self.prepared.session, word, &mut self.activity, journal, |event| teller.tell(event))
+            .await?;
+        runs.keep_own(&mut self.activity.journal);
+        Ok(stop)
+    }
+
+    /// The verdict: what was seen of the units, then the service's health.
+    async fn judge(&mut self) -> Result<(), HostError> {
+        let plan = Arc::clone(&self.plan);
+        for (number, step) in plan.steps.iter().enumerate() {
+            match step {
+                Step::Observe { unit, executable, .. } => {
+                    let seen = self.activity.observed.get(unit).cloned().unwrap_or_default();
+                    let before = self.prepared.facts.units.get(unit).map(|found| found.invocation.clone());
+                    if let Err(error) = conclude(unit, &seen, executable.as_ref(), before.as_deref()) {
+                        self.teller.events.send(EventKind::StepFailed { number });
+                        return Err(error.into());
+                    }
+                    self.teller.watched_well(number);
+                }
+                Step::AskHealth { http } => {
+                    let began = Instant::now();
+                    let events = &self.teller.events;
+                    events.send(EventKind::StepStarted { number, step: Arc::new(step.clone()) });
+                    if let Err(error) = ask(self.prepared.session.connection(), http).await {
+                        events.send(EventKind::StepFailed { number });
+                        return Err(error.into());
+                    }
+                    events.send(EventKind::StepFinished { number, elapsed: began.elapsed() });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn commit(mut self, runs: &UnitRuns) -> Result<Verdict, HostFailure> {
+        match self.decide(Word::Commit, runs, MainProcess::Runs).await {
+            Ok(Stop::Over(End::Committed)) => {
+                let entries = std::mem::take(&mut self.activity.journal);
+                self.teller.events.send(EventKind::JournalRead { entries });
+                Ok(Verdict::Deployed)
+            }
+            Ok(Stop::Over(end)) => {
+                let why = match &end {
+                    End::Reverted(why) | End::RevertFailed(why) => why.clone(),
+                    End::Committed => String::new(),
+                };
+                Err(self.failure(HostError::WentBack(why), &end))
+            }
+            Ok(Stop::Died(said)) => self.died(said).await,
+            Ok(Stop::Pending(_)) => self.died("it did not take the word to commit".to_owned()).await,
+            Err(error) => self.lost(error, None).await,
+        }
+    }
+
+    async fn revert(mut self, error: HostError, runs: &UnitRuns) -> Result<Verdict, HostFailure> {
+        match self.decide(Word::Revert, runs, process_of(&error)).await {
+            Ok(Stop::Over(end)) => Err(self.failure(error, &end)),
+            Ok(Stop::Died(said)) => self.died(said).await,
+            Ok(Stop::Pending(_)) => self.died("it did not take the word to go back".to_owned()).await,
+            Err(lost) => self.lost(lost, Some(error)).await,
+        }
+    }
+
+    /// The run ended by itself before it waited for a word: a step failed.
+    fn own_failure(&mut self, end: &End) -> HostError {
+        for (number, step) in self.plan.steps.iter().enumerate() {
+            let (Step::Observe { unit, .. } | Step::Restart { unit, .. } | Step::Start { unit, .. }) = step
+            else {
+                continue;
+            };
+            let Some(seen) = self.activity.observed.get(unit) else { continue };
+            // systemctl says only that the job failed; the unit's state says why.
+            if let Err(error) = conclude(unit, seen, None, None) {
+                if self.teller.failed.is_none() {
+                    self.teller.events.send(EventKind::StepFailed { number });
+                }
+                return error.into();
+            }
+        }
+        match self.teller.failed.and_then(|number| self.plan.steps.get(number)) {
+            Some(step) => {
+                HostError::Step { what: describe_step(step), said: std::mem::take(&mut self.teller.said) }
+            }
+            None => match end {
+                End::Reverted(why) | End::RevertFailed(why) => HostError::WentBack(why.clone()),
+                End::Committed => HostError::ActivationCut,
+            },
+        }
+    }
+
+    /// The run's unit is gone, and its log has no end: it was killed. It is ended from here.
+    async fn died(mut self, said: String) -> Result<Verdict, HostFailure> {
+        let error = if said.is_empty() {
+            HostError::ActivationCut
+        } else {
+            HostError::Step { what: "run the activation".to_owned(), said: vec![said] }
+        };
+        match crate::host::recover(&mut self.prepared.session, self.layout, &self.id).await {
+            Ok(Stop::Over(End::Committed)) => Ok(Verdict::Deployed),
+            Ok(Stop::Over(end)) => Err(self.failure(error, &end)),
+            Ok(Stop::Died(_) | Stop::Pending(_)) => {
+                Err(self.failure(error, &End::RevertFailed("the run died".to_owned())))
+            }
+            Err(lost) => self.lost(lost, Some(error)).await,
+        }
+    }
+
+    /// The connection broke. The host decides by itself; we come back to read how.
+    async fn lost(mut self, lost: SessionError, error: Option<HostError>) -> Result<Verdict, HostFailure> {
+        let patience = self.context.patience + GRACE;
+        let settled_by =
+            Timestamp::now() + SignedDuration::try_from(patience).unwrap_or(SignedDuration::ZERO);
+        let events = self.teller.events.clone();
+        events.send(EventKind::ConnectionLost { why: lost.to_string(), deadline: self.context.patience });
+        let end = Instant::now() + patience;
+        let quiet = Events::nowhere();
+        let mut state = None;
+        while state.is_none() && Instant::now() < end && !self.context.interrupt.is_set() {
+            tokio::time::sleep(RETRY).await;
+            let Ok(connection) = connect_host(&self.context.reach, &self.prepared.host, &quiet).await else {
+                continue;
+            };
+            let Ok(mut session) = Session::new(connection) else { continue };
+            state = run_state(&mut session, self.layout, &self.id).await.ok().flatten();
+            if state.is_some() {
+                self.prepared.session = session;
+            }
+        }
+        let error = error.unwrap_or(HostError::Session(lost));
+        match state {
+            // The word had arrived.
+            Some(End::Committed) => Ok(Verdict::Deployed),
+            Some(end) => Err(self.failure(error, &end)),
+            None => {
+                let state = HostState::Unknown { run: self.id.clone(), settled_by };
+                Err(HostFailure { error: Box::new(error), state, journal: Vec::new() })
+            }
+        }
+    }
+
+    fn failure(&mut self, error: HostError, end: &End) -> HostFailure {
+        let journal = std::mem::take(&mut self.activity.journal);
+        HostFailure { error: Box::new(error), state: self.state(end), journal }
+    }
+
+    fn state(&self, end: &End) -> HostState {
+        let before = self.plan.from.clone();
+        let switched = self.plan.steps.iter().any(|step| matches!(step, Step::Switch { .. }));
+        match end {
+            End::RevertFailed(why) => HostState::RevertFailed {
+                root: self.plan.root.clone(),
+                failed: self.plan.release.clone(),
+                back_to: before,
+                why: why.clone(),
+            },
+            End::Reverted(_) | End::Committed if switched && self.teller.touched => {
+                HostState::Reverted { failed: self.plan.release.clone(), back_to: before }
+            }
+            End::Reverted(_) | End::Committed => HostState::Untouched { current: before, left: Vec::new() },
+        }
+    }
+}
+
+fn process_of(error: &HostError) -> MainProcess {
+    match error {
+        HostError::NotUp(NotUp::Failed { .. } | NotUp::Restarting { .. } | NotUp::Ended { .. }) => {
+            MainProcess::Ended
+        }
+        _ => MainProcess::Runs,
+    }
+}
+
+/// Tells of what the run does, and keeps what a failure needs.
+struct Teller {
+    events: Events,
+    plan: Arc<Plan>,
+    began: Instant,
+    failed: Option<usize>,
+    said: Vec<String>,
+    watched: Vec<(usize, Duration)>,
+    /// Whether a step that touches the service has begun.
+    touched: bool,
+}
+
+impl Teller {
+    fn new(plan: &Arc<Plan>, events: &Events) -> Self {
+        Self {
+            events: events.clone(),
+            plan: Arc::clone(plan),
+            began: Instant::now(),
+            failed: None,
+            said: Vec::new(),
+            watched: Vec::new(),
+            touched: false,
+        }
+    }
+
+    fn tell(&mut self, event: ActivationEvent) {
+        match event {
+            ActivationEvent::Started(number) => {
+                self.began = Instant::now();
+                self.said.clear();
+                if let Some(step) = self.plan.steps.get(number) {
+                    self.touched |= step.touches_service();
+                    self.events.send(EventKind::StepStarted { number, step: Arc::new(step.clone()) });
+                }
+            }
+            ActivationEvent::Finished(number) => {
+                let elapsed = self.began.elapsed();
+                match self.plan.steps.get(number) {
+                    // Seen is not yet well: the verdict is ours.
+                    Some(Step::Observe { .. }) => self.watched.push((number, elapsed)),
+                    _ => self.events.send(EventKind::StepFinished { number, elapsed }),
+                }
+            }
+            ActivationEvent::Said { step: number, line } => {
+                self.said.push(line.clone());
+                self.events.send(EventKind::StepSaid { number, line });
+            }
+            ActivationEvent::Failed { step: number, .. } => {
+                self.failed = Some(number);
+                self.events.send(EventKind::StepFailed { number });
+            }
+            ActivationEvent::Reverting(why) => self.events.send(EventKind::RevertStarted { why }),
+        }
+    }
+
+    fn watched_well(&self, number: usize) {
+        let elapsed =
+            self.watched.iter().find(|(watched, _)| *watched == number).map(|(_, elapsed)| *elapsed);
+        self.events.send(EventKind::StepFinished { number, elapsed: elapsed.unwrap_or_default() });
+    }
+}
