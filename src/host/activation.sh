@@ -341,7 +341,8 @@ follow() { # from-line
 		tail -n "+$1" "$run/log"
 		return
 	fi
-	tail -n "+$1" -f --pid="$pid" "$run/log" | while IFS= read -r line; do
+	# Not every file system tells tail of a change (inotify); it looks by itself, 50 times a second.
+	tail -n "+$1" -f -s 0.02 --pid="$pid" "$run/log" | while IFS= read -r line; do
 		printf '%s\n' "$line"
 		case $line in
 		"pending "* | end) break ;;
