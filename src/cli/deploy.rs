@@ -50,7 +50,7 @@ pub(super) async fn deploy(args: &DeployArgs, global: &GlobalArgs) -> Result<Exi
     let releases = selection::releases(global, &manifest, &environment, hosts.clone())?;
 
     let run = Run::begin(global);
-    let asker = Asker::new(global.can_ask(), run.suspend.clone());
+    let asker = Asker::in_run(global.can_ask(), &run);
     let context = Arc::new(Context {
         reach: selection::reach(&args.connect, global, &hosts, &asker)?,
         events: run.events.clone(),

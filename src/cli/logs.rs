@@ -18,7 +18,7 @@ use super::run::colour;
 use super::selection;
 use crate::host::{JournalEntry, JournalQuery, follow_script};
 use crate::manifest::Address;
-use crate::report::{Events, JournalStyle, Suspend, journal_line, sanitise};
+use crate::report::{Events, JournalStyle, journal_line, sanitise};
 use crate::rollout::{Reach, connect_host};
 use crate::ssh::{ExitStatus, Output, SshError};
 
@@ -78,7 +78,7 @@ pub(super) async fn logs(args: &LogsArgs, global: &GlobalArgs) -> Result<Exit, C
     let manifest = selection::load(&args.manifest, global)?;
     let environment = manifest.environment(args.environment.as_deref())?;
     let hosts = selection::hosts(environment, &args.connect)?;
-    let asker = Asker::new(global.can_ask(), Suspend::none());
+    let asker = Asker::new(global.can_ask());
     let reach = selection::reach(&args.connect, global, &hosts, &asker)?;
     let query = JournalQuery {
         units: manifest.units.iter().map(|unit| unit.name.clone()).collect(),

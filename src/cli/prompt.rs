@@ -6,6 +6,7 @@ use std::path::Path;
 
 use secrecy::SecretString;
 
+use super::run::{Run, Shown};
 use crate::host::Password;
 use crate::manifest::Address;
 use crate::report::Suspend;
@@ -17,26 +18,40 @@ use crate::ssh::{Answer, HostKeyQuestion, Prompt};
 pub(super) struct Asker {
     available: bool,
     suspend: Suspend,
+    shown: Option<Shown>,
 }
 
 impl Asker {
     /// One that asks only when someone is there.
     #[must_use]
-    pub(super) fn new(available: bool, suspend: Suspend) -> Self {
-        Self { available, suspend }
+    pub(super) fn new(available: bool) -> Self {
+        Self { available, suspend: Suspend::none(), shown: None }
+    }
+
+    /// The same for a run that is reported on: the question comes below all that has happened until then.
+    #[must_use]
+    pub(super) fn in_run(available: bool, run: &Run) -> Self {
+        Self { available, suspend: run.suspend.clone(), shown: Some(run.shown.clone()) }
+    }
+
+    fn ask<T>(&self, question: impl FnOnce() -> T) -> T {
+        if let Some(shown) = &self.shown {
+            shown.wait();
+        }
+        self.suspend.suspend(question)
     }
 
     /// Asks for a yes.
     #[must_use]
     pub(super) fn confirm(&self, question: &str) -> bool {
-        self.available && self.suspend.suspend(|| yes(question))
+        self.available && self.ask(|| yes(question))
     }
 
     fn secret(&self, question: &str) -> Option<SecretString> {
         if !self.available {
             return None;
         }
-        let typed = self.suspend.suspend(|| rpassword::prompt_password(question));
+        let typed = self.ask(|| rpassword::prompt_password(question));
         typed.ok().filter(|text| !text.is_empty()).map(SecretString::from)
     }
 }

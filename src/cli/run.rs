@@ -1,6 +1,7 @@
 //! A run that is reported on: the reporter that fits, the signals that end it, and its exit code.
 use std::io;
-use std::time::Instant;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -21,6 +22,8 @@ pub(super) struct Run {
     pub events: Events,
     /// For those who ask questions on the terminal.
     pub suspend: Suspend,
+    /// For them, too: a question is about what stands above it.
+    pub shown: Shown,
     /// The operator's wish to end it.
     pub interrupt: Interrupt,
     reporter: JoinHandle<()>,
@@ -33,16 +36,20 @@ impl Run {
     pub(super) fn begin(global: &GlobalArgs) -> Self {
         let (events, mut receiver) = Events::channel();
         let (mut reporter, suspend) = reporter(global);
+        let shown = Shown { events: events.clone(), number: Arc::default() };
+        let number = Arc::clone(&shown.number);
         // Of its own, so that a slow terminal does not hold up a deploy.
         let reporter = tokio::task::spawn_blocking(move || {
             while let Some(event) = receiver.blocking_recv() {
                 reporter.on_event(&event);
+                *number.0.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+                number.1.notify_all();
                 if matches!(event, Event { kind: EventKind::RunFinished { .. }, .. }) {
                     return;
                 }
             }
         });
-        Self { events, suspend, interrupt: Interrupt::default(), reporter, begun: Instant::now() }
+        Self { events, suspend, shown, interrupt: Interrupt::default(), reporter, begun: Instant::now() }
     }
 
     /// Does the work, and listens for Ctrl-C and SIGTERM meanwhile. The first asks for an end; the second leaves at
@@ -81,6 +88,25 @@ impl Run {
         // A reporter that broke does not change how the run ended.
         let _ = self.reporter.await;
         exit
+    }
+}
+
+/// How far the reporter is, which has a thread of its own.
+#[derive(Debug, Clone)]
+pub(super) struct Shown {
+    events: Events,
+    number: Arc<(Mutex<u64>, Condvar)>,
+}
+
+impl Shown {
+    /// Waits, in the calling thread, until everything that has happened so far has been shown. Not for ever: a
+    /// reporter that is stuck must not keep a question from being asked.
+    pub(super) fn wait(&self) {
+        const LONGEST: Duration = Duration::from_secs(1);
+        let sent = self.events.sent();
+        let (number, changed) = &*self.number;
+        let shown = number.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = changed.wait_timeout_while(shown, LONGEST, |shown| *shown < sent);
     }
 }
 

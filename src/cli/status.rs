@@ -16,7 +16,7 @@ use crate::host::{Session, probe};
 use crate::manifest::{Address, Host, Manifest, UnitName};
 use crate::plan::{Facts, FoundUnit};
 use crate::release::ReleaseId;
-use crate::report::{Events, Suspend, bytes, duration, sanitise};
+use crate::report::{Events, bytes, duration, sanitise};
 use crate::rollout::{HostError, HostFailure, Reach, connect_host};
 
 /// Show the release, the units' state, uptime, memory and restarts on every host
@@ -53,7 +53,7 @@ pub(super) async fn status(args: &StatusArgs, global: &GlobalArgs) -> Result<Exi
     let manifest = Arc::new(selection::load(&args.manifest.manifest, global)?);
     let environment = manifest.environment(args.environment.as_deref())?;
     let hosts = selection::hosts(environment, &args.connect)?;
-    let asker = Asker::new(global.can_ask(), Suspend::none());
+    let asker = Asker::new(global.can_ask());
     let reach = selection::reach(&args.connect, global, &hosts, &asker)?;
 
     let asked = join_all(hosts.iter().map(|host| facts(&reach, &manifest, host))).await;

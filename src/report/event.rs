@@ -4,6 +4,7 @@
 //! going on; the engine sends it at most ten times a second.
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -303,6 +304,7 @@ impl RunCounts {
 pub struct Events {
     sender: mpsc::UnboundedSender<Event>,
     host: Option<Address>,
+    sent: Arc<AtomicU64>,
 }
 
 impl Events {
@@ -310,7 +312,7 @@ impl Events {
     #[must_use]
     pub fn channel() -> (Self, mpsc::UnboundedReceiver<Event>) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        (Self { sender, host: None }, receiver)
+        (Self { sender, host: None, sent: Arc::default() }, receiver)
     }
 
     /// A sender that nobody listens to.
@@ -322,7 +324,7 @@ impl Events {
     /// The same sender, for what happens on one host.
     #[must_use]
     pub fn of(&self, host: &Address) -> Self {
-        Self { sender: self.sender.clone(), host: Some(host.clone()) }
+        Self { sender: self.sender.clone(), host: Some(host.clone()), sent: Arc::clone(&self.sent) }
     }
 
     /// Something happened, now.
@@ -330,6 +332,13 @@ impl Events {
         let event = Event { at: Timestamp::now(), host: self.host.clone(), kind };
         // Nobody listens any more: the run goes on all the same.
         let _ = self.sender.send(event);
+        self.sent.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// How many events have been sent so far, for those who wait until all have been shown.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::SeqCst)
     }
 }
 

@@ -42,7 +42,7 @@ fn shown(args: &[&str]) -> String {
 #[test]
 fn no_manifest_in_the_folder() {
     let empty = tempfile::tempdir().unwrap();
-    for command in ["check", "plan", "deploy", "status", "logs"] {
+    for command in ["plan", "deploy", "status", "logs"] {
         let shown = shown_with(empty.path(), &[command], &[]);
         assert!(shown.starts_with("exit code 2\n"), "{command}: {shown}");
         insta::assert_snapshot!("no_manifest_here", shown);

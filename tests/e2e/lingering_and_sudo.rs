@@ -85,14 +85,13 @@ fn sudos_password_is_asked_for_once_and_seen_nowhere() {
     // What others on the host see while it goes on.
     let watch = user.service_name("watch");
     user.run_as_root(&format!(
-        "systemd-run --quiet --collect --unit={watch} sh -c 'while :; do for p in /proc/[0-9]*; do \
-         tr \"\\\\0\" \" \" <$p/cmdline; echo; tr \"\\\\0\" \" \" <$p/environ; echo; done 2>/dev/null >>/run/{watch}; \
-         sleep 0.01; done'"
+        "systemd-run --quiet --collect --unit={watch} sh -c 'while sleep 0.005; do \
+         cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr \"\\0\" \" \" >>/run/{watch}; done'"
     ));
     let ran = project.shipit_on_a_terminal(&["deploy", "prod", "-vv"], &[("sudo password on", &password)]);
     user.run_as_root(&format!("systemctl stop {watch}"));
     let seen = user.run_as_root(&format!(
-        "grep -c 'sudo -S' /run/{watch}; grep -cF {password} /run/{watch}; rm /run/{watch}; true"
+        "grep -ac 'sudo -S' /run/{watch}; grep -acF {password} /run/{watch}; rm /run/{watch}; true"
     ));
     let counts: Vec<u32> = seen.lines().map(|line| line.parse().unwrap()).collect();
     assert_eq!(ran.code, Some(0), "{}", ran.all());

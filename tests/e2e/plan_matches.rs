@@ -100,9 +100,9 @@ fn no_value_of_the_env_file_is_in_any_output_or_argument_list() {
     let conf = format!("{}.conf", project.name);
     let watch = user.service_name("watch");
     user.run(&format!(
-        "systemd-run --user --quiet --unit={watch} sh -c \
-         'while :; do for p in /proc/[0-9]*; do tr \"\\\\0\" \" \" <$p/cmdline; echo; done 2>/dev/null >>/home/{}/seen; sleep 0.01; done'",
-        user.user
+        "systemd-run --user --quiet --unit={watch} sh -c 'while sleep 0.005; do \
+         cat /proc/[0-9]*/cmdline 2>/dev/null | tr \"\\0\" \" \" >>{}/seen; done'",
+        user.home
     ));
     let mut shown = String::new();
     for round in 0..2 {
@@ -122,7 +122,7 @@ fn no_value_of_the_env_file_is_in_any_output_or_argument_list() {
     assert!(shown.contains("TOKEN"), "the key is shown:\n{shown}");
     let lines: Vec<_> = shown.lines().filter(|line| line.contains(CANARY)).collect();
     assert!(lines.is_empty(), "{lines:#?}");
-    let seen = user.run("grep -c sftp-server ~/seen; grep -F c4n4ry ~/seen; true");
+    let seen = user.run("grep -ac sftp-server ~/seen; grep -aoF c4n4ry ~/seen; true");
     let caught: Vec<_> = seen.lines().skip(1).collect();
     assert_ne!(seen.lines().next(), Some("0"), "the watch saw nothing");
     assert!(caught.is_empty(), "{caught:#?}");
