@@ -173,7 +173,10 @@ impl Prepared {
             let _ = sweep(&mut self.session, &layout).await;
             return Err(self.untouched(HostError::Interrupted));
         }
-        Transaction::new(self, context, &layout)?.run().await
+        let current = plan.from.clone();
+        let transaction = Transaction::new(self, context, &layout);
+        let transaction = transaction.map_err(|error| HostFailure::untouched(error, current))?;
+        transaction.run().await
     }
 
     /// Takes the service's lock, and checks under it that the host is as it was when the plan was made.

@@ -65,8 +65,8 @@ impl<'a> Transaction<'a> {
         prepared: &'a mut Prepared,
         context: &'a Context,
         layout: &'a Layout,
-    ) -> Result<Self, HostFailure> {
-        let random = getrandom::u32().map_err(|error| prepared.untouched(HostError::Random(error)))?;
+    ) -> Result<Self, HostError> {
+        let random = getrandom::u32().map_err(HostError::Random)?;
         let plan = Arc::clone(&prepared.plan);
         let id = RunId::new(Timestamp::now(), random);
         let line = HistoryLine {
