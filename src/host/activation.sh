@@ -36,9 +36,14 @@ enable_lingering() {
 }
 
 # Checks the staged release against its list of hashes, and gives it its final name. From here on it is complete.
+#
+# What the files were like before they were hashed goes into "sealed": as long as a file has the same inode, size and
+# time of last change (ctime, which cannot be set), it still has that hash, and a probe need not read it again.
 seal() { # root id sums
 	staged=$1/incoming/$2
+	files=$(cd "$staged" && find . -type f ! -path ./sealed -printf 'file %m %s %C@ %i %P\n') || return
 	(cd "$staged" && printf '%s\n' "$3" | sha256sum --check --strict --quiet -) || return
+	printf '%s\n' "$files" >"$staged/sealed" || return
 	# A release that is named is on the disk, folders and all: power may fail right after.
 	find "$staged" -exec sync {} + || return
 	mv -T "$staged" "$1/releases/$2" || return
