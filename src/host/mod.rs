@@ -19,4 +19,4 @@ pub use journal::{JournalEntry, JournalQuery, MainProcess, UnitRuns, follow_scri
 pub use probe::{ProbeError, probe};
 pub use script::Script;
 pub use session::{Password, Session, SessionError};
-pub use upload::{StageOutcome, UploadError, lock, stage, sweep, upload};
+pub use upload::{Base, Incoming, StageOutcome, UploadError, lock, stage, sweep, upload};

@@ -9,8 +9,8 @@ use super::engine::{Context, Reach};
 use super::failure::{HostError, HostFailure, HostState};
 use super::verdict::{NotUp, conclude};
 use crate::host::{
-    ActivationEvent, JournalEntry, MainProcess, Observed, Password, Session, StageOutcome, UnitRuns,
-    activate, ask, lock, probe, properties, read_journal, stage, sweep, upload,
+    ActivationEvent, Base, Incoming, JournalEntry, MainProcess, Observed, Password, Session, StageOutcome,
+    UnitRuns, activate, ask, lock, probe, properties, read_journal, stage, sweep, upload,
 };
 use crate::manifest::{Address, Host, UnitName};
 use crate::plan::{Facts, Inputs, Layout, Plan, Step, Sudo, plan};
@@ -239,10 +239,10 @@ impl Prepared {
             return Ok(());
         };
         let progress = Progress::new(&self.events, self.plan.bytes_to_send());
-        upload(&mut self.session, &sftp, layout, &record, &self.release.artifacts, files, &|more| {
-            progress.add(more);
-        })
-        .await?;
+        let base = self.plan.from.as_ref().zip(self.facts.record.as_ref());
+        let base = base.map(|(id, record)| Base { id, record });
+        let incoming = Incoming { record: &record, artifacts: &self.release.artifacts, files, base };
+        upload(&mut self.session, &sftp, layout, incoming, &|more| progress.add(more)).await?;
         Ok(())
     }
 
