@@ -46,6 +46,7 @@ lint:
 	fi
 
 bench:
-	@tests/hosts/prepare.sh
+	@tests/hosts/prepare.sh bench
+	cargo build --release --manifest-path examples/simple_api/Cargo.toml
 	cargo bench --no-run --bench deploy
 	@tests/hosts/with-hosts.sh cargo bench --bench deploy

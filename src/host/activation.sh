@@ -97,9 +97,17 @@ enable_lingering() {
 }
 
 # Checks the staged release against its list of hashes, and gives it its final name. From here on it is complete.
+#
+# What the files were like before they were hashed goes into "sealed": as long as a file has the same inode, size and
+# time of last change (ctime, which cannot be set), it still has that hash, and a probe need not read it again.
 seal() { # release-id sums
 	staged=$root/incoming/$1
-	(cd "$staged" && printf '%s\n' "$2" | sha256sum --check --strict --quiet -) || return
+	files=$(cd "$staged" && find . -type f ! -path ./sealed -printf 'file %m %s %C@ %i %P
+') || return
+	(cd "$staged" && printf '%s
+' "$2" | sha256sum --check --strict --quiet -) || return
+	printf '%s
+' "$files" >"$staged/sealed" || return
 	# A release that is named is on the disk, folders and all: power may fail right after.
 	find "$staged" -exec sync {} + || return
 	mv -T "$staged" "$root/releases/$1" || return

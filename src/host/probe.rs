@@ -105,9 +105,7 @@ impl Answer {
                     text.push('\n');
                 }
             }
-            Some(("file_mode", rest)) => {
-                self.modes.extend(file_mode(rest));
-            }
+            Some(("file", rest)) => self.modes.extend(file_mode(rest)),
             Some(("executable", rest)) => {
                 if let Some((pid, hash)) = rest.split_once(' ') {
                     self.executables.insert(pid.to_owned(), hash.to_owned());
@@ -137,8 +135,13 @@ impl Answer {
         let mut system = self.value("system")?.split_whitespace();
         let mut system = || system.next().map(str::to_owned).ok_or(ProbeError::Incomplete { what: "system" });
         let (kernel, hostname, machine) = (system()?, system()?, system()?);
-        let files = self.files();
         let record = self.texts.remove("release.json");
+        let record = record.and_then(|json| ReleaseRecord::from_json(&json).ok());
+        if self.values.contains_key("intact") {
+            let recorded = record.iter().flat_map(|record| &record.artifacts);
+            self.hashes = recorded.map(|file| (file.path.to_string(), file.sha256)).collect();
+        }
+        let files = self.files();
         let mut releases: Vec<ReleaseId> = self.releases.iter().filter_map(|id| id.parse().ok()).collect();
         releases.sort();
         let (free_bytes, free_inodes) = self.room();
@@ -161,7 +164,7 @@ impl Answer {
             },
             free_bytes,
             free_inodes,
-            record: record.and_then(|json| ReleaseRecord::from_json(&json).ok()),
+            record,
             current: self.current(),
             pending: self.pending(),
             units: self.units(units, &files),
@@ -295,12 +298,12 @@ fn file_hash(line: &str) -> Option<(String, Sha256Digest)> {
     Some((path, hash.parse().ok()?))
 }
 
-/// Reads "644 123 units/x.service": the path, the mode and the size.
+/// Reads "644 123 1763683200.1 42 units/x.service": the path, the mode and the size. The other two are the host's own.
 fn file_mode(text: &str) -> Option<(String, (u32, u64))> {
-    let mut words = text.splitn(3, ' ');
+    let mut words = text.splitn(5, ' ');
     let mode = u32::from_str_radix(words.next()?, 8).ok()?;
     let size = words.next()?.parse().ok()?;
-    Some((words.next()?.to_owned(), (mode, size)))
+    Some((words.nth(2)?.to_owned(), (mode, size)))
 }
 
 fn found_unit(properties: &BTreeMap<String, String>, uptime: Option<Duration>) -> FoundUnit {

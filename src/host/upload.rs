@@ -8,7 +8,7 @@ use super::script::Script;
 use super::session::{Session, SessionError};
 use crate::plan::{FileChange, Layout, Transfer};
 use crate::release::{Artifact, Content, RecordError, ReleaseId, ReleaseRecord};
-use crate::ssh::{SftpError, SftpErrorKind, SftpPool, Source, SshError, Upload};
+use crate::ssh::{Reuse, SftpError, SftpErrorKind, SftpPool, Source, SshError, Upload};
 
 const STAGE: &str = include_str!("stage.sh");
 
@@ -88,16 +88,48 @@ pub async fn stage(
     if staged { Ok(()) } else { Err(UploadError::Stage { said: finished.said }) }
 }
 
-/// Sends the files that the host does not have yet, and the release's record.
+/// The release that runs: what a new one has in common with it need not be sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Base<'a> {
+    /// Its id.
+    pub id: &'a ReleaseId,
+    /// Its record.
+    pub record: &'a ReleaseRecord,
+}
+
+impl Base<'_> {
+    /// The parts of a changed file that are on the host, provided that the old file is as its record has it.
+    fn reuse(&self, layout: &Layout, artifact: &Artifact, change: &FileChange) -> Option<Reuse> {
+        let old = self.record.artifact(&artifact.path).filter(|old| change.was == Some(old.sha256))?;
+        let ranges = artifact.blocks.as_ref()?.kept(old.blocks.as_ref()?, artifact.size);
+        let path = layout.release(self.id).join(artifact.path.as_str()).to_string();
+        (!ranges.is_empty()).then_some(Reuse { path, ranges })
+    }
+}
+
+/// What goes into the folder of an upload.
+#[derive(Debug, Clone, Copy)]
+pub struct Incoming<'a> {
+    /// The new release's record.
+    pub record: &'a ReleaseRecord,
+    /// Its files.
+    pub artifacts: &'a [Artifact],
+    /// What the plan says about each.
+    pub files: &'a [FileChange],
+    /// The release that runs, if there is one whose record can be read.
+    pub base: Option<Base<'a>>,
+}
+
+/// Sends the files that the host does not have yet, and the release's record. Of a large file only those blocks go that
+/// the release that runs does not have; the host copies the others.
 pub async fn upload(
     session: &mut Session,
     sftp: &SftpPool,
     layout: &Layout,
-    record: &ReleaseRecord,
-    artifacts: &[Artifact],
-    files: &[FileChange],
+    incoming: Incoming<'_>,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<(), UploadError> {
+    let Incoming { record, artifacts, files, base } = incoming;
     let folder = layout.incoming(&record.id);
     let mut uploads = Vec::new();
     for file in files.iter().filter(|file| file.transfer == Transfer::Send) {
@@ -106,12 +138,14 @@ pub async fn upload(
             path: folder.join(artifact.path.as_str()).to_string(),
             mode: artifact.mode.bits(),
             source: source(artifact)?,
+            reuse: base.and_then(|base| base.reuse(layout, artifact, file)),
         });
     }
     uploads.push(Upload {
         path: folder.join("release.json").to_string(),
         mode: RECORD_MODE,
         source: Source::Bytes(record.to_json()?.into_bytes().into()),
+        reuse: None,
     });
     match sftp.write_files(&uploads, progress).await {
         Ok(()) => Ok(()),

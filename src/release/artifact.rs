@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
 
+use super::blocks::Blocks;
 use super::digest::Sha256Digest;
 use crate::manifest::{ServiceName, UnitName};
 
@@ -185,6 +186,8 @@ pub struct Artifact {
     pub size: u64,
     /// Their hash.
     pub sha256: Sha256Digest,
+    /// The hashes of their blocks, where there are many.
+    pub blocks: Option<Blocks>,
     /// Where they are.
     pub content: Content,
 }

@@ -164,6 +164,7 @@ mod tests {
             role,
             size: bytes.len() as u64,
             sha256: Sha256Digest::of(bytes),
+            blocks: None,
             content: Content::Text(Arc::from(bytes)),
         }
     }

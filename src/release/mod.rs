@@ -4,6 +4,7 @@
 //! for that host. Nothing here connects to a host.
 mod artifact;
 mod binary;
+mod blocks;
 mod check;
 mod contents;
 mod digest;
@@ -13,6 +14,7 @@ mod sources;
 
 pub use artifact::{Artifact, Content, Mode, ModeError, ReleasePath, ReleasePathError, Role};
 pub use binary::{BinaryError, BinaryKind, GlibcError, GlibcVersion, Linkage, Machine};
+pub use blocks::Blocks;
 pub use check::check;
 pub use digest::{ContentDigest, DigestError, Sha256Digest};
 pub use id::{IdError, ReleaseId, RunId};

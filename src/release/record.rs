@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::artifact::{Artifact, Mode, ReleasePath, Role};
+use super::blocks::Blocks;
 use super::digest::{ContentDigest, Sha256Digest};
 use super::id::ReleaseId;
 use crate::manifest::{ServiceName, UnitName};
@@ -47,6 +48,9 @@ pub struct RecordedArtifact {
     pub size: u64,
     /// Their hash.
     pub sha256: Sha256Digest,
+    /// The hashes of their blocks, where there are many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocks: Option<Blocks>,
 }
 
 /// What a recorded file is for.
@@ -154,6 +158,7 @@ impl From<&Artifact> for RecordedArtifact {
             mode: artifact.mode,
             size: artifact.size,
             sha256: artifact.sha256,
+            blocks: artifact.blocks.clone(),
         }
     }
 }
@@ -176,6 +181,7 @@ mod tests {
             role,
             size: 2,
             sha256: Sha256Digest::of(b"hi"),
+            blocks: None,
             content: Content::Text(Arc::from(&b"hi"[..])),
         });
         let created = "2026-11-20T22:53:01Z".parse().unwrap();

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::artifact::{Artifact, Content, Role};
 use super::binary::{BinaryError, BinaryKind};
+use super::blocks::{BlockHasher, Blocks};
 use super::digest::{ContentDigest, Sha256Digest};
 use crate::manifest::env_file::masked_template;
 use crate::manifest::problem::{BinaryProblem, FileProblem, any_error};
@@ -196,6 +197,7 @@ fn small(role: Role, manifest: &Manifest, bytes: &[u8]) -> Artifact {
         role,
         size: bytes.len() as u64,
         sha256: Sha256Digest::of(bytes),
+        blocks: None,
         content: Content::Text(Arc::from(bytes)),
     }
 }
@@ -294,11 +296,11 @@ fn open_binary(
         );
     }
     match hash(path) {
-        Ok((sha256, size)) => {
+        Ok((sha256, size, blocks)) => {
             let role = Role::Binary;
             let content = Content::File { path: path.to_owned(), modified: metadata.modified().ok() };
             let path = role.path(&manifest.name);
-            Some((Artifact { path, mode: role.mode(), role, size, sha256, content }, kind))
+            Some((Artifact { path, mode: role.mode(), role, size, sha256, blocks, content }, kind))
         }
         Err(error) => {
             problems.push(at(manifest, unreadable(error), span));
@@ -318,23 +320,27 @@ fn executable(_metadata: &std::fs::Metadata) -> bool {
     true
 }
 
-/// The hash and the number of bytes hashed, in constant memory.
-fn hash(path: &Path) -> io::Result<(Sha256Digest, u64)> {
+/// The hash, the number of bytes hashed, and the hashes of blocks, in constant memory.
+fn hash(path: &Path) -> io::Result<(Sha256Digest, u64, Option<Blocks>)> {
     let mut file = File::open(path)?;
     let mut hasher = Sha256::new();
+    let mut blocks = BlockHasher::new(file.metadata()?.len());
     let mut buffer = vec![0; 128 * 1024];
     let mut size = 0;
     loop {
         let read = match file.read(&mut buffer) {
             Ok(0) => break,
-            Ok(read) => read,
+            Ok(read) => buffer.get(..read).unwrap_or_default(),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         };
-        hasher.update(buffer.get(..read).unwrap_or_default());
-        size += read as u64;
+        hasher.update(read);
+        if let Some(blocks) = &mut blocks {
+            blocks.update(read);
+        }
+        size += read.len() as u64;
     }
-    Ok((Sha256Digest::new(hasher.finalize().into()), size))
+    Ok((Sha256Digest::new(hasher.finalize().into()), size, blocks.map(BlockHasher::finish)))
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use super::engine::{Context, OtherRuns, Purpose, Reach};
 use super::failure::{HostError, HostFailure};
 use super::transaction::Transaction;
 use crate::host::{
-    End, Lock, LockOutcome, Password, Session, Stop, probe, recover, stage, sweep, upload, wait_for_run,
+    Base, End, Incoming, Lock, LockOutcome, Password, Session, Stop, probe, recover, stage, sweep, upload,
+    wait_for_run,
 };
 use crate::manifest::{Address, Host};
 use crate::plan::{Current, Facts, Inputs, Layout, PendingRun, Plan, RunLife, Step, Sudo, plan};
@@ -271,10 +272,10 @@ impl Prepared {
             return Ok(());
         };
         let progress = Progress::new(&self.events, self.plan.bytes_to_send());
-        upload(&mut self.session, &sftp, layout, &record, &self.release.artifacts, files, &|more| {
-            progress.add(more);
-        })
-        .await?;
+        let base = self.plan.from.as_ref().zip(self.facts.record.as_ref());
+        let base = base.map(|(id, record)| Base { id, record });
+        let incoming = Incoming { record: &record, artifacts: &self.release.artifacts, files, base };
+        upload(&mut self.session, &sftp, layout, incoming, &|more| progress.add(more)).await?;
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 //! one round trip just make them side by side. Uploads are in `upload`.
 
 use std::future::Future;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +50,8 @@ pub(super) struct SftpInner {
     pub(super) write_length: u64,
     /// `fsync@openssh.com`
     pub(super) can_sync: bool,
+    /// `copy-data`
+    pub(super) can_copy: bool,
     /// Bytes that may still be sent.
     pub(super) in_flight: Semaphore,
     /// Files that may still be opened.
@@ -92,6 +95,7 @@ impl Sftp {
             raw: RawSftpSession::new_with_config(io, config),
             write_length: MINIMUM_WRITE,
             can_sync: false,
+            can_copy: false,
             in_flight: Semaphore::new(IN_FLIGHT),
             open_files: Semaphore::new(OPEN_FILES),
             ended,
@@ -108,6 +112,7 @@ impl Sftp {
             Err(error) => return Err(inner.failed(SftpOperation::Start, "", error).await),
         };
         inner.can_sync = version.extensions.contains_key("fsync@openssh.com");
+        inner.can_copy = version.extensions.contains_key("copy-data");
         if let Ok(limits) = limits
             && limits.max_write_len > 0
         {
@@ -134,18 +139,9 @@ impl Sftp {
     /// What the server said.
     pub async fn rename(&self, from: &str, to: &str) -> Result<(), SftpError> {
         let mut arguments = Vec::new();
-        for path in [from, to] {
-            // Paths are far below 4 GiB.
-            arguments.extend(u32::try_from(path.len()).unwrap_or(u32::MAX).to_be_bytes());
-            arguments.extend(path.as_bytes());
-        }
-        let request = async {
-            match self.inner.raw.extended("posix-rename@openssh.com", arguments).await? {
-                Packet::Status(status) if status.status_code == StatusCode::Ok => Ok(()),
-                Packet::Status(status) => Err(RawError::Status(status)),
-                _ => Err(RawError::UnexpectedPacket),
-            }
-        };
+        push_string(&mut arguments, from);
+        push_string(&mut arguments, to);
+        let request = self.inner.extended("posix-rename@openssh.com", arguments);
         self.inner.within(SftpOperation::Rename, to, request).await
     }
 
@@ -209,7 +205,33 @@ impl Sftp {
     }
 }
 
+/// A string as the protocol has it. Paths and handles are far below 4 GiB.
+fn push_string(arguments: &mut Vec<u8>, text: &str) {
+    arguments.extend(u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes());
+    arguments.extend(text.as_bytes());
+}
+
 impl SftpInner {
+    /// A request of an extension that answers with a status.
+    async fn extended(&self, name: &str, arguments: Vec<u8>) -> Result<(), RawError> {
+        match self.raw.extended(name, arguments).await? {
+            Packet::Status(status) if status.status_code == StatusCode::Ok => Ok(()),
+            Packet::Status(status) => Err(RawError::Status(status)),
+            _ => Err(RawError::UnexpectedPacket),
+        }
+    }
+
+    /// Copies a part of one open file to the same place in another. One that is shorter than that is no error.
+    pub(super) async fn copy(&self, from: &str, to: &str, range: Range<u64>) -> Result<(), RawError> {
+        let mut arguments = Vec::new();
+        push_string(&mut arguments, from);
+        arguments.extend(range.start.to_be_bytes());
+        arguments.extend((range.end - range.start).to_be_bytes());
+        push_string(&mut arguments, to);
+        arguments.extend(range.start.to_be_bytes());
+        self.extended("copy-data", arguments).await
+    }
+
     /// Waits for the answer to a request, and puts a failure in our words.
     pub(super) async fn within<T>(
         &self,

@@ -28,6 +28,8 @@ pub enum SftpOperation {
     Open,
     /// Write to a file.
     Write,
+    /// Copy to a file what another one on the server holds.
+    Copy,
     /// Set its mode.
     SetMode,
     /// Make it durable.
@@ -52,6 +54,7 @@ impl fmt::Display for SftpOperation {
             Self::MakeDirectory => "make the directory",
             Self::Open => "open",
             Self::Write => "write",
+            Self::Copy => "copy to",
             Self::SetMode => "set the mode of",
             Self::Sync => "sync",
             Self::Close => "close",

@@ -8,6 +8,7 @@
 use std::fs::File;
 use std::future::Future;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -27,6 +28,9 @@ use super::sftp_error::{SftpError, SftpErrorKind, SftpOperation};
 /// Files smaller than this go over one channel: what it can have on its way is enough for them.
 const STRIPED_FROM: u64 = 2 << 20;
 
+/// How much is sent at once where most of the file is copied: about as much as is left out at once.
+const PATCH: u64 = 64 << 10;
+
 /// How many files are under way at once.
 const FILES_AT_ONCE: usize = 32;
 
@@ -39,6 +43,18 @@ pub struct Upload {
     pub mode: u32,
     /// What it holds.
     pub source: Source,
+    /// What of it another file on the server holds already.
+    pub reuse: Option<Reuse>,
+}
+
+/// Parts of a file that need not be sent, since the server can copy them (`copy-data`, OpenSSH 9.0). Where it cannot,
+/// all is sent. The caller sees to it that the file is right in the end: the other one may have changed.
+#[derive(Debug, Clone)]
+pub struct Reuse {
+    /// The file on the server that has them.
+    pub path: String,
+    /// Which parts; they are in the same places in both.
+    pub ranges: Vec<Range<u64>>,
 }
 
 /// Where an upload's bytes come from.
@@ -181,22 +197,105 @@ async fn write_one(
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<(), SftpError> {
     let first = Stripe { channel: &channels[0].inner, upload, progress };
+    if let Some(reuse) = upload.reuse.as_ref().filter(|_| first.channel.can_copy) {
+        match patch_one(&channels[0], upload, reuse, progress).await {
+            Err(error @ SftpError { operation: SftpOperation::Copy, .. }) => {
+                tracing::debug!("{error}, so all of it is sent: {}", error.kind);
+                channels[0].remove(&upload.path).await?;
+            }
+            done => return done,
+        }
+    }
     let create = OpenFlags::CREATE | OpenFlags::EXCLUDE | OpenFlags::WRITE;
     let attributes = FileAttributes { permissions: Some(upload.mode), ..FileAttributes::empty() };
     let opened = first.open(create, attributes).await?;
-    let next = AtomicU64::new(0);
+    let pieces = Pieces::all(upload, first.channel.write_length);
     // The first stripe is under way while the others open the file that it has made.
     let mut others: Vec<BoxFuture<'_, Result<(), SftpError>>> = Vec::new();
     for channel in &channels[1..] {
         let stripe = Stripe { channel: &channel.inner, upload, progress };
-        let next = &next;
+        let pieces = &pieces;
         others.push(Box::pin(async move {
             let opened = stripe.open(OpenFlags::WRITE, FileAttributes::empty()).await?;
-            stripe.send(opened, next, Role::Helper).await
+            stripe.send(opened, pieces, Role::Helper, None).await
         }));
     }
-    futures::try_join!(first.send(opened, &next, Role::Owner), futures::future::try_join_all(others))?;
+    futures::try_join!(
+        first.send(opened, &pieces, Role::Owner, None),
+        futures::future::try_join_all(others)
+    )?;
     Ok(())
+}
+
+/// Writes a file of which the server has a part already: copies that, and sends the rest. A failed copy is an error of
+/// the operation [`SftpOperation::Copy`].
+async fn patch_one(
+    channel: &Sftp,
+    upload: &Upload,
+    reuse: &Reuse,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<(), SftpError> {
+    let inner = &channel.inner;
+    let stripe = Stripe { channel: inner, upload, progress };
+    let create = OpenFlags::CREATE | OpenFlags::EXCLUDE | OpenFlags::WRITE;
+    let attributes = FileAttributes { permissions: Some(upload.mode), ..FileAttributes::empty() };
+    let source = inner.raw.open(reuse.path.as_str(), OpenFlags::READ, FileAttributes::empty());
+    let (opened, source) = futures::join!(
+        stripe.open(create, attributes),
+        inner.within(SftpOperation::Copy, &upload.path, source)
+    );
+    let (opened, source) = match (opened, source) {
+        (Ok(opened), Ok(source)) => (opened, source.handle),
+        (Err(error), source) => {
+            if let Ok(source) = source {
+                let _ = inner.raw.close(source.handle).await;
+            }
+            return Err(error);
+        }
+        (Ok(opened), Err(error)) => {
+            let _ = inner.raw.close(opened.handle).await;
+            return Err(error);
+        }
+    };
+    let pieces =
+        Pieces { left_out: reuse.ranges.clone(), ..Pieces::all(upload, PATCH.min(inner.write_length)) };
+    let copies = Copies { source: &source, ranges: &reuse.ranges };
+    stripe.send(opened, &pieces, Role::Owner, Some(copies)).await
+}
+
+/// The pieces of a file that are still to be sent.
+struct Pieces {
+    next: AtomicU64,
+    length: u64,
+    size: u64,
+    left_out: Vec<Range<u64>>,
+}
+
+impl Pieces {
+    fn all(upload: &Upload, length: u64) -> Self {
+        Self { next: AtomicU64::new(0), length, size: upload.source.size(), left_out: Vec::new() }
+    }
+
+    /// The next one that is not left out as a whole.
+    fn take(&self) -> Option<Range<u64>> {
+        loop {
+            let start = self.next.fetch_add(self.length, Ordering::Relaxed);
+            if start >= self.size {
+                return None;
+            }
+            let piece = start..self.size.min(start + self.length);
+            if !self.left_out.iter().any(|range| range.start <= piece.start && piece.end <= range.end) {
+                return Some(piece);
+            }
+        }
+    }
+}
+
+/// What is copied on the server.
+#[derive(Clone, Copy)]
+struct Copies<'b> {
+    source: &'b str,
+    ranges: &'b [Range<u64>],
 }
 
 /// What one channel does for one file.
@@ -232,15 +331,28 @@ impl<'a> Stripe<'a> {
         Ok(Opened { handle: answer.handle, _permit: permit })
     }
 
-    /// Takes pieces of the file from `next` on until there are none, and finishes.
-    async fn send(self, opened: Opened<'a>, next: &AtomicU64, role: Role) -> Result<(), SftpError> {
+    /// Has the server copy what it can, sends pieces of the file until there are none, and finishes.
+    async fn send(
+        self,
+        opened: Opened<'a>,
+        pieces: &Pieces,
+        role: Role,
+        copies: Option<Copies<'_>>,
+    ) -> Result<(), SftpError> {
         let mut under_way: FuturesUnordered<Request<'_>> = FuturesUnordered::new();
-        let sent = self.send_pieces(&opened.handle, next, &mut under_way).await;
+        for range in copies.iter().flat_map(|copies| copies.ranges) {
+            let source = copies.map(|copies| copies.source).unwrap_or_default();
+            push(&mut under_way, self.copy(source, &opened.handle, range.clone())).await;
+        }
+        let sent = self.send_pieces(&opened.handle, pieces, &mut under_way).await;
         if sent.is_ok() {
             self.finish(&opened.handle, role, &mut under_way).await;
         } else {
             // The answers do not matter any more, but the server should not keep the file open.
             push(&mut under_way, self.close(&opened.handle)).await;
+        }
+        if let Some(copies) = copies {
+            push(&mut under_way, self.close(copies.source)).await;
         }
         let mut result = sent;
         while let Some(answered) = self.answer(&mut under_way).await {
@@ -257,21 +369,17 @@ impl<'a> Stripe<'a> {
     async fn send_pieces<'b>(
         self,
         handle: &'b str,
-        next: &AtomicU64,
+        pieces: &Pieces,
         under_way: &mut FuturesUnordered<Request<'b>>,
     ) -> Result<(), SftpError>
     where
         'a: 'b,
     {
-        let (size, piece) = (self.upload.source.size(), self.channel.write_length);
         loop {
             // Room first, then a piece: a stripe that has to wait must not sit on a piece that another could send.
-            let permit = self.room(piece, under_way).await?;
-            let offset = next.fetch_add(piece, Ordering::Relaxed);
-            if offset >= size {
-                return Ok(());
-            }
-            let length = piece.min(size - offset);
+            let permit = self.room(pieces.length, under_way).await?;
+            let Some(piece) = pieces.take() else { return Ok(()) };
+            let (offset, length) = (piece.start, piece.end - piece.start);
             let data = self.upload.source.read(offset, length).await.map_err(|source| SftpError {
                 operation: SftpOperation::Write,
                 path: self.upload.path.clone(),
@@ -332,6 +440,16 @@ impl<'a> Stripe<'a> {
             .await;
         }
         push(under_way, self.close(handle)).await;
+    }
+
+    fn copy<'b>(self, source: &'b str, handle: &'b str, range: Range<u64>) -> Request<'b>
+    where
+        'a: 'b,
+    {
+        Box::pin(async move {
+            let length = range.end - range.start;
+            (SftpOperation::Copy, length, self.channel.copy(source, handle, range).await)
+        })
     }
 
     fn close<'b>(self, handle: &'b str) -> Request<'b>

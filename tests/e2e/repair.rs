@@ -151,3 +151,17 @@ fn a_first_deploy_that_was_cut_short_is_carried_to_its_end() {
     assert_eq!(project.property(&user, "ActiveState"), "active");
     assert_eq!(user.run(&format!("ls {}/incoming", project.root(&user))), "");
 }
+
+#[test]
+fn a_file_that_was_edited_in_place_is_sent_again_whatever_its_size_and_date_say() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let project = deployed(&user);
+    project.deploy().says("nothing to do");
+    let file = format!("{}/current/env/{}.conf", project.root(&user), project.name);
+    let before = user.run(&format!("cat {file}"));
+    user.run(&format!("touch -r {file} date; sed -i s/North/South/ {file}; touch -r date {file}; rm date"));
+    assert_ne!(user.run(&format!("cat {file}")), before);
+    project.deploy().says("1 of 3 files").says("1 host deployed");
+    assert_eq!(user.run(&format!("cat {file}")), before);
+    project.deploy().says("nothing to do");
+}

@@ -29,6 +29,7 @@ if [ -z "${SHIPIT_TEST_HOST:-}" ]; then
 fi
 need ssh openssh-client "ssh and ssh-keygen log in to the hosts"
 need flock util-linux "keeps two test runs out of each other's way"
+[ "${1:-}" != bench ] || need rsync rsync "what the benchmark's shell script sends files with"
 
 [ ${#missing[@]} -gt 0 ] || exit 0
 

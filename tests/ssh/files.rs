@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use shipit::ssh::{SftpErrorKind, SftpOperation, Source, SshError, Upload};
+use shipit::ssh::{Reuse, SftpErrorKind, SftpOperation, Source, SshError, Upload};
 
 use crate::server::Server;
 
@@ -19,7 +19,7 @@ fn bytes(length: usize, seed: u32) -> Vec<u8> {
 }
 
 fn upload(path: &Path, mode: u32, content: Vec<u8>) -> Upload {
-    Upload { path: path.to_str().unwrap().into(), mode, source: Source::Bytes(content.into()) }
+    Upload { path: path.to_str().unwrap().into(), mode, source: Source::Bytes(content.into()), reuse: None }
 }
 
 fn mode(path: &Path) -> u32 {
@@ -43,6 +43,49 @@ async fn a_file_arrives_whole_and_with_its_mode() {
     }
 }
 
+/// A file that is to be sent, and one on the server that has all but the second of its three parts.
+fn patch(server: &Server) -> (Vec<u8>, Upload) {
+    let content = bytes(300_001, 11);
+    let mut old = content.clone();
+    old[100_000..200_000].fill(0);
+    std::fs::write(server.path("old"), &old).unwrap();
+    let path = server.path("old").to_str().unwrap().into();
+    let reuse = Reuse { path, ranges: vec![0..100_000, 200_000..300_001] };
+    let upload = Upload { reuse: Some(reuse), ..upload(&server.path("new"), 0o750, content.clone()) };
+    (content, upload)
+}
+
+#[tokio::test]
+async fn what_the_server_has_is_copied_there() {
+    let Some(server) = Server::start("") else { return };
+    let (mut content, upload) = patch(&server);
+    // So that it shows which bytes were copied.
+    std::fs::write(server.path("old"), vec![9; 300_001]).unwrap();
+    server.connect().await.sftp().await.unwrap().write_file(&upload, &|_| ()).await.unwrap();
+    let written = std::fs::read(server.path("new")).unwrap();
+    // Pieces of 64 KiB, as far as they are not copied as a whole.
+    content[..65_536].fill(9);
+    content[200_000..300_001].fill(9);
+    assert_eq!(written.len(), content.len());
+    assert!(written[..65_536] == content[..65_536] && written[100_000..200_000] == content[100_000..200_000]);
+    assert!(written[262_144..] == content[262_144..]);
+    assert_eq!(mode(&server.path("new")), 0o750);
+}
+
+#[tokio::test]
+async fn a_patched_file_arrives_whole_and_so_does_one_whose_base_is_gone() {
+    let Some(server) = Server::start("") else { return };
+    let (content, upload) = patch(&server);
+    let sftp = server.connect().await.sftp().await.unwrap();
+    sftp.write_file(&upload, &|_| ()).await.unwrap();
+    assert!(std::fs::read(server.path("new")).unwrap() == content);
+
+    std::fs::remove_file(server.path("new")).unwrap();
+    std::fs::remove_file(server.path("old")).unwrap();
+    sftp.write_file(&upload, &|_| ()).await.unwrap();
+    assert!(std::fs::read(server.path("new")).unwrap() == content);
+}
+
 #[tokio::test]
 async fn a_large_file_is_striped_over_what_channels_there_are() {
     let Some(server) = Server::start("MaxSessions 3") else { return };
@@ -53,7 +96,8 @@ async fn a_large_file_is_striped_over_what_channels_there_are() {
     std::fs::write(server.path("source"), &content).unwrap();
     let file = Arc::new(File::open(server.path("source")).unwrap());
     let source = Source::File { file, size: content.len() as u64 };
-    let large = Upload { path: server.path("large").to_str().unwrap().into(), mode: 0o755, source };
+    let large =
+        Upload { path: server.path("large").to_str().unwrap().into(), mode: 0o755, source, reuse: None };
     let mut uploads = vec![large];
     uploads.extend(
         (0..150).map(|n| upload(&server.path(&format!("small{n}")), 0o644, bytes(n * 100, n as u32))),
@@ -90,7 +134,7 @@ async fn failures_name_the_path_and_keep_the_kind() {
     // A local file that has become shorter.
     let file = Arc::new(File::open(&there).unwrap());
     let path = server.path("short").to_str().unwrap().to_owned();
-    let short = Upload { path, mode: 0o644, source: Source::File { file, size: 1 << 20 } };
+    let short = Upload { path, mode: 0o644, source: Source::File { file, size: 1 << 20 }, reuse: None };
     let error = sftp.write_file(&short, &|_| ()).await.unwrap_err();
     assert!(matches!(error.kind, SftpErrorKind::Source { .. }), "{error:?}");
     // The channel is fine after all that.

@@ -93,7 +93,7 @@ async fn round_trips_are_few() {
     let opened = count(start);
     let start = Instant::now();
     let path = server.path("file").to_str().unwrap().to_owned();
-    let upload = Upload { path, mode: 0o644, source: Source::Bytes(vec![1; 1000].into()) };
+    let upload = Upload { path, mode: 0o644, source: Source::Bytes(vec![1; 1000].into()), reuse: None };
     sftp.write_file(&upload, &|_| ()).await.unwrap();
     let written = count(start);
     eprintln!(
@@ -120,7 +120,7 @@ async fn throughput() {
             let connection = connect(&at(port), &server.options()).await.unwrap();
             let pool = connection.sftp_pool(channels).await.unwrap();
             let path = server.path(&format!("file{port}-{channels}")).to_str().unwrap().to_owned();
-            let upload = Upload { path, mode: 0o755, source: Source::Bytes(content.clone()) };
+            let upload = Upload { path, mode: 0o755, source: Source::Bytes(content.clone()), reuse: None };
             let start = Instant::now();
             pool.write_files(&[upload], &|_| ()).await.unwrap();
             let elapsed = start.elapsed();
