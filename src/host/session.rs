@@ -82,6 +82,8 @@ pub struct Session {
     mark: String,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
+    /// What came before the first program began: the login shell's own words.
+    preamble: Vec<u8>,
 }
 
 impl Session {
@@ -94,6 +96,7 @@ impl Session {
             mark: format!("shipit-{number:016x}"),
             stdout: Vec::new(),
             stderr: Vec::new(),
+            preamble: Vec::new(),
         })
     }
 
@@ -136,7 +139,10 @@ impl Session {
                     }
                     _ if begun => on_line(&line),
                     // What the login shell's start-up files print.
-                    _ => {}
+                    _ => {
+                        let room = KEPT.saturating_sub(self.preamble.len());
+                        self.preamble.extend(line.bytes().chain([b'\n']).take(room));
+                    }
                 }
             }
             self.receive(idle).await?;
@@ -200,7 +206,8 @@ impl Session {
             None => {
                 let mut said = std::mem::take(&mut self.stderr);
                 if said.is_empty() {
-                    said = std::mem::take(&mut self.stdout);
+                    said = std::mem::take(&mut self.preamble);
+                    said.append(&mut self.stdout);
                 }
                 self.channel = None;
                 let said = String::from_utf8_lossy(&said).trim().to_owned();
