@@ -33,7 +33,7 @@ fn the_lock_of_a_killed_deploy_ends_with_what_the_host_was_doing() {
     let project = Project::new(&user);
     project.edit("deploy.yaml", "settle: 1s", "settle: 3s");
     let mut deploy = Child::spawn(&mut project.command(&["deploy", "prod"]));
-    deploy.wait_for_output("watching");
+    deploy.wait_for_output(" started ");
     project.edit(&format!("{}.conf", project.name), "North Carolina", "Virginia");
     project.shipit(&["deploy", "prod"]).exits(7);
     deploy.signal("KILL");
