@@ -262,6 +262,19 @@ observe() { # unit milliseconds
 	last=$first
 	read_clock
 	end=$((now + $2))
+	# A start of Type=simple is done once systemd has forked (systemd.service(5)): wait for the program itself, or for
+	# systemd to hear of its end.
+	tries=0
+	while [ "$pid" != 0 ] && [ "$tries" -lt 50 ]; do
+		case $(readlink "/proc/$pid/exe") in
+		*/systemd | */systemd-executor) sleep 0.02 ;;
+		'') sleep 0.1 ;;
+		*) break ;;
+		esac
+		tries=$((tries + 1))
+		last=$(properties "$1") || return
+		read_properties "$last"
+	done
 	while [ "$active" != failed ] && [ "$active" != inactive ] && [ "$active" != deactivating ] &&
 		[ "$sub" != auto-restart ] && [ "$invocation" = "$begun" ] && [ "$now" -lt "$end" ]; do
 		left=$((end - now))

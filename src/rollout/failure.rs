@@ -317,7 +317,8 @@ impl HostError {
         }
         match self {
             Self::Ssh(_) => None,
-            Self::Session(SessionError::Ended { .. }) => Some(
+            Self::Session(SessionError::Ended { .. })
+            | Self::Probe(ProbeError::Session(SessionError::Ended { .. })) => Some(
                 "the account needs a login shell that runs commands; `ssh HOST true` shows what it says"
                     .to_owned(),
             ),
