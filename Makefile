@@ -1,6 +1,8 @@
 # What a developer of shipit runs. `make` alone lists it.
 N = 1
 TESTFLAGS =
+# The end-to-end tests mostly wait for hosts.
+export RUST_TEST_THREADS ?= 4
 
 .PHONY: help test demo hosts hosts-down static lint bench
 

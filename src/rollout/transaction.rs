@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::engine::{Context, RunRecord};
+use super::engine::{Context, Phase, RunRecord};
 use super::failure::{HostError, HostFailure, HostState};
 use super::host_run::{Prepared, connect_host, current_text};
 use super::verdict::{NotUp, conclude};
@@ -127,6 +127,8 @@ impl<'a> Transaction<'a> {
     }
 
     async fn begin(&mut self) -> Result<Stop, SessionError> {
+        let phase = Phase::Switching { back_to: self.plan.from.clone(), patience: self.context.patience };
+        self.context.phases.set(&self.prepared.host, phase);
         let run = Run {
             layout: self.layout,
             id: &self.id,
