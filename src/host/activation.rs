@@ -101,6 +101,8 @@ pub struct Activity {
     pub observed: BTreeMap<UnitName, Observed>,
     /// The journal, where it was asked for.
     pub journal: Vec<JournalEntry>,
+    /// Links that going back could not remove: it takes a sudo password.
+    pub left: Vec<RemotePath>,
     /// Lines of the run's log.
     lines: usize,
     in_log: bool,
@@ -130,7 +132,10 @@ impl Activity {
                     on_event(event);
                 }
             }
-            "found" => found(&mut self.observed, rest),
+            "found" => match rest.strip_prefix("left ") {
+                Some(path) => self.left.extend(RemotePath::new(path)),
+                None => found(&mut self.observed, rest),
+            },
             "pending" => self.stop = Some(Stop::Pending(Duration::from_secs(rest.parse().unwrap_or(0)))),
             "reverting" => {
                 rest.clone_into(&mut self.why);
@@ -343,6 +348,19 @@ pub async fn wait_for_run(session: &mut Session, layout: &Layout, id: &RunId) ->
     const WAIT: &str = "while systemctl --user is-active --quiet \"shipit-$2\"; do\nsleep 0.5\ndone";
     let script = Script::with_arguments(WAIT, [layout.run(id).as_str(), &id.to_string()]);
     session.run(&script, IDLE, |_| {}).await.map(drop)
+}
+
+/// Removes links that a run could not remove by itself, with the sudo password that the session knows. Returns those that
+/// are left all the same.
+pub async fn remove_links(
+    session: &mut Session,
+    links: &[RemotePath],
+) -> Result<Vec<RemotePath>, SessionError> {
+    const REMOVE: &str = "for path in \"$@\"; do\n[ ! -L \"$path\" ] || as_root rm -f -- \"$path\" || printf '%s\\n' \"$path\"\ndone";
+    let script = Script::with_arguments(REMOVE, links.iter().map(RemotePath::as_str));
+    let mut left = Vec::new();
+    session.run(&script, IDLE, |line| left.extend(RemotePath::new(line))).await?;
+    Ok(left)
 }
 
 /// What is on file about a run: `None` while it is not over.

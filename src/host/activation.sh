@@ -463,7 +463,14 @@ undo_links() {
 			run_as=
 			[ "$rights" = root ] && run_as=as_root
 			if [ "$target" = - ]; then
-				[ ! -L "$path" ] || $run_as rm -f "$path"
+				if [ -L "$path" ] && ! $run_as rm -f "$path"; then
+					# It took a sudo password to make it, which is not here: it points to nothing, and does no harm.
+					if [ "$rights" = root ]; then
+						say "found left $path"
+					else
+						false
+					fi
+				fi
 			else
 				place_link "$path" "$target" "$rights"
 			fi || failures="$failures the link $path could not be set back;"

@@ -15,7 +15,7 @@ mod upload;
 
 pub use activation::{
     ActivationEvent, Activity, End, Executable, Observed, Run, Stop, UnitProperties, Word, recover,
-    run_state, wait_for_run,
+    remove_links, run_state, wait_for_run,
 };
 pub use exit_status::{Meaning, meaning};
 pub use health::{HealthError, ask};

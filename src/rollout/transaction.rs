@@ -14,7 +14,7 @@ use super::host_run::{Prepared, connect_host, current_text};
 use super::verdict::{NotUp, conclude};
 use crate::host::{
     ActivationEvent, Activity, End, MainProcess, Run, Session, SessionError, Stop, UnitRuns, Word, ask,
-    read_journal, run_state,
+    read_journal, remove_links, run_state,
 };
 use crate::manifest::UnitName;
 use crate::plan::{Layout, Plan, Step};
@@ -112,6 +112,7 @@ impl<'a> Transaction<'a> {
                 Err(error) => self.revert(error, &runs).await,
             },
             Ok(Stop::Over(end)) => {
+                self.remove_left().await;
                 let error = self.own_failure(&end);
                 let process = process_of(&error);
                 let mut journal = Vec::new();
@@ -218,7 +219,10 @@ impl<'a> Transaction<'a> {
 
     async fn revert(mut self, error: HostError, runs: &UnitRuns) -> Result<Verdict, HostFailure> {
         match self.decide(Word::Revert, runs, process_of(&error)).await {
-            Ok(Stop::Over(end)) => Err(self.failure(error, &end)),
+            Ok(Stop::Over(end)) => {
+                self.remove_left().await;
+                Err(self.failure(error, &end))
+            }
             Ok(Stop::Died(said)) => self.died(said).await,
             Ok(Stop::Pending(_)) => self.died("it did not take the word to go back".to_owned()).await,
             Err(lost) => self.lost(lost, Some(error)).await,
@@ -302,6 +306,15 @@ impl<'a> Transaction<'a> {
         }
     }
 
+    /// What the host could not undo for want of a password is undone from here.
+    async fn remove_left(&mut self) {
+        let left = std::mem::take(&mut self.activity.left);
+        if !left.is_empty() {
+            let removed = remove_links(&mut self.prepared.session, &left).await;
+            self.activity.left = removed.unwrap_or(left);
+        }
+    }
+
     fn failure(&mut self, error: HostError, end: &End) -> HostFailure {
         let journal = std::mem::take(&mut self.activity.journal);
         HostFailure { error: Box::new(error), state: self.state(end), journal }
@@ -318,7 +331,8 @@ impl<'a> Transaction<'a> {
                 why: why.clone(),
             },
             End::Reverted(_) | End::Committed if switched && self.teller.touched => {
-                HostState::Reverted { failed: self.plan.release.clone(), back_to: before }
+                let left = self.activity.left.iter().map(|path| format!("the link {path}")).collect();
+                HostState::Reverted { failed: self.plan.release.clone(), back_to: before, left }
             }
             End::Reverted(_) | End::Committed => HostState::Untouched { current: before, left: Vec::new() },
         }
