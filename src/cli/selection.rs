@@ -77,14 +77,10 @@ fn warn(global: &GlobalArgs, warnings: &[Problem]) {
     let _ = stderr.flush();
 }
 
-/// How long a host waits for our word before it goes back by itself: as long as the health check may take, and some
-/// more for the way.
+/// How long a host waits for our word before it goes back by itself.
 #[must_use]
 pub(super) fn patience(manifest: &Manifest) -> Duration {
-    const LEAST: Duration = Duration::from_secs(60);
-    const MORE: Duration = Duration::from_secs(20);
-    let health = manifest.health.as_ref().map_or(Duration::ZERO, |health| health.timeout);
-    LEAST.max(health + MORE)
+    manifest.confirm_timeout
 }
 
 /// The hosts of the environment that `--host` and `--tag` leave.

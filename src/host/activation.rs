@@ -252,7 +252,7 @@ impl Run<'_> {
             self.id.to_string(),
             self.layout.service().to_string(),
             self.expected.to_owned(),
-            self.patience.as_secs().to_string(),
+            self.patience.as_millis().div_ceil(1000).to_string(),
             self.history.to_owned(),
         ];
         arguments.extend(self.units.iter().map(ToString::to_string));

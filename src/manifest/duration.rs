@@ -74,6 +74,20 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
     if smallest == u64::MAX { Err(malformed()) } else { Ok(total) }
 }
 
+/// The duration as [`parse_duration`] reads it: `1m30s`.
+#[must_use]
+pub fn write_duration(duration: Duration) -> String {
+    let mut rest = duration.as_millis();
+    let mut text = String::new();
+    for (unit, millis) in [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)] {
+        if rest >= millis {
+            text.push_str(&format!("{}{unit}", rest / millis));
+            rest %= millis;
+        }
+    }
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -99,6 +113,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_written_reads_back_the_same(ms in 0_u64..86_400_000) {
+            let duration = Duration::from_millis(ms);
+            prop_assert_eq!(parse_duration(&write_duration(duration)), Ok(duration));
+        }
+
         #[test]
         fn nothing_panics(text in "\\PC{0,16}|[0-9msh.]{0,24}") {
             let _ = parse_duration(&text);

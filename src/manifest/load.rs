@@ -245,6 +245,23 @@ environments:
         assert_eq!(with("env_file:"), ["7: `env_file` has to be the path of a file, not nothing"]);
         assert_eq!(with("health: {}"), ["7: `health` has no `http`"]);
         assert_eq!(with("settle: 2"), ["7: `settle`: `2` has no unit of time"]);
+        assert_eq!(
+            with("confirm_timeout: 500ms"),
+            [
+                "7: `confirm_timeout` is too short: the host would go back while the deploy is still being checked"
+            ]
+        );
+        assert_eq!(with("confirm_timeout: 1s"), Vec::<String>::new());
+        assert_eq!(
+            with("confirm_timeout: 32s\nhealth: { http: 'http://localhost:8000/' }"),
+            [
+                "7: `confirm_timeout` is too short: the host would go back while the deploy is still being checked"
+            ]
+        );
+        assert_eq!(
+            with("confirm_timeout: 33s\nhealth: { http: 'http://localhost:8000/' }"),
+            Vec::<String>::new()
+        );
         assert_eq!(with("keep_releases: '3'"), ["7: `keep_releases` has to be a whole number, not text"]);
         let bad = |from: &str, to: &str| problems(&GOOD.replace(from, to));
         assert_eq!(

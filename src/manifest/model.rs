@@ -24,6 +24,12 @@ pub const DEFAULT_SETTLE: Duration = Duration::from_secs(2);
 pub const DEFAULT_KEEP_RELEASES: NonZeroU32 = NonZeroU32::new(5).unwrap();
 /// How long a health check may take to succeed, unless the manifest says otherwise.
 pub const DEFAULT_HEALTH_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a host waits for the client's word at least, unless the manifest says otherwise.
+pub const DEFAULT_CONFIRM_TIMEOUT: Duration = Duration::from_secs(60);
+/// How much longer than the health check that is, where the check may take long.
+pub const CONFIRM_SPARE: Duration = Duration::from_secs(20);
+/// The shortest that `confirm_timeout` may be.
+pub const LEAST_CONFIRM_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A checked `deploy.yaml`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +52,8 @@ pub struct Manifest {
     pub health: Option<HttpHealth>,
     /// How long it must stay up before it counts as started.
     pub settle: Duration,
+    /// How long a host waits for the client's word before it goes back by itself.
+    pub confirm_timeout: Duration,
     /// How many releases stay on a host.
     pub keep_releases: NonZeroU32,
     /// Where it is deployed to; at least one.

@@ -5,10 +5,11 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::duration::{DurationError, parse_duration};
+use super::duration::{DurationError, parse_duration, write_duration};
 use super::health::HttpHealth;
 use super::model::{
-    DEFAULT_HEALTH_TIMEOUT, DEFAULT_KEEP_RELEASES, DEFAULT_SETTLE, Manifest, Scope, Spans, UnitSource,
+    CONFIRM_SPARE, DEFAULT_CONFIRM_TIMEOUT, DEFAULT_HEALTH_TIMEOUT, DEFAULT_KEEP_RELEASES, DEFAULT_SETTLE,
+    LEAST_CONFIRM_TIMEOUT, Manifest, Scope, Spans, UnitSource,
 };
 use super::name::{NameError, UnitName};
 use super::nearest::nearest;
@@ -26,6 +27,7 @@ const TOP_KEYS: &[&str] = &[
     "env_file",
     "health",
     "settle",
+    "confirm_timeout",
     "keep_releases",
     "environments",
 ];
@@ -177,6 +179,7 @@ impl Reader<'_> {
         let env_file = fields.get("env_file").map(|node| self.path("env_file", node));
         let health = fields.get("health").map(|node| self.health(node));
         let settle = fields.get("settle").map_or(Some(DEFAULT_SETTLE), |node| self.duration("settle", node));
+        let confirm_timeout = self.confirm_timeout(&fields, health.as_ref(), settle);
         let keep_releases =
             fields.get("keep_releases").map_or(Some(DEFAULT_KEEP_RELEASES), |node| self.keep_releases(node));
         let environments = match fields.get("environments") {
@@ -199,6 +202,7 @@ impl Reader<'_> {
             env_file: env_file.map_or(Some(None), |path| path.map(Some))?,
             health: health.map_or(Some(None), |health| health.map(Some))?,
             settle: settle?,
+            confirm_timeout: confirm_timeout?,
             keep_releases: keep_releases?,
             environments: environments?,
             source: Arc::clone(self.source),
@@ -339,6 +343,38 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    /// `confirm_timeout`, which must leave room for what is done while the host waits. `health` and `settle` are as far
+    /// as they could be read; what could not is already a problem.
+    fn confirm_timeout(
+        &mut self,
+        fields: &Fields<'_>,
+        health: Option<&Option<HttpHealth>>,
+        settle: Option<Duration>,
+    ) -> Option<Duration> {
+        let health = health.map(|health| health.as_ref().map(|health| health.timeout));
+        let Some(node) = fields.get("confirm_timeout") else {
+            let health = health.flatten().unwrap_or_default();
+            return Some(DEFAULT_CONFIRM_TIMEOUT.max(health + CONFIRM_SPARE));
+        };
+        let given = self.duration("confirm_timeout", node)?;
+        // Without a health check the word comes at once.
+        let busy = health.map_or(Some(Duration::ZERO), |health| Some(health? + settle?))?;
+        if given >= LEAST_CONFIRM_TIMEOUT && given > busy {
+            return Some(given);
+        }
+        let problem = self.problem(ManifestProblem::ConfirmTooShort, node);
+        self.problems.push(if given > busy {
+            problem.label("shorter than 1s").help("the shortest is 1s".to_owned())
+        } else {
+            let busy = write_duration(busy);
+            problem.label(format!("has to be longer than {busy}")).help(format!(
+                "the health check and `settle` may take {busy} together, and then the answer must still get to the \
+                 host: write more than that here, or give `health` a shorter `timeout`"
+            ))
+        });
+        None
     }
 
     fn bad_duration(&mut self, key: &'static str, error: DurationError, node: &Node) {

@@ -89,6 +89,9 @@ pub enum ManifestProblem {
         /// What is wrong.
         error: DurationError,
     },
+    /// A host would go back before the client could give its word.
+    #[error("`confirm_timeout` is too short: the host would go back while the deploy is still being checked")]
+    ConfirmTooShort,
     /// A URL that is none.
     #[error(transparent)]
     Url(#[from] UrlError),
@@ -178,6 +181,7 @@ impl ManifestProblem {
             Self::Name(_) => "name",
             Self::Address(_) => "address",
             Self::Duration { .. } => "duration",
+            Self::ConfirmTooShort => "confirm_too_short",
             Self::Url(_) => "url",
             Self::Path { .. } => "path",
             Self::Conflict { .. } => "conflict",

@@ -57,6 +57,7 @@ fn manifest() -> Manifest {
         env_file: Some("x.conf".into()),
         health: None,
         settle: Duration::from_secs(2),
+        confirm_timeout: Duration::from_secs(60),
         keep_releases: 5.try_into().unwrap(),
         environments: std::collections::BTreeMap::new(),
         source: SourceText::new("deploy.yaml", ""),

@@ -1,6 +1,8 @@
 //! One operator at a time: a second deploy of the same service to the same host is refused, and changes nothing.
+use std::time::Duration;
+
 use crate::harness::{Child, Project};
-use crate::hosts::{TestUser, UserOptions};
+use crate::hosts::{TestUser, UserOptions, wait_for};
 
 #[test]
 fn a_second_deploy_at_the_same_time_is_refused() {
@@ -15,7 +17,7 @@ fn a_second_deploy_at_the_same_time_is_refused() {
         Child::spawn(user.ssh_command().arg(format!("flock {root}/lock sh -c 'echo held; exec sleep 100'")));
     holder.wait_for_output("held");
     let ran = project.shipit(&["deploy", "prod"]).exits(7);
-    ran.says("another deploy of this service to this host is under way").says("the service was not touched");
+    ran.says("the service is locked on this host").says("the service was not touched");
     assert_eq!(project.current(&user), current);
     assert_eq!(project.property(&user, "InvocationID"), invocation);
     project.shipit(&["plan", "prod"]).exits(0);
@@ -28,19 +30,20 @@ fn a_second_deploy_at_the_same_time_is_refused() {
 }
 
 #[test]
-fn the_lock_of_a_killed_deploy_ends_with_what_the_host_was_doing() {
+fn a_killed_deploy_goes_back_by_itself_and_frees_the_lock() {
     let Some(user) = TestUser::new(UserOptions::default()) else { return };
     let project = Project::new(&user);
     project.edit("deploy.yaml", "settle: 1s", "settle: 3s");
     let mut deploy = Child::spawn(&mut project.command(&["deploy", "prod"]));
     deploy.wait_for_output(" started ");
     project.edit(&format!("{}.conf", project.name), "North Carolina", "Virginia");
-    project.shipit(&["deploy", "prod"]).exits(7);
+    let ran = project.shipit(&["deploy", "prod", "--no-wait"]).exits(7);
+    ran.says("an activation of this service is under way on this host");
     deploy.signal("KILL");
     drop(deploy);
+    wait_for("the way back", Duration::from_secs(10), || project.standing(&user).leftovers.is_empty());
+    project.standing(&user).is_not_deployed();
     project.edit("deploy.yaml", "settle: 3s", "settle: 0s");
-    crate::hosts::wait_for("the lock", std::time::Duration::from_secs(10), || {
-        project.shipit(&["deploy", "prod"]).code == Some(0)
-    });
+    project.deploy().says("1 host deployed").never_says("waiting");
     assert_eq!(project.property(&user, "ActiveState"), "active");
 }
