@@ -134,8 +134,11 @@ fn program(layout: &Layout, steps: &[Step], range: Range<usize>) -> Script {
                 };
                 words(["make_link", link.path.as_str(), link.target.as_str(), rights])
             }
-            Step::Switch { to, .. } => words(["switch", root, &to.to_string()]),
-            Step::ReloadManager => words(["reload_manager"]),
+            Step::Switch { to, .. } => {
+                let reload = if steps.contains(&Step::ReloadManager) { "reload" } else { "-" };
+                words(["switch", root, &to.to_string(), reload])
+            }
+            Step::ReloadManager => words(["reload_manager", root]),
             Step::Enable { unit } => words(["enable", root, unit.as_str()]),
             Step::Restart { unit, .. } => words(["restart", unit.as_str()]),
             Step::Start { unit, .. } => words(["start", unit.as_str()]),

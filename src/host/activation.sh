@@ -67,14 +67,18 @@ make_link() { # path target direct|root
 	$run mv -fT "$new" "$path"
 }
 
-switch() { # root id
+# Between a switch that brings other units and the reload that makes them known, "$root/reload" is not empty: a deploy
+# that ends in between leaves it so, and the next one reloads.
+switch() { # root id reload|-
+	[ "$3" != reload ] || echo pending >"$1/reload" || return
 	ln -sfT "releases/$2" "$1/.current.new" || return
 	mv -fT "$1/.current.new" "$1/current" || return
 	sync "$1"
 }
 
-reload_manager() {
-	systemctl --user daemon-reload
+reload_manager() { # root
+	systemctl --user daemon-reload || return
+	: >"$1/reload"
 }
 
 # `systemctl enable` writes the path that the unit's link resolves to, which is inside one release: it would dangle

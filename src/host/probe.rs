@@ -8,7 +8,7 @@ use super::session::{Session, SessionError};
 use crate::manifest::{Manifest, UnitName, UnitSource};
 use crate::plan::{
     Access, Current, Facts, FoundFile, FoundLink, FoundUnit, Layout, Libc, Lingering, LinkSpec, LinkState,
-    Manager, RemotePath, Sudo, Systemd,
+    LoadedUnits, Manager, RemotePath, Sudo, Systemd,
 };
 use crate::release::{GlibcVersion, ReleaseId, ReleaseRecord, Sha256Digest};
 
@@ -155,6 +155,11 @@ impl Answer {
             libc: self.libc(),
             systemd: self.systemd()?,
             manager: self.manager(),
+            loaded_units: if self.values.contains_key("reload") {
+                LoadedUnits::Stale
+            } else {
+                LoadedUnits::Current
+            },
             lingering: if self.value("lingering")? == "on" { Lingering::On } else { Lingering::Off },
             sudo: self.sudo()?,
             root_access: if self.values.contains_key("root_writable") {

@@ -83,6 +83,7 @@ if current=$(readlink "$root/current" 2>/dev/null); then
 elif [ -e "$root/current" ]; then
 	fact current_blocked "$root/current"
 fi
+[ -s "$root/reload" ] && fact reload pending
 for release in "$root"/releases/*; do
 	[ -d "$release" ] && fact release "${release##*/}"
 done

@@ -6,7 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::diff::{EnvChange, TextDiff};
-use super::facts::{Access, Current, Facts, FoundUnit, Libc, Lingering, LinkState, Manager, Sudo, Systemd};
+use super::facts::{
+    Access, Current, Facts, FoundUnit, Libc, Lingering, LinkState, LoadedUnits, Manager, Sudo, Systemd,
+};
 use super::layout::{Layout, LinkSpec, RemotePath};
 use super::refusal::Refusal;
 use super::step::{Detail, FileChange, LinkChange, Privilege, Reason, Step, Transfer};
@@ -119,7 +121,9 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
     if switched {
         steps.push(Step::Switch { from: current.cloned(), to: target.clone() });
     }
-    if switched || units_linked {
+    // Reading all units of the user anew is slow. Other files are read when a unit starts.
+    let units_new = switched && (changes.units_changed() || current.is_none());
+    if units_new || units_linked || facts.loaded_units == LoadedUnits::Stale {
         steps.push(Step::ReloadManager);
     }
     steps.extend(unit_steps(inputs, &changes));
@@ -193,6 +197,10 @@ impl Changes {
             changes.dropped = facts.files.keys().filter(|path| !kept(path)).cloned().collect();
         }
         changes
+    }
+
+    fn units_changed(&self) -> bool {
+        !self.units.is_empty() || self.dropped.iter().any(|path| path.starts_with("units/"))
     }
 
     fn none(&self) -> bool {
@@ -306,7 +314,7 @@ fn reasons(
         return vec![Reason::FirstDeploy];
     }
     let mut reasons = Vec::new();
-    if changes.units.contains(unit) {
+    if changes.units.contains(unit) || facts.loaded_units == LoadedUnits::Stale {
         reasons.push(Reason::UnitChanged);
     }
     if unit.kind() == UnitKind::Service {

@@ -30,6 +30,8 @@ pub struct Facts {
     pub systemd: Systemd,
     /// The user's own service manager.
     pub manager: Manager,
+    /// Whether the manager knows the units as they are.
+    pub loaded_units: LoadedUnits,
     /// Whether the user's manager outlives the last login.
     pub lingering: Lingering,
     /// What root's rights can be had for.
@@ -103,6 +105,15 @@ pub enum Manager {
     Answers(String),
     /// It can't be reached; what systemctl said.
     Unreachable(String),
+}
+
+/// Whether the manager has read the units of the release that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoadedUnits {
+    /// It has.
+    Current,
+    /// A deploy ended between its switch and its daemon-reload.
+    Stale,
 }
 
 /// Whether a user's services go on when the last session ends (loginctl(1), `enable-linger`).

@@ -13,8 +13,8 @@ mod step;
 pub use deploy::{Inputs, Operator, Plan, plan};
 pub use diff::{EnvChange, KeyChange, TextDiff};
 pub use facts::{
-    Access, Current, Facts, FoundFile, FoundLink, FoundUnit, Libc, Lingering, LinkState, Manager, Sudo,
-    Systemd,
+    Access, Current, Facts, FoundFile, FoundLink, FoundUnit, Libc, Lingering, LinkState, LoadedUnits,
+    Manager, Sudo, Systemd,
 };
 pub use layout::{Layout, LinkPath, LinkSpec, RemotePath};
 pub use refusal::Refusal;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use shipit::manifest::{Manifest, load};
 use shipit::plan::{
     Access, Current, Facts, FoundFile, FoundLink, FoundUnit, Inputs, Layout, Libc, Lingering, LinkState,
-    Manager, Operator, Plan, Refusal, RemotePath, Sudo, Systemd, plan,
+    LoadedUnits, Manager, Operator, Plan, Refusal, RemotePath, Sudo, Systemd, plan,
 };
 use shipit::release::{BinaryKind, Linkage, Machine, Release, ReleaseId, Sources};
 use shipit::report::{Colour, PlanDetail, PlanStyle, write_plan};
@@ -106,6 +106,7 @@ impl Service {
             libc: Libc::Glibc("2.36".parse().unwrap()),
             systemd: Systemd::Running(252),
             manager: Manager::Answers("running".to_owned()),
+            loaded_units: LoadedUnits::Current,
             lingering: Lingering::On,
             sudo: Sudo::Passwordless,
             root_access: Access::Direct,

@@ -1,6 +1,6 @@
 //! What is done, for each state that a host can be in.
 use insta::assert_snapshot;
-use shipit::plan::{Lingering, LinkState, Sudo};
+use shipit::plan::{Lingering, LinkState, LoadedUnits, Sudo};
 
 use crate::fixture::{Service, shown, steps, time};
 
@@ -52,8 +52,16 @@ fn a_changed_binary_restarts_the_service_without_sudo() {
     service.edit("api", "1d", "2d");
     let plan = service.plan(&facts).unwrap();
     assert!(!plan.needs_root());
-    let expected = ["upload", "seal", "switch", "reload_manager", "restart", "observe", "ask_health"];
-    assert_eq!(steps(&plan), expected);
+    assert_eq!(steps(&plan), ["upload", "seal", "switch", "restart", "observe", "ask_health"]);
+}
+
+#[test]
+fn units_that_the_manager_has_not_read_are_loaded_and_restarted() {
+    let service = Service::new();
+    let mut facts = service.deployed_host();
+    facts.loaded_units = LoadedUnits::Stale;
+    let plan = service.plan(&facts).unwrap();
+    assert_eq!(steps(&plan), ["reload_manager", "restart", "observe", "ask_health"]);
 }
 
 #[test]
