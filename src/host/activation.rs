@@ -9,8 +9,9 @@ use std::time::Duration;
 use super::journal::{JournalEntry, MainProcess, UnitRuns, journal_script};
 use super::script::Script;
 use super::session::{PRELUDE, Session, SessionError};
+use super::upload::Copies;
 use crate::manifest::UnitName;
-use crate::plan::{Layout, Privilege, RemotePath, Step};
+use crate::plan::{FileChange, Layout, Privilege, RemotePath, Step, Transfer};
 use crate::release::{RunId, Sha256Digest};
 
 const PROGRAM: &str = include_str!("activation.sh");
@@ -92,6 +93,8 @@ pub struct Run<'a> {
     pub history: &'a str,
     /// The units of the service.
     pub units: &'a [UnitName],
+    /// What is known of the files that were taken over.
+    pub copies: Copies,
 }
 
 /// What was heard of a run so far.
@@ -299,7 +302,7 @@ impl Run<'_> {
             Step::Upload { .. } | Step::AskHealth { .. } => return None,
             Step::EnableLingering { .. } => (Part::Session, words(["enable_lingering"])),
             Step::Seal { release } => {
-                (Part::Session, words(["seal", &release.to_string(), &sums(self.steps)]))
+                (Part::Session, words(["seal", &release.to_string(), &sums(self.steps, self.copies)]))
             }
             Step::Link(link) => {
                 let rights = match link.privilege {
@@ -396,13 +399,15 @@ fn words<const N: usize>(words: [&str; N]) -> Vec<String> {
     words.map(str::to_owned).into()
 }
 
-/// The list that `sha256sum --check` reads: every file of the upload.
-fn sums(steps: &[Step]) -> String {
+/// The list that `sha256sum --check` reads: every file of the upload whose bytes are not known yet.
+fn sums(steps: &[Step], copies: Copies) -> String {
     let files = steps.iter().filter_map(|step| match step {
         Step::Upload { files, .. } => Some(files),
         _ => None,
     });
-    let lines: Vec<String> = files.flatten().map(|file| sum(&file.sha256, file.path.as_str())).collect();
+    let unknown = |file: &&FileChange| copies == Copies::Unproven || file.transfer == Transfer::Send;
+    let lines: Vec<String> =
+        files.flatten().filter(unknown).map(|file| sum(&file.sha256, file.path.as_str())).collect();
     lines.join("\n")
 }
 

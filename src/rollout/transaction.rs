@@ -13,8 +13,8 @@ use super::failure::{HostError, HostFailure, HostState};
 use super::host_run::{Prepared, connect_host, current_text};
 use super::verdict::{NotUp, conclude};
 use crate::host::{
-    ActivationEvent, Activity, End, MainProcess, Run, Session, SessionError, Stop, UnitRuns, Word, ask,
-    read_journal, remove_links, run_state,
+    ActivationEvent, Activity, Copies, End, MainProcess, Run, Session, SessionError, Stop, UnitRuns, Word,
+    ask, read_journal, remove_links, run_state,
 };
 use crate::manifest::UnitName;
 use crate::plan::{Layout, Plan, Step};
@@ -41,6 +41,7 @@ pub(super) struct Transaction<'a> {
     history: String,
     units: Vec<UnitName>,
     activity: Activity,
+    copies: Copies,
     teller: Teller,
 }
 
@@ -65,6 +66,7 @@ impl<'a> Transaction<'a> {
         prepared: &'a mut Prepared,
         context: &'a Context,
         layout: &'a Layout,
+        copies: Copies,
     ) -> Result<Self, HostError> {
         let random = getrandom::u32().map_err(HostError::Random)?;
         let plan = Arc::clone(&prepared.plan);
@@ -93,6 +95,7 @@ impl<'a> Transaction<'a> {
             plan,
             id,
             history,
+            copies,
             teller,
         })
     }
@@ -138,6 +141,7 @@ impl<'a> Transaction<'a> {
             patience: self.context.patience,
             history: &self.history,
             units: &self.units,
+            copies: self.copies,
         };
         let teller = &mut self.teller;
         run.begin(&mut self.prepared.session, &mut self.activity, |event| teller.tell(event)).await
@@ -157,6 +161,7 @@ impl<'a> Transaction<'a> {
             patience: self.context.patience,
             history: &self.history,
             units: &self.units,
+            copies: self.copies,
         };
         let teller = &mut self.teller;
         let journal = (runs, process, JOURNAL_LINES);
