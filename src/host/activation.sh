@@ -561,7 +561,9 @@ install_recovery() {
 		"Before=$units" "[Service]" "Type=oneshot" "ExecStart=/bin/sh \"$quoted\" recover boot" \
 		>"$user_units/shipit-recover-$service.service" || return
 	ln -sfT "../shipit-recover-$service.service" \
-		"$user_units/default.target.wants/shipit-recover-$service.service"
+		"$user_units/default.target.wants/shipit-recover-$service.service" || return
+	# It is for a power cut, so it must be on the disk before what it is to undo.
+	sync "$user_units/shipit-recover-$service.service" "$user_units" "$user_units/default.target.wants"
 }
 
 remove_recovery() {
