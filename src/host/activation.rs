@@ -372,6 +372,7 @@ pub async fn run_state(
     session: &mut Session,
     layout: &Layout,
     id: &RunId,
+    mut on_event: impl FnMut(ActivationEvent),
 ) -> Result<Option<End>, SessionError> {
     const STATE: &str = "mkdir -p \"${1%/*}\"\nif mkdir -m 700 \"$1\" 2>/dev/null; then\necho 'state given_up'\nelse\n\
                          printf 'state %s\\n' \"$(cat \"$1/state\")\"\ncat \"$1/log\"\nfi";
@@ -381,7 +382,7 @@ pub async fn run_state(
     session
         .run(&script, IDLE, |line| match line.strip_prefix("state ") {
             Some(text) => text.clone_into(&mut state),
-            None => activity.take(line, &mut |_| {}),
+            None => activity.take(line, &mut on_event),
         })
         .await?;
     // The state is on the disk before the log says so.

@@ -126,7 +126,7 @@ impl<'a> Transaction<'a> {
                 }
                 Err(HostFailure { error: Box::new(error), state: self.state(&end), journal })
             }
-            Ok(Stop::Died(said)) => self.died(said).await,
+            Ok(Stop::Died(said)) => self.died(said, None).await,
         }
     }
 
@@ -216,8 +216,8 @@ impl<'a> Transaction<'a> {
                 };
                 Err(self.failure(HostError::WentBack(why), &end))
             }
-            Ok(Stop::Died(said)) => self.died(said).await,
-            Ok(Stop::Pending(_)) => self.died("it did not take the word to commit".to_owned()).await,
+            Ok(Stop::Died(said)) => self.died(said, None).await,
+            Ok(Stop::Pending(_)) => self.died("it did not take the word to commit".to_owned(), None).await,
             Err(error) => self.lost(error, None).await,
         }
     }
@@ -228,8 +228,8 @@ impl<'a> Transaction<'a> {
                 self.remove_left().await;
                 Err(self.failure(error, &end))
             }
-            Ok(Stop::Died(said)) => self.died(said).await,
-            Ok(Stop::Pending(_)) => self.died("it did not take the word to go back".to_owned()).await,
+            Ok(Stop::Died(said)) => self.died(said, Some(error)).await,
+            Ok(Stop::Pending(_)) => self.died(String::new(), Some(error)).await,
             Err(lost) => self.lost(lost, Some(error)).await,
         }
     }
@@ -262,12 +262,15 @@ impl<'a> Transaction<'a> {
     }
 
     /// The run's unit is gone, and its log has no end: it was killed. It is ended from here.
-    async fn died(mut self, said: String) -> Result<Verdict, HostFailure> {
-        let error = if said.is_empty() {
-            HostError::ActivationCut
-        } else {
-            HostError::Step { what: "run the activation".to_owned(), said: vec![said] }
-        };
+    /// What had failed before, if anything, is what the operator needs to hear.
+    async fn died(mut self, said: String, error: Option<HostError>) -> Result<Verdict, HostFailure> {
+        let error = error.unwrap_or_else(|| {
+            if said.is_empty() {
+                HostError::ActivationCut
+            } else {
+                HostError::Step { what: "run the activation".to_owned(), said: vec![said] }
+            }
+        });
         match crate::host::recover(&mut self.prepared.session, self.layout, &self.id).await {
             Ok(Stop::Over(End::Committed)) => Ok(Verdict::Deployed),
             Ok(Stop::Over(end)) => Err(self.failure(error, &end)),
@@ -294,7 +297,9 @@ impl<'a> Transaction<'a> {
                 continue;
             };
             let Ok(mut session) = Session::new(connection) else { continue };
-            state = run_state(&mut session, self.layout, &self.id).await.ok().flatten();
+            let teller = &mut self.teller;
+            let read = run_state(&mut session, self.layout, &self.id, |event| teller.catch_up(&event)).await;
+            state = read.ok().flatten();
             if state.is_some() {
                 self.prepared.session = session;
             }
@@ -405,6 +410,13 @@ impl Teller {
                 self.events.send(EventKind::StepFailed { number });
             }
             ActivationEvent::Reverting(why) => self.events.send(EventKind::RevertStarted { why }),
+        }
+    }
+
+    /// From the log, of what happened while there was no connection: whether the service was touched.
+    fn catch_up(&mut self, event: &ActivationEvent) {
+        if let ActivationEvent::Started(number) = event {
+            self.touched |= self.plan.steps.get(*number).is_some_and(Step::touches_service);
         }
     }
 
