@@ -4,11 +4,12 @@ TESTFLAGS =
 # The end-to-end tests mostly wait for hosts.
 export RUST_TEST_THREADS ?= 4
 
-.PHONY: help test demo hosts hosts-down static lint bench
+.PHONY: help test torture demo hosts hosts-down static lint bench
 
 help:
 	@echo 'make test           all tests, with a test host booted for them and removed afterwards'
 	@echo '                    (SHIPIT_TEST_HOST=user@host[:port]: against that machine instead)'
+	@echo 'make torture        cuts, silences, kills and races a deploy everywhere; takes a quarter of an hour'
 	@echo 'make demo           deploy the example service to a throwaway host and show what happens'
 	@echo 'make hosts N=3      boot hosts to play with, and print how to reach them'
 	@echo 'make hosts-down     remove them'
@@ -22,6 +23,12 @@ test:
 	cargo test $(TESTFLAGS) --no-run
 	@tests/hosts/with-hosts.sh cargo test $(TESTFLAGS)
 	cargo test --manifest-path examples/simple_api/Cargo.toml
+
+torture:
+	@tests/hosts/prepare.sh
+	cargo build --release --manifest-path examples/simple_api/Cargo.toml
+	cargo test --test torture --no-run
+	@tests/hosts/with-hosts.sh cargo test --test torture -- --ignored --nocapture --test-threads=1
 
 demo:
 	@tests/hosts/demo.sh

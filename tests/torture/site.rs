@@ -179,6 +179,11 @@ impl Site {
         }
     }
 
+    /// Which start of the service this is; empty where nothing runs.
+    pub fn invocation(&self) -> String {
+        self.project.property(&self.user, "InvocationID")
+    }
+
     /// What the last run on the host says of itself.
     pub fn last_run(&self) -> String {
         let root = self.project.root(&self.user);

@@ -56,64 +56,97 @@ fn round(site: &mut Site, fault: Fault, whole: (u64, u64), first: bool, tally: &
         site.wipe();
     }
     site.change();
-    let (ended, cut_at) = deploy_with(site, fault, whole);
-    let name = format!("{fault:?}");
-    let report = |what: String| {
-        let all = ended.as_ref().map_or_else(String::new, Ran::all);
-        tally.violation(format!("{name}: {what}\n{all}"));
-    };
-    match site.wait_until_settled(cut_at, DEADLINE + GRACE) {
-        Ok(time) => tally.settled_in(time),
-        Err(what) => report(what),
-    }
-    let state = match site.state() {
-        Ok(state) => state,
-        Err(what) => {
-            report(what);
-            "broken"
-        }
+    let invocation = site.invocation();
+    let (end, cut_at) = deploy_with(site, fault, whole);
+    let report = |what: String, ran: Option<&Ran>| {
+        tally.violation(format!("{fault:?}: {what}\n{}", ran.map_or_else(String::new, Ran::all)));
     };
     let before = if first { "none" } else { "old" };
-    if state != before && state != "new" {
-        report(format!("it was {before}, and is now {state}"));
-    }
-    let code = ended.as_ref().and_then(|ran| ran.code);
-    let told_true = match code {
-        // Killed, or still in the silence.
-        None => true,
-        Some(0) => state == "new",
-        Some(1 | 3 | 5) => state == before,
-        _ => false,
+    let look = |site: &Site, since: Instant, ran: Option<&Ran>| {
+        match site.wait_until_settled(since, DEADLINE + GRACE) {
+            Ok(time) => tally.settled_in(time),
+            Err(what) => report(what, ran),
+        }
+        match site.state() {
+            Ok(state) if state == before || state == "new" => state,
+            Ok(state) => {
+                report(format!("it was {before}, and is now {state}"), ran);
+                state
+            }
+            Err(what) => {
+                report(what, ran);
+                "broken"
+            }
+        }
     };
-    if !told_true {
-        report(format!("exit code {code:?}, and the host is {state}"));
-    }
-    let silent = matches!(fault, Fault::Silence(..));
-    let free_within = if silent { LOCK_FREE } else { DEADLINE + GRACE };
-    if let Err(what) = site.wait_for_lock(cut_at, free_within) {
-        report(what);
-    }
-    tally.saw(format!(
-        "exit {}, host {state}; last run: {}",
-        code.map_or_else(|| "-".to_owned(), |code| code.to_string()),
-        site.last_run()
-    ));
+    let free = |site: &Site, within| {
+        if let Err(what) = site.wait_for_lock(cut_at, within) {
+            report(what, None);
+        }
+    };
+    let seen = match end {
+        End::Ran(ran) => {
+            let state = look(site, cut_at, Some(&ran));
+            free(site, DEADLINE + GRACE);
+            if !is_true(&ran, state, before) {
+                report(format!("exit code {:?}, and the host is {state}", ran.code), Some(&ran));
+            }
+            if matches!(ran.code, Some(1 | 5)) && site.invocation() != invocation {
+                report("it was restarted, and is said to be untouched".to_owned(), Some(&ran));
+            }
+            format!("exit {:?}, host {state}", ran.code)
+        }
+        End::Silent(child) => {
+            let state = look(site, cut_at, None);
+            free(site, LOCK_FREE);
+            // The network comes back, and with it what was under way; the client must still tell the truth.
+            site.relay.resume();
+            let ran = child.wait_watching(Duration::from_secs(120), |_| {});
+            let later = look(site, Instant::now(), Some(&ran));
+            if !is_true(&ran, later, before) {
+                report(
+                    format!("exit code {:?} after the silence, and the host is {later}", ran.code),
+                    Some(&ran),
+                );
+            }
+            format!("host {state}; after the silence: exit {:?}, host {later}", ran.code)
+        }
+    };
+    tally.saw(format!("{seen}; last run: {}", site.last_run()));
     site.disarm();
     let next = site.project.shipit(&["deploy", "prod"]);
     if next.code != Some(0) || site.state() != Ok("new") {
-        report(format!("the next deploy does not bring it up ({:?}): {}", site.state(), next.all()));
-        // Others must not fail for it.
+        report(format!("the next deploy does not bring it up ({:?})", site.state()), Some(&next));
+        // The rounds that follow must not fail for it.
         site.project.shipit(&["deploy", "prod"]);
     }
     let left = site.incoming();
     if !left.is_empty() {
-        report(format!("left in incoming/ after the next deploy: {left}"));
+        report(format!("left in incoming/ after the next deploy: {left}"), Some(&next));
     }
 }
 
-/// Runs a deploy until the fault has happened and shipit has ended, by itself or killed. A silenced one is left alone
-/// until the host has settled: `None`.
-fn deploy_with(site: &Site, fault: Fault, (to_target, to_client): (u64, u64)) -> (Option<Ran>, Instant) {
+/// P2: 0 means that the new release runs; the codes of a host that was not changed, or went back, that the old one does.
+/// Each host here can be reached again, so no other code is right. A client that was killed says nothing.
+fn is_true(ran: &Ran, state: &str, before: &str) -> bool {
+    match ran.code {
+        None => true,
+        Some(0) => state == "new",
+        Some(1 | 3 | 5) => state == before,
+        _ => false,
+    }
+}
+
+/// How a deploy with a fault ended.
+enum End {
+    /// By itself, or killed.
+    Ran(Ran),
+    /// Not yet: it waits in a silence.
+    Silent(Child),
+}
+
+/// Runs a deploy with a fault. Also says since when the host is on its own.
+fn deploy_with(site: &Site, fault: Fault, (to_target, to_client): (u64, u64)) -> (End, Instant) {
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let bytes = |direction, part: f64| match direction {
         ToTarget => (to_target as f64 * part) as u64,
@@ -130,7 +163,7 @@ fn deploy_with(site: &Site, fault: Fault, (to_target, to_client): (u64, u64)) ->
                     cut_at = Some(Instant::now());
                 }
             });
-            (Some(ran), cut_at.unwrap_or_else(Instant::now))
+            (End::Ran(ran), cut_at.unwrap_or_else(Instant::now))
         }
         Fault::Silence(direction, part) => {
             site.relay.go_silent_after(direction, bytes(direction, part));
@@ -141,11 +174,9 @@ fn deploy_with(site: &Site, fault: Fault, (to_target, to_client): (u64, u64)) ->
             }
             let cut_at = Instant::now();
             if child.ended().is_some() {
-                return (Some(child.wait()), cut_at);
+                return (End::Ran(child.wait()), cut_at);
             }
-            // The client is as cut off as the host. It is killed where nobody on the host can notice.
-            drop(child);
-            (None, cut_at)
+            (End::Silent(child), cut_at)
         }
         Fault::Kill(line) => {
             let mut child = Child::spawn(&mut site.project.command(&["deploy", "prod", "--format", "json"]));
@@ -158,8 +189,7 @@ fn deploy_with(site: &Site, fault: Fault, (to_target, to_client): (u64, u64)) ->
                 child.signal("KILL");
             }
             let cut_at = Instant::now();
-            let ran = child.wait();
-            (ran.code.is_some().then_some(ran), cut_at)
+            (End::Ran(child.wait()), cut_at)
         }
     }
 }

@@ -28,7 +28,7 @@ impl Tally {
         let mut counted = self.counted.lock().unwrap();
         counted.tried += 1;
         *counted.states.entry(state).or_default() += 1;
-        if counted.tried % 20 == 0 {
+        if counted.tried.is_multiple_of(20) {
             eprintln!("{}: {} tried in {} s", self.name, counted.tried, self.began.elapsed().as_secs());
         }
     }
