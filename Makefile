@@ -1,6 +1,8 @@
 # What a developer of shipit runs. `make` alone lists it.
 N = 1
 TESTFLAGS =
+# The end-to-end tests mostly wait for hosts.
+export RUST_TEST_THREADS ?= 4
 
 .PHONY: help test demo hosts hosts-down static lint bench
 
@@ -40,7 +42,8 @@ lint:
 	cargo clippy --all-targets -- -D warnings
 	cargo clippy --all-targets --manifest-path examples/simple_api/Cargo.toml -- -D warnings
 	@if command -v shellcheck >/dev/null; then \
-		shellcheck -x tests/hosts/*.sh .ci/*; \
+		shellcheck -x tests/hosts/*.sh .ci/* bench/*.sh && \
+		shellcheck -s sh -e SC2034,SC2154,SC2317 src/host/*.sh; \
 	else \
 		echo 'shellcheck is not installed: shell scripts not checked'; \
 	fi

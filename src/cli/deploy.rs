@@ -70,6 +70,7 @@ pub(super) async fn deploy(args: &DeployArgs, global: &GlobalArgs) -> Result<Exi
         sudo: Arc::new(asker.clone()),
         sudo_password: Mutex::new(None),
         interrupt: run.interrupt.clone(),
+        phases: run.phases.clone(),
         manifest,
     });
     run.events.send(EventKind::RunStarted {

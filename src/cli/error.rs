@@ -6,7 +6,9 @@ use miette::{Diagnostic, Report};
 
 use super::exit_code::Exit;
 use super::problem::{Look, ProblemReport};
-use crate::manifest::{Problem, SelectError};
+use crate::manifest::{Address, Problem, SelectError};
+use crate::report::Verdict;
+use crate::rollout::Phase;
 
 /// A command could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +55,7 @@ pub(super) enum CliError {
     NoUser,
     /// The operator left without waiting.
     #[error("left before the hosts were done")]
-    Left,
+    Left(Vec<(Address, Phase)>),
     /// Something of this machine failed.
     #[error("{what}")]
     Local {
@@ -77,7 +79,7 @@ impl CliError {
             | Self::NoHome
             | Self::NoUser => Exit::Usage,
             Self::Declined | Self::Local { .. } => Exit::Failed,
-            Self::Left => Exit::Interrupted,
+            Self::Left(_) => Exit::Interrupted,
         }
     }
 
@@ -96,6 +98,24 @@ impl CliError {
     }
 }
 
+/// What each host does by itself, now that we are gone.
+fn left_help(hosts: &[(Address, Phase)]) -> String {
+    let line = |(host, phase): &(Address, Phase)| match phase {
+        Phase::Untouched => format!("{host}: the service was not touched"),
+        Phase::Switching { back_to, patience } => {
+            let seconds = patience.as_secs();
+            let to = back_to.as_ref().map_or_else(|| "not deployed".to_owned(), |id| format!("release {id}"));
+            format!("{host}: goes back by itself (to: {to}), at most {seconds} s after its last step")
+        }
+        Phase::Ended(Verdict::Deployed) => format!("{host}: deployed"),
+        Phase::Ended(Verdict::Unchanged | Verdict::Planned) => format!("{host}: nothing was changed"),
+        Phase::Ended(_) => format!("{host}: failed, see above"),
+    };
+    let mut lines: Vec<String> = hosts.iter().map(line).collect();
+    lines.push("`shipit status` shows what runs".to_owned());
+    lines.join("\n")
+}
+
 /// A [`CliError`] as miette shows it.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
@@ -110,7 +130,7 @@ impl Diagnostic for Shown {
             CliError::Unconfirmed { .. } | CliError::Declined => "shipit::cli::unconfirmed",
             CliError::NoHome => "shipit::cli::no_home",
             CliError::NoUser => "shipit::cli::no_user",
-            CliError::Left => "shipit::interrupted",
+            CliError::Left(_) => "shipit::interrupted",
             CliError::Local { .. } => "shipit::system",
         };
         Some(Box::new(code))
@@ -124,11 +144,7 @@ impl Diagnostic for Shown {
             CliError::Unconfirmed { .. } => {
                 "look at `shipit plan`, and say `shipit deploy --yes` if it is what you want".to_owned()
             }
-            CliError::Left => {
-                "`shipit status` shows what each host runs; a host that was being switched goes through \
-                               with it, and deploying again brings every host to a known state"
-                    .to_owned()
-            }
+            CliError::Left(hosts) => left_help(hosts),
             CliError::NoUser => "write the host as user@host".to_owned(),
             CliError::NoHome => "set HOME to the folder with .ssh in it".to_owned(),
             _ => return None,

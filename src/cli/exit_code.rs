@@ -98,7 +98,10 @@ impl Exit {
             Verdict::Reverted => return Self::Reverted,
             _ => {}
         }
-        Self::of_error(&failure.error)
+        match Self::of_error(&failure.error) {
+            Self::Failed if failure.verdict() == Verdict::Unreachable => Self::Unreachable,
+            exit => exit,
+        }
     }
 
     /// The code for what went wrong on a host that is as it was.

@@ -60,6 +60,7 @@ pub(super) async fn plan(args: &PlanArgs, global: &GlobalArgs) -> Result<Exit, C
         sudo: Arc::new(asker),
         sudo_password: Mutex::new(None),
         interrupt: run.interrupt.clone(),
+        phases: run.phases.clone(),
         manifest,
     });
     run.events.send(EventKind::RunStarted {

@@ -1,8 +1,10 @@
 //! Questions to the operator on the terminal: passphrases, host keys, the sudo password, and "go ahead?".
 //!
 //! Each is asked while nothing else is drawn. Where nobody can be asked, every answer is no.
+use std::collections::HashSet;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use secrecy::SecretString;
 
@@ -19,19 +21,26 @@ pub(super) struct Asker {
     available: bool,
     suspend: Suspend,
     shown: Option<Shown>,
+    /// The keys whose passphrase was asked for: asked again, the one before was wrong.
+    asked: Arc<Mutex<HashSet<PathBuf>>>,
 }
 
 impl Asker {
     /// One that asks only when someone is there.
     #[must_use]
     pub(super) fn new(available: bool) -> Self {
-        Self { available, suspend: Suspend::none(), shown: None }
+        Self { available, suspend: Suspend::none(), shown: None, asked: Arc::default() }
     }
 
     /// The same for a run that is reported on: the question comes below all that has happened until then.
     #[must_use]
     pub(super) fn in_run(available: bool, run: &Run) -> Self {
-        Self { available, suspend: run.suspend.clone(), shown: Some(run.shown.clone()) }
+        Self {
+            available,
+            suspend: run.suspend.clone(),
+            shown: Some(run.shown.clone()),
+            asked: Arc::default(),
+        }
     }
 
     fn ask<T>(&self, question: impl FnOnce() -> T) -> T {
@@ -67,7 +76,9 @@ fn yes(question: &str) -> bool {
 
 impl Prompt for Asker {
     fn passphrase(&self, key: &Path) -> Option<SecretString> {
-        self.secret(&format!("Passphrase for {}: ", key.display()))
+        let first = self.asked.lock().is_ok_and(|mut asked| asked.insert(key.to_owned()));
+        let again = if first { "" } else { "Sorry, that was not it. " };
+        self.secret(&format!("{again}Passphrase for {}: ", key.display()))
     }
 
     fn accept_host_key(&self, question: &HostKeyQuestion) -> Answer {

@@ -23,7 +23,9 @@ fn job() -> Option<String> {
 #[must_use]
 pub(super) fn holder(command: &str, message: Option<String>) -> Holder {
     let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
-    let user = user.unwrap_or_else(|_| "someone".to_owned());
+    // CI's containers often have neither.
+    let user = user.ok().filter(|user| !user.is_empty()).or_else(|| said(Command::new("id").arg("-un")));
+    let user = user.unwrap_or_else(|| "someone".to_owned());
     let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let machine = match machine.trim() {
         "" => std::env::var("HOSTNAME").unwrap_or_else(|_| "somewhere".to_owned()),
@@ -38,20 +40,16 @@ pub(super) fn holder(command: &str, message: Option<String>) -> Holder {
     }
 }
 
+/// What a command of this machine printed; `None` when it failed, or is not there.
+fn said(command: &mut Command) -> Option<String> {
+    let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
 /// The revision of a folder, where it is in a git repository and git is installed.
 #[must_use]
 pub(super) fn revision(folder: &Path) -> Option<Revision> {
-    let git = |arguments: &[&str]| -> Option<String> {
-        let output = Command::new("git")
-            .arg("-C")
-            .arg(folder)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .output()
-            .ok()?;
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    };
+    let git = |arguments: &[&str]| said(Command::new("git").arg("-C").arg(folder).args(arguments));
     let commit = git(&["rev-parse", "--verify", "HEAD"])?;
     let dirty =
         git(&["status", "--porcelain", "--untracked-files=no"]).is_none_or(|changes| !changes.is_empty());

@@ -14,7 +14,7 @@ use crate::report::{
     Colour, Event, EventKind, Events, JsonReporter, PlainReporter, Reporter, RunCounts, Suspend,
     TerminalReporter, TextStyle, Verbosity,
 };
-use crate::rollout::{Interrupt, Outcome};
+use crate::rollout::{Interrupt, Outcome, Phases};
 
 /// A run under way.
 pub(super) struct Run {
@@ -26,6 +26,8 @@ pub(super) struct Run {
     pub shown: Shown,
     /// The operator's wish to end it.
     pub interrupt: Interrupt,
+    /// How far the hosts are.
+    pub phases: Phases,
     reporter: JoinHandle<()>,
     begun: Instant,
 }
@@ -49,7 +51,15 @@ impl Run {
                 }
             }
         });
-        Self { events, suspend, shown, interrupt: Interrupt::default(), reporter, begun: Instant::now() }
+        Self {
+            events,
+            suspend,
+            shown,
+            interrupt: Interrupt::default(),
+            phases: Phases::default(),
+            reporter,
+            begun: Instant::now(),
+        }
     }
 
     /// Does the work, and listens for Ctrl-C and SIGTERM meanwhile. The first asks for an end; the second leaves at
@@ -64,7 +74,7 @@ impl Run {
                 done = &mut work => return Ok(done),
                 () = either(&mut interrupts, &mut terminations) => {
                     if self.interrupt.is_set() {
-                        return Err(CliError::Left);
+                        return Err(CliError::Left(self.phases.all()));
                     }
                     self.interrupt.set();
                     self.events.send(EventKind::Interrupted);

@@ -9,8 +9,9 @@ use std::time::Duration;
 use super::journal::{JournalEntry, MainProcess, UnitRuns, journal_script};
 use super::script::Script;
 use super::session::{PRELUDE, Session, SessionError};
+use super::upload::Copies;
 use crate::manifest::UnitName;
-use crate::plan::{Layout, Privilege, RemotePath, Step};
+use crate::plan::{FileChange, Layout, Privilege, RemotePath, Step, Transfer};
 use crate::release::{RunId, Sha256Digest};
 
 const PROGRAM: &str = include_str!("activation.sh");
@@ -92,6 +93,8 @@ pub struct Run<'a> {
     pub history: &'a str,
     /// The units of the service.
     pub units: &'a [UnitName],
+    /// What is known of the files that were taken over.
+    pub copies: Copies,
 }
 
 /// What was heard of a run so far.
@@ -101,6 +104,8 @@ pub struct Activity {
     pub observed: BTreeMap<UnitName, Observed>,
     /// The journal, where it was asked for.
     pub journal: Vec<JournalEntry>,
+    /// Links that going back could not remove: it takes a sudo password.
+    pub left: Vec<RemotePath>,
     /// Lines of the run's log.
     lines: usize,
     in_log: bool,
@@ -130,7 +135,10 @@ impl Activity {
                     on_event(event);
                 }
             }
-            "found" => found(&mut self.observed, rest),
+            "found" => match rest.strip_prefix("left ") {
+                Some(path) => self.left.extend(RemotePath::new(path)),
+                None => found(&mut self.observed, rest),
+            },
             "pending" => self.stop = Some(Stop::Pending(Duration::from_secs(rest.parse().unwrap_or(0)))),
             "reverting" => {
                 rest.clone_into(&mut self.why);
@@ -293,7 +301,7 @@ impl Run<'_> {
             Step::Upload { .. } | Step::AskHealth { .. } => return None,
             Step::EnableLingering { .. } => (Part::Session, words(["enable_lingering"])),
             Step::Seal { release } => {
-                (Part::Session, words(["seal", &release.to_string(), &sums(self.steps)]))
+                (Part::Session, words(["seal", &release.to_string(), &sums(self.steps, self.copies)]))
             }
             Step::Link(link) => {
                 let rights = match link.privilege {
@@ -345,6 +353,19 @@ pub async fn wait_for_run(session: &mut Session, layout: &Layout, id: &RunId) ->
     session.run(&script, IDLE, |_| {}).await.map(drop)
 }
 
+/// Removes links that a run could not remove by itself, with the sudo password that the session knows. Returns those that
+/// are left all the same.
+pub async fn remove_links(
+    session: &mut Session,
+    links: &[RemotePath],
+) -> Result<Vec<RemotePath>, SessionError> {
+    const REMOVE: &str = "for path in \"$@\"; do\n[ ! -L \"$path\" ] || as_root rm -f -- \"$path\" || printf '%s\\n' \"$path\"\ndone";
+    let script = Script::with_arguments(REMOVE, links.iter().map(RemotePath::as_str));
+    let mut left = Vec::new();
+    session.run(&script, IDLE, |line| left.extend(RemotePath::new(line))).await?;
+    Ok(left)
+}
+
 /// What is on file about a run: `None` while it is not over.
 pub async fn run_state(
     session: &mut Session,
@@ -375,13 +396,15 @@ fn words<const N: usize>(words: [&str; N]) -> Vec<String> {
     words.map(str::to_owned).into()
 }
 
-/// The list that `sha256sum --check` reads: every file of the upload.
-fn sums(steps: &[Step]) -> String {
+/// The list that `sha256sum --check` reads: every file of the upload whose bytes are not known yet.
+fn sums(steps: &[Step], copies: Copies) -> String {
     let files = steps.iter().filter_map(|step| match step {
         Step::Upload { files, .. } => Some(files),
         _ => None,
     });
-    let lines: Vec<String> = files.flatten().map(|file| sum(&file.sha256, file.path.as_str())).collect();
+    let unknown = |file: &&FileChange| copies == Copies::Unproven || file.transfer == Transfer::Send;
+    let lines: Vec<String> =
+        files.flatten().filter(unknown).map(|file| sum(&file.sha256, file.path.as_str())).collect();
     lines.join("\n")
 }
 

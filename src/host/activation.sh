@@ -102,12 +102,12 @@ enable_lingering() {
 # time of last change (ctime, which cannot be set), it still has that hash, and a probe need not read it again.
 seal() { # release-id sums
 	staged=$root/incoming/$1
-	files=$(cd "$staged" && find . -type f ! -path ./sealed -printf 'file %m %s %C@ %i %P
-') || return
-	(cd "$staged" && printf '%s
-' "$2" | sha256sum --check --strict --quiet -) || return
-	printf '%s
-' "$files" >"$staged/sealed" || return
+	files=$(cd "$staged" && find . -type f ! -path ./sealed -printf 'file %m %s %C@ %i %P\n') || return
+	# Nothing to hash: every file was copied from a release whose hashes are known, and compared.
+	if [ -n "$2" ]; then
+		(cd "$staged" && printf '%s\n' "$2" | sha256sum --check --strict --quiet -) || return
+	fi
+	printf '%s\n' "$files" >"$staged/sealed" || return
 	# A release that is named is on the disk, folders and all: power may fail right after.
 	find "$staged" -exec sync {} + || return
 	mv -T "$staged" "$root/releases/$1" || return
@@ -262,6 +262,19 @@ observe() { # unit milliseconds
 	last=$first
 	read_clock
 	end=$((now + $2))
+	# A start of Type=simple is done once systemd has forked (systemd.service(5)): wait for the program itself, or for
+	# systemd to hear of its end.
+	tries=0
+	while [ "$pid" != 0 ] && [ "$tries" -lt 50 ]; do
+		case $(readlink "/proc/$pid/exe") in
+		*/systemd | */systemd-executor) sleep 0.02 ;;
+		'') sleep 0.1 ;;
+		*) break ;;
+		esac
+		tries=$((tries + 1))
+		last=$(properties "$1") || return
+		read_properties "$last"
+	done
 	while [ "$active" != failed ] && [ "$active" != inactive ] && [ "$active" != deactivating ] &&
 		[ "$sub" != auto-restart ] && [ "$invocation" = "$begun" ] && [ "$now" -lt "$end" ]; do
 		left=$((end - now))
@@ -450,7 +463,14 @@ undo_links() {
 			run_as=
 			[ "$rights" = root ] && run_as=as_root
 			if [ "$target" = - ]; then
-				[ ! -L "$path" ] || $run_as rm -f "$path"
+				if [ -L "$path" ] && ! $run_as rm -f "$path"; then
+					# It took a sudo password to make it, which is not here: it points to nothing, and does no harm.
+					if [ "$rights" = root ]; then
+						say "found left $path"
+					else
+						false
+					fi
+				fi
 			else
 				place_link "$path" "$target" "$rights"
 			fi || failures="$failures the link $path could not be set back;"

@@ -17,7 +17,7 @@ mod upload;
 
 pub use activation::{
     ActivationEvent, Activity, End, Executable, Observed, Run, Stop, UnitProperties, Word, recover,
-    run_state, wait_for_run,
+    remove_links, run_state, wait_for_run,
 };
 pub use exit_status::{Meaning, meaning};
 pub use health::{HealthError, Subject, ask};
@@ -26,4 +26,4 @@ pub use lock::{Holder, Lock, LockOutcome, SILENCE};
 pub use probe::{ProbeError, probe};
 pub use script::Script;
 pub use session::{Password, Session, SessionError};
-pub use upload::{Base, Incoming, UploadError, stage, sweep, upload};
+pub use upload::{Base, Copies, Incoming, UploadError, stage, sweep, upload};

@@ -83,7 +83,10 @@ pub struct Session {
     mark: String,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
-    preamble: String,
+    /// What goes before the next program, into the session's shell itself.
+    before_next: String,
+    /// What came before the first program began: the login shell's own words.
+    preamble: Vec<u8>,
 }
 
 impl Session {
@@ -96,7 +99,8 @@ impl Session {
             mark: format!("shipit-{number:016x}"),
             stdout: Vec::new(),
             stderr: Vec::new(),
-            preamble: String::new(),
+            before_next: String::new(),
+            preamble: Vec::new(),
         })
     }
 
@@ -122,12 +126,12 @@ impl Session {
         let mut script = Script::default();
         script.call("set --", [run.as_str()]);
         script.constant_line("attached=$1");
-        self.preamble = script.as_str().to_owned();
+        self.before_next = script.as_str().to_owned();
     }
 
     /// The run is over.
     pub fn detach(&mut self) {
-        "attached=\n".clone_into(&mut self.preamble);
+        "attached=\n".clone_into(&mut self.before_next);
     }
 
     /// Runs a program where [`Place`] says.
@@ -138,7 +142,7 @@ impl Session {
         idle: Duration,
         mut on_line: impl FnMut(&str),
     ) -> Result<Finished, SessionError> {
-        let frame = std::mem::take(&mut self.preamble) + &self.frame(place, script);
+        let frame = std::mem::take(&mut self.before_next) + &self.frame(place, script);
         self.send(frame).await?;
         let mut begun = false;
         loop {
@@ -153,7 +157,10 @@ impl Session {
                     }
                     _ if begun => on_line(&line),
                     // What the login shell's start-up files print.
-                    _ => {}
+                    _ => {
+                        let room = KEPT.saturating_sub(self.preamble.len());
+                        self.preamble.extend(line.bytes().chain([b'\n']).take(room));
+                    }
                 }
             }
             self.receive(idle).await?;
@@ -217,7 +224,8 @@ impl Session {
             None => {
                 let mut said = std::mem::take(&mut self.stderr);
                 if said.is_empty() {
-                    said = std::mem::take(&mut self.stdout);
+                    said = std::mem::take(&mut self.preamble);
+                    said.append(&mut self.stdout);
                 }
                 self.channel = None;
                 let said = String::from_utf8_lossy(&said).trim().to_owned();

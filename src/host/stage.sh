@@ -1,7 +1,8 @@
 # The folder of an upload. Under the service's lock.
 
 # Sweeps what earlier uploads left behind, makes the folders, and takes over the files that are the same in the
-# release that runs. Output: "staged".
+# release that runs. Output: "staged"; then "intact", when the copies are equal to files that have not been touched since
+# they were hashed, so that they need no hash of their own.
 stage() { # root id folders-by-line from-id ("-" for none) path...
 	rm -rf "${1:?}/incoming"
 	mkdir -p "$1/releases" "$1/incoming/$2" || return
@@ -15,8 +16,14 @@ stage() { # root id folders-by-line from-id ("-" for none) path...
 	for path in "$@"; do
 		# A copy, not a hard link: a file edited by hand in one release must not change another one.
 		cp -p -- "$releases/$from/$path" "$path" || return
+		cmp -s -- "$releases/$from/$path" "$path" || return
 	done
 	echo staged
+	# See seal in activation.sh. Looked at after the copies were compared: it holds for what they were compared with.
+	[ "$from" != - ] && cd "$releases/$from" 2>/dev/null && [ -r sealed ] || return 0
+	if [ "$(find . -type f ! -path ./sealed -printf 'file %m %s %C@ %i %P\n')" = "$(cat sealed)" ]; then
+		echo intact
+	fi
 }
 
 # Removes an upload that came to nothing.

@@ -62,6 +62,15 @@ pub enum UploadError {
     },
 }
 
+/// What is known of the files that were taken over on the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Copies {
+    /// They are equal to files that have not been touched since the host hashed them: their hashes are known.
+    Proven,
+    /// They have to be hashed.
+    Unproven,
+}
+
 /// Prepares the folder of the upload, under the service's lock: sweeps what earlier ones left behind, and takes over
 /// unchanged files from the release that runs.
 pub async fn stage(
@@ -70,7 +79,7 @@ pub async fn stage(
     id: &ReleaseId,
     from: Option<&ReleaseId>,
     files: &[FileChange],
-) -> Result<(), UploadError> {
+) -> Result<Copies, UploadError> {
     let mut folders: Vec<&str> =
         files.iter().filter_map(|file| Some(file.path.as_str().rsplit_once('/')?.0)).collect();
     folders.sort_unstable();
@@ -83,9 +92,15 @@ pub async fn stage(
     arguments.extend(taken_over.map(|file| file.path.as_str()));
     let mut script = Script::constant(STAGE);
     script.call("stage", arguments);
-    let mut staged = false;
-    let finished = session.run(&script, IDLE, |line| staged |= line == "staged").await?;
-    if staged { Ok(()) } else { Err(UploadError::Stage { said: finished.said }) }
+    let mut staged = None;
+    let finished = session
+        .run(&script, IDLE, |line| match line {
+            "staged" => staged = Some(Copies::Unproven),
+            "intact" => staged = Some(Copies::Proven),
+            _ => {}
+        })
+        .await?;
+    staged.ok_or(UploadError::Stage { said: finished.said })
 }
 
 /// The release that runs: what a new one has in common with it need not be sent.

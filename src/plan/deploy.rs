@@ -119,7 +119,9 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
     if switched {
         steps.push(Step::Switch { from: current.cloned(), to: target.clone() });
     }
-    if switched || units_linked {
+    // Reading all units of the user anew takes a while. Other files are read when a unit starts.
+    let units_new = switched && (changes.units_changed() || current.is_none());
+    if units_new || units_linked {
         steps.push(Step::ReloadManager);
     }
     steps.extend(unit_steps(inputs, &changes));
@@ -193,6 +195,10 @@ impl Changes {
             changes.dropped = facts.files.keys().filter(|path| !kept(path)).cloned().collect();
         }
         changes
+    }
+
+    fn units_changed(&self) -> bool {
+        !self.units.is_empty() || self.dropped.iter().any(|path| path.starts_with("units/"))
     }
 
     fn none(&self) -> bool {

@@ -59,7 +59,7 @@ pub enum Refusal {
         has: GlibcVersion,
     },
     /// The file system has too little room.
-    #[error("the release takes {needs} bytes, and {has} are free below {root}")]
+    #[error("the release takes {} (with some to spare), and {} are free below {root}", megabytes(*needs), megabytes(*has))]
     DiskFull {
         /// Bytes to be written.
         needs: u64,
@@ -113,6 +113,12 @@ pub enum Refusal {
     /// The manifest asks for something that this version can't do yet.
     #[error("scope: system is not supported yet")]
     SystemScope,
+}
+
+fn megabytes(bytes: u64) -> String {
+    // Tenths, rounded up for what is needed and what is there alike.
+    let tenths = bytes.div_ceil(100_000);
+    format!("{}.{} MB", tenths / 10, tenths % 10)
 }
 
 impl Refusal {

@@ -14,6 +14,8 @@ pub(super) fn failure_lines(verdict: Verdict, failure: &Failure) -> Vec<Line> {
     let title = match verdict {
         Verdict::NeedsAttention => "FAILED (needs attention): ",
         Verdict::Reverted => "FAILED (reverted): ",
+        Verdict::Unreachable if code.ends_with("::host_key") => "HOST KEY REFUSED (untouched): ",
+        Verdict::Unreachable if code.ends_with("::authentication") => "NOT LET IN (untouched): ",
         Verdict::Unreachable => "UNREACHABLE (untouched): ",
         Verdict::FailedUntouched => "FAILED (untouched): ",
         Verdict::Unchanged | Verdict::Deployed | Verdict::Planned => "FAILED: ",

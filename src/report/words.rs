@@ -67,6 +67,13 @@ pub(super) fn step_words(step: &Step, tense: Tense) -> String {
         Step::Observe { unit, settle, executable } => {
             let time = duration(*settle);
             match (tense, executable.is_some()) {
+                (Tense::Order | Tense::Going, _) if settle.is_zero() => {
+                    format!("{} that {unit} is up", tense.of("see", "seeing", ""))
+                }
+                (Tense::Done, true) if settle.is_zero() => {
+                    format!("{unit} is up and runs the release's binary")
+                }
+                (Tense::Done, false) if settle.is_zero() => format!("{unit} is up"),
                 (Tense::Order, true) => {
                     format!("watch {unit} for {time}: it must stay up and run the release's binary")
                 }

@@ -1,4 +1,5 @@
 //! Several hosts side by side, each with its own outcome.
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -58,6 +59,8 @@ pub struct Context {
     pub sudo_password: Mutex<Option<Password>>,
     /// Whether the operator wants it to end.
     pub interrupt: Interrupt,
+    /// How far each host is.
+    pub phases: Phases,
 }
 
 /// What hosts are connected to for.
@@ -130,6 +133,41 @@ impl Interrupt {
     }
 }
 
+/// How far the hosts are, for an operator who leaves before the end.
+#[derive(Debug, Clone, Default)]
+pub struct Phases(Arc<std::sync::Mutex<BTreeMap<Address, Phase>>>);
+
+/// How far a host is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing that runs was touched.
+    Untouched,
+    /// The host switches, and waits for our word.
+    Switching {
+        /// What it goes back to without one.
+        back_to: Option<ReleaseId>,
+        /// How long it waits.
+        patience: Duration,
+    },
+    /// It is done.
+    Ended(Verdict),
+}
+
+impl Phases {
+    /// A host has come so far.
+    pub fn set(&self, host: &Address, phase: Phase) {
+        if let Ok(mut phases) = self.0.lock() {
+            phases.insert(host.clone(), phase);
+        }
+    }
+
+    /// All hosts.
+    #[must_use]
+    pub fn all(&self) -> Vec<(Address, Phase)> {
+        self.0.lock().map(|phases| phases.clone().into_iter().collect()).unwrap_or_default()
+    }
+}
+
 /// A host before anything was changed: ready, or failed.
 pub struct Preparation {
     /// The host.
@@ -166,6 +204,7 @@ pub async fn prepare_all(context: &Arc<Context>, hosts: Vec<(Host, Release)>) ->
         let context = Arc::clone(context);
         async move {
             let begun = Instant::now();
+            context.phases.set(&host.address, Phase::Untouched);
             let result = tokio::select! {
                 result = prepare(&context, &host, release) => result,
                 () = context.interrupt.wait() => Err(HostFailure::not_reached(HostError::Interrupted)),
@@ -192,6 +231,8 @@ pub async fn carry_out_all(context: &Arc<Context>, preparations: Vec<Preparation
             };
             let release = Some(prepared.plan.release.clone());
             let result = Box::pin(prepared.carry_out(&context)).await;
+            let verdict = result.as_ref().map_or_else(HostFailure::verdict, |verdict| *verdict);
+            context.phases.set(&host, Phase::Ended(verdict));
             tell(&context.events.of(&host), &result.as_ref().copied(), release, begun);
             Outcome { host, result }
         }

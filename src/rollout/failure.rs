@@ -121,6 +121,8 @@ pub enum HostState {
         failed: ReleaseId,
         /// The one that runs again; `None`: nothing was deployed before.
         back_to: Option<ReleaseId>,
+        /// What could not be removed, and does no harm.
+        left: Vec<String>,
     },
     /// The one before could not be brought back.
     RevertFailed {
@@ -232,11 +234,18 @@ impl std::fmt::Display for HostState {
                     write!(f, "; done before the failure: {}", left.join(", "))
                 }
             }
-            Self::Reverted { failed, back_to: Some(id) } => {
-                write!(f, "the host went back from release {failed}: release {id} runs again, as before")
-            }
-            Self::Reverted { failed, back_to: None } => {
-                write!(f, "the host went back from release {failed}: the service is not deployed, as before")
+            Self::Reverted { failed, back_to, left } => {
+                match back_to {
+                    Some(id) => write!(
+                        f,
+                        "the host went back from release {failed}: release {id} runs again, as before"
+                    )?,
+                    None => write!(
+                        f,
+                        "the host went back from release {failed}: the service is not deployed, as before"
+                    )?,
+                }
+                if left.is_empty() { Ok(()) } else { write!(f, "; left behind: {}", left.join(", ")) }
             }
             Self::RevertFailed { failed, why, .. } => {
                 write!(f, "the host was switched to release {failed}, and going back failed: {why}")
@@ -324,7 +333,8 @@ impl HostError {
         }
         match self {
             Self::Ssh(_) => None,
-            Self::Session(SessionError::Ended { .. }) => Some(
+            Self::Session(SessionError::Ended { .. })
+            | Self::Probe(ProbeError::Session(SessionError::Ended { .. })) => Some(
                 "the account needs a login shell that runs commands; `ssh HOST true` shows what it says"
                     .to_owned(),
             ),

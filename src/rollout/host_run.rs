@@ -8,8 +8,8 @@ use super::engine::{Context, OtherRuns, Purpose, Reach};
 use super::failure::{HostError, HostFailure};
 use super::transaction::Transaction;
 use crate::host::{
-    Base, End, Incoming, Lock, LockOutcome, Password, Session, Stop, probe, recover, stage, sweep, upload,
-    wait_for_run,
+    Base, Copies, End, Incoming, Lock, LockOutcome, Password, Session, Stop, probe, recover, stage, sweep,
+    upload, wait_for_run,
 };
 use crate::manifest::{Address, Host};
 use crate::plan::{Current, Facts, Inputs, Layout, PendingRun, Plan, RunLife, Step, Sudo, plan};
@@ -168,14 +168,14 @@ impl Prepared {
         self.give_sudo_password(context).await.map_err(|error| self.untouched(error))?;
         // Held to the end of this function.
         let _lock = self.take_lock().await.map_err(|error| self.untouched(error))?;
-        self.stage_and_upload(context, &layout).await?;
+        let copies = self.stage_and_upload(context, &layout).await?;
         if context.interrupt.is_set() {
             // From the switch on it is quicker, and safer, to go through with it.
             let _ = sweep(&mut self.session, &layout).await;
             return Err(self.untouched(HostError::Interrupted));
         }
         let current = plan.from.clone();
-        let transaction = Transaction::new(self, context, &layout);
+        let transaction = Transaction::new(self, context, &layout, copies);
         let transaction = transaction.map_err(|error| HostFailure::untouched(error, current))?;
         transaction.run().await
     }
@@ -231,17 +231,17 @@ impl Prepared {
     }
 
     /// Puts the files on the host.
-    async fn stage_and_upload(&mut self, context: &Context, layout: &Layout) -> Result<(), HostFailure> {
+    async fn stage_and_upload(&mut self, context: &Context, layout: &Layout) -> Result<Copies, HostFailure> {
         let plan = Arc::clone(&self.plan);
         let upload = plan.steps.iter().enumerate().find_map(|(number, step)| match step {
             Step::Upload { release, files, .. } => Some((number, release, files)),
             _ => None,
         });
-        let Some((number, id, files)) = upload else { return Ok(()) };
+        let Some((number, id, files)) = upload else { return Ok(Copies::Unproven) };
         let began = Instant::now();
         self.events.send(EventKind::StepStarted { number, step: Arc::new(plan.steps[number].clone()) });
         let staged = stage(&mut self.session, layout, id, plan.from.as_ref(), files).await;
-        staged.map_err(|error| self.untouched(error.into()))?;
+        let copies = staged.map_err(|error| self.untouched(error.into()))?;
         let sent = tokio::select! {
             sent = self.send(layout, id) => sent,
             () = context.interrupt.wait() => Err(HostError::Interrupted),
@@ -253,7 +253,7 @@ impl Prepared {
             return Err(self.untouched(error));
         }
         self.events.send(EventKind::StepFinished { number, elapsed: began.elapsed() });
-        Ok(())
+        Ok(copies)
     }
 
     async fn send(&mut self, layout: &Layout, id: &ReleaseId) -> Result<(), HostError> {

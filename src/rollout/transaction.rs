@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::engine::{Context, RunRecord};
+use super::engine::{Context, Phase, RunRecord};
 use super::failure::{HostError, HostFailure, HostState};
 use super::host_run::{Prepared, connect_host, current_text};
 use super::verdict::{NotUp, conclude};
 use crate::host::{
-    ActivationEvent, Activity, End, MainProcess, Run, Session, SessionError, Stop, Subject, UnitRuns, Word,
-    ask, read_journal, run_state,
+    ActivationEvent, Activity, Copies, End, MainProcess, Run, Session, SessionError, Stop, Subject, UnitRuns,
+    Word, ask, read_journal, remove_links, run_state,
 };
 use crate::manifest::UnitName;
 use crate::plan::{Layout, Plan, Step};
@@ -41,6 +41,7 @@ pub(super) struct Transaction<'a> {
     history: String,
     units: Vec<UnitName>,
     activity: Activity,
+    copies: Copies,
     teller: Teller,
 }
 
@@ -65,6 +66,7 @@ impl<'a> Transaction<'a> {
         prepared: &'a mut Prepared,
         context: &'a Context,
         layout: &'a Layout,
+        copies: Copies,
     ) -> Result<Self, HostError> {
         let random = getrandom::u32().map_err(HostError::Random)?;
         let plan = Arc::clone(&prepared.plan);
@@ -93,6 +95,7 @@ impl<'a> Transaction<'a> {
             plan,
             id,
             history,
+            copies,
             teller,
         })
     }
@@ -112,6 +115,7 @@ impl<'a> Transaction<'a> {
                 Err(error) => self.revert(error, &runs).await,
             },
             Ok(Stop::Over(end)) => {
+                self.remove_left().await;
                 let error = self.own_failure(&end);
                 let process = process_of(&error);
                 let mut journal = Vec::new();
@@ -127,6 +131,8 @@ impl<'a> Transaction<'a> {
     }
 
     async fn begin(&mut self) -> Result<Stop, SessionError> {
+        let phase = Phase::Switching { back_to: self.plan.from.clone(), patience: self.context.patience };
+        self.context.phases.set(&self.prepared.host, phase);
         let run = Run {
             layout: self.layout,
             id: &self.id,
@@ -135,6 +141,7 @@ impl<'a> Transaction<'a> {
             patience: self.context.patience,
             history: &self.history,
             units: &self.units,
+            copies: self.copies,
         };
         let teller = &mut self.teller;
         run.begin(&mut self.prepared.session, &mut self.activity, |event| teller.tell(event)).await
@@ -154,6 +161,7 @@ impl<'a> Transaction<'a> {
             patience: self.context.patience,
             history: &self.history,
             units: &self.units,
+            copies: self.copies,
         };
         let teller = &mut self.teller;
         let journal = (runs, process, JOURNAL_LINES);
@@ -219,7 +227,10 @@ impl<'a> Transaction<'a> {
 
     async fn revert(mut self, error: HostError, runs: &UnitRuns) -> Result<Verdict, HostFailure> {
         match self.decide(Word::Revert, runs, process_of(&error)).await {
-            Ok(Stop::Over(end)) => Err(self.failure(error, &end)),
+            Ok(Stop::Over(end)) => {
+                self.remove_left().await;
+                Err(self.failure(error, &end))
+            }
             Ok(Stop::Died(said)) => self.died(said).await,
             Ok(Stop::Pending(_)) => self.died("it did not take the word to go back".to_owned()).await,
             Err(lost) => self.lost(lost, Some(error)).await,
@@ -303,6 +314,15 @@ impl<'a> Transaction<'a> {
         }
     }
 
+    /// What the host could not undo for want of a password is undone from here.
+    async fn remove_left(&mut self) {
+        let left = std::mem::take(&mut self.activity.left);
+        if !left.is_empty() {
+            let removed = remove_links(&mut self.prepared.session, &left).await;
+            self.activity.left = removed.unwrap_or(left);
+        }
+    }
+
     fn failure(&mut self, error: HostError, end: &End) -> HostFailure {
         let journal = std::mem::take(&mut self.activity.journal);
         HostFailure { error: Box::new(error), state: self.state(end), journal }
@@ -319,7 +339,8 @@ impl<'a> Transaction<'a> {
                 why: why.clone(),
             },
             End::Reverted(_) | End::Committed if switched && self.teller.touched => {
-                HostState::Reverted { failed: self.plan.release.clone(), back_to: before }
+                let left = self.activity.left.iter().map(|path| format!("the link {path}")).collect();
+                HostState::Reverted { failed: self.plan.release.clone(), back_to: before, left }
             }
             End::Reverted(_) | End::Committed => HostState::Untouched { current: before, left: Vec::new() },
         }

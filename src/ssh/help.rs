@@ -4,6 +4,7 @@ use super::auth_failure::{AttemptOutcome, AuthenticationFailure};
 use super::error::{ChannelPurpose, ChannelRefusal, SshError};
 use super::host_key_error::HostKeyError;
 use super::known_hosts::host_field;
+use super::sftp_error::{SftpError, SftpErrorKind, SftpOperation};
 use super::target::Target;
 
 impl SshError {
@@ -38,6 +39,11 @@ impl SshError {
             Self::RequestRefused { purpose: ChannelPurpose::Sftp } => {
                 "sshd needs a line \"Subsystem sftp internal-sftp\" in its sshd_config".to_owned()
             }
+            Self::Sftp(SftpError {
+                operation: SftpOperation::Start, kind: SftpErrorKind::Protocol { .. }, ..
+            }) => "does the login shell print something? sshd has it start SFTP, and `ssh HOST true` must print nothing: \
+                   in ~/.bashrc and the like, print only to a terminal"
+                .to_owned(),
             _ => return None,
         })
     }

@@ -186,16 +186,18 @@ fn a_delay_is_exact_and_counts_one_round_trip_an_exchange() {
     let mut stream = TcpStream::connect(relay.address()).unwrap();
     exchange(&mut stream, b"the handshake is charged to this one");
     let mut best = Duration::MAX;
-    for _ in 0..5 {
+    let mut exchanges = 1;
+    // The best of several: a busy machine makes single exchanges late, but none early.
+    while exchanges < 6 || (best >= Duration::from_millis(43) && exchanges < 60) {
+        exchanges += 1;
         let start = Instant::now();
         exchange(&mut stream, b"ping");
         let took = start.elapsed();
         assert!(took >= Duration::from_millis(40), "{took:?}");
         best = best.min(took);
     }
-    // The best of several: a busy machine makes single exchanges late.
     assert!(best < Duration::from_millis(43), "{best:?}");
-    assert_eq!(relay.counts().round_trips, 6);
+    assert_eq!(relay.counts().round_trips, exchanges);
 }
 
 #[test]

@@ -175,6 +175,43 @@ impl Project {
         user.run(&format!("readlink {}/current", self.root(user))).trim().to_owned()
     }
 
+    /// How the service stands on the host.
+    #[track_caller]
+    pub fn standing(&self, user: &TestUser) -> Standing {
+        let (root, name) = (self.root(user), &self.name);
+        let text = user.run(&format!(
+            "readlink {root}/current || echo -
+             systemctl --user show -p InvocationID --value {name}.service
+             for link in /usr/local/bin/{name} /etc/default/{name}.conf ~/.config/systemd/user/*{name}* \
+                 ~/.config/systemd/user/*.wants/*{name}*; do
+                 [ -L $link ] && echo \"$link -> $(readlink $link)\"
+             done
+             systemctl --user show -p LoadState,ActiveState,SubState,UnitFileState {name}.service
+             echo leftovers
+             ls -d {root}/pending {root}/.*.new ~/.config/systemd/user/shipit-* \
+                 ~/.config/systemd/user/*/shipit-* ~/.config/systemd/user/.shipit-* 2>/dev/null; true"
+        ));
+        let (text, leftovers) = text.split_once("leftovers\n").unwrap();
+        let mut parts = text.splitn(3, '\n').map(str::to_owned);
+        let mut next = || parts.next().unwrap();
+        Standing { current: next(), invocation: next(), rest: next(), leftovers: leftovers.to_owned() }
+    }
+
+    /// P1: `current` leads to a release with every file of its record, each with the hash that stands there.
+    #[track_caller]
+    pub fn assert_current_is_complete(&self, user: &TestUser) {
+        let text = user.run(&format!(
+            "cd {}/current/ && cat release.json && echo && find . -type f -exec sha256sum {{}} +",
+            self.root(user)
+        ));
+        let (record, sums) = text.split_once('\n').unwrap();
+        let record: serde_json::Value = serde_json::from_str(record).unwrap();
+        for artifact in record["artifacts"].as_array().unwrap() {
+            let (hash, path) = (artifact["sha256"].as_str().unwrap(), artifact["path"].as_str().unwrap());
+            assert!(sums.contains(&format!("{hash}  ./{path}\n")), "{path} is not as recorded:\n{text}");
+        }
+    }
+
     /// What the service answers, asked on the host, without curl.
     #[track_caller]
     pub fn answer(&self, user: &TestUser) -> String {
@@ -183,6 +220,44 @@ impl Project {
             self.port
         );
         user.run(&script)
+    }
+}
+
+/// How a service stands on a host: what must be as it was once a deploy has failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Where `current` points to; "-" for nowhere.
+    pub current: String,
+    /// Every link that a deploy makes, with where it points to; and whether the unit is enabled, and up.
+    pub rest: String,
+    /// Which start of the unit this is.
+    pub invocation: String,
+    /// What an activation leaves behind that is not over.
+    pub leftovers: String,
+}
+
+impl Standing {
+    /// The old release runs again, started anew, and all is as it was.
+    #[track_caller]
+    pub fn is_back_at(&self, before: &Self) {
+        self.is_as(before);
+        assert_ne!(self.invocation, before.invocation, "the old release was not started again");
+    }
+
+    /// All is as it was; the service itself may have been started anew or not.
+    #[track_caller]
+    pub fn is_as(&self, before: &Self) {
+        assert_eq!(self.leftovers, "");
+        assert_eq!((&self.current, &self.rest), (&before.current, &before.rest));
+    }
+
+    /// As if there had never been a deploy: nothing runs, nothing is enabled, no link is there.
+    #[track_caller]
+    pub fn is_not_deployed(&self) {
+        assert_eq!(self.leftovers, "");
+        assert_eq!(self.current, "-");
+        assert!(!self.rest.contains("->"), "a link is left:\n{}", self.rest);
+        assert!(self.rest.contains("LoadState=not-found\nActiveState=inactive\n"), "{}", self.rest);
     }
 }
 

@@ -92,8 +92,9 @@ fn every_unit_of_the_service_is_in_the_logs_and_in_the_status() {
     let Some(user) = TestUser::new(UserOptions::default()) else { return };
     let project = Project::new(&user);
     let name = project.name.clone();
-    project
-        .write(&format!("{name}-tick.service"), "[Service]\nType=oneshot\nExecStart=/bin/echo tick tock\n");
+    // journald tells whose a line is only while the process is there.
+    let job = "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo tick tock; sleep 1'\n";
+    project.write(&format!("{name}-tick.service"), job);
     project.write(
         &format!("{name}-tick.timer"),
         "[Timer]\nOnActiveSec=100ms\nAccuracySec=1ms\n\n[Install]\nWantedBy=timers.target\n",

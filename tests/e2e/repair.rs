@@ -165,3 +165,15 @@ fn a_file_that_was_edited_in_place_is_sent_again_whatever_its_size_and_date_say(
     assert_eq!(user.run(&format!("cat {file}")), before);
     project.deploy().says("nothing to do");
 }
+
+#[test]
+fn the_manager_is_reloaded_for_new_units_only() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let project = deployed(&user);
+    let name = &project.name;
+    project.edit(&format!("{name}.conf"), "North Carolina", "Virginia");
+    project.deploy().says("1 host deployed").never_says("daemon-reload");
+    project.edit(&format!("{name}.service"), "Restart=always", "Restart=on-failure");
+    project.deploy().says("daemon-reload").says("1 host deployed");
+    assert_eq!(project.property(&user, "Restart"), "on-failure");
+}

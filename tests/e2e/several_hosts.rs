@@ -76,9 +76,10 @@ fn a_unit_that_fails_on_one_host_is_shown_with_that_hosts_journal() {
         "exec sleep infinity",
         &format!("[ %u != {} ] || exit 9; exec sleep infinity", b.user),
     );
-    let ran = project.shipit(&["deploy", "prod"]).exits(4);
-    ran.says("1 host deployed, 1 FAILED (needs attention)").says("status=9");
+    let ran = project.shipit(&["deploy", "prod"]).exits(3);
+    ran.says("1 host deployed, 1 FAILED (reverted)").says("status=9");
     ran.says(&format!("hello from {}", b.user));
     assert_eq!(project.property(a, "ActiveState"), "active");
-    assert_eq!(project.property(b, "ActiveState"), "failed");
+    ran.says("the service is not deployed, as before");
+    project.standing(b).is_not_deployed();
 }

@@ -106,6 +106,7 @@ cat >"$building/etc/systemd/journald.conf.d/test-host.conf" <<'CONF'
 [Journal]
 Storage=persistent
 SystemMaxUse=200M
+SystemMaxFileSize=1M
 RateLimitIntervalSec=0
 CONF
 

@@ -96,7 +96,7 @@ fn a_host_that_can_t_run_user_services_is_refused() {
 
 #[test]
 fn room_is_checked_before_anything_is_sent() {
-    assert!(only(&refused(|facts| facts.free_bytes = Some(4096))).contains("4096 are free"));
+    assert!(only(&refused(|facts| facts.free_bytes = Some(4096))).contains("0.1 MB are free"));
     assert!(only(&refused(|facts| facts.free_inodes = Some(3))).contains("3 inodes are free"));
     assert!(only(&refused(|facts| facts.root_access = Access::Root)).contains("may not write"));
 }
