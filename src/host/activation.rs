@@ -237,8 +237,9 @@ impl Run<'_> {
             script.constant_line(")");
         }
         script.call("decide", [word, &(activity.lines + 1).to_string()]);
-        session.detach();
         let finished = session.run(&script, IDLE, |line| activity.take(line, &mut on_event)).await?;
+        // Not before: a program that is cut on its way is not run, and the end of the session must still be noticed.
+        session.detach();
         Ok(activity.stop(finished.said))
     }
 
@@ -366,13 +367,14 @@ pub async fn remove_links(
     Ok(left)
 }
 
-/// What is on file about a run: `None` while it is not over.
+/// What is on file about a run: `None` while it is not over. One that has not begun never will from now on.
 pub async fn run_state(
     session: &mut Session,
     layout: &Layout,
     id: &RunId,
 ) -> Result<Option<End>, SessionError> {
-    const STATE: &str = "printf 'state %s\\n' \"$(cat \"$1/state\")\"\ncat \"$1/log\"";
+    const STATE: &str = "mkdir -p \"${1%/*}\"\nif mkdir -m 700 \"$1\" 2>/dev/null; then\necho 'state given_up'\nelse\n\
+                         printf 'state %s\\n' \"$(cat \"$1/state\")\"\ncat \"$1/log\"\nfi";
     let script = Script::with_arguments(STATE, [layout.run(id).as_str()]);
     let mut activity = Activity::default();
     let mut state = String::new();
@@ -384,6 +386,7 @@ pub async fn run_state(
         .await?;
     // The state is on the disk before the log says so.
     Ok(match (state.as_str(), activity.stop) {
+        ("given_up", _) => Some(End::Reverted("it had not begun".to_owned())),
         ("committed", _) => Some(End::Committed),
         ("reverted", _) => Some(End::Reverted(activity.why)),
         ("revert_failed", Some(Stop::Over(end))) => Some(end),

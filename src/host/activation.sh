@@ -147,6 +147,8 @@ place_link() { # path target direct|root
 
 switch() { # release-id
 	note_undo current "$expected" || return
+	# The notes are on the disk before the deed is: power may fail right after.
+	sync "$run/undo" || return
 	point_current "releases/$1"
 }
 
@@ -318,14 +320,32 @@ prune() { # release-id...
 # Makes the run's folder. From here on it is pending: what is done is undone, by the session, by the run, at the next
 # boot or by the next one who comes.
 begin_run() { # program
-	mkdir -p "$root/releases" "$run" || return
-	chmod 700 "$run"
+	mkdir -p "$root/releases" "$root/runs" || return
+	# Whoever makes the folder has the run: a client that has lost its connection makes it, so that a run that had not
+	# begun never does (run_state in activation.rs).
+	mkdir -m 700 "$run" || refuse "the run was given up before it began, or its folder could not be made"
 	printf '%s' "$1" >"$run/program" || return
 	: >"$run/undo" || return
 	: >"$run/log"
 	mkfifo -m 600 "$run/decision" || return
 	set_state preparing || return
-	ln -sfT "runs/$run_id" "$root/.pending.new" && mv -fT "$root/.pending.new" "$root/pending"
+	# Without -f: while there is another run that is not over, this one does not begin.
+	ln -sT "runs/$run_id" "$root/pending" || return
+	# What goes back after a power cut must be there then.
+	sync "$run/program" "$root/runs" "$root"
+}
+
+# The link may be another run's by now.
+not_pending() {
+	[ "$(readlink "$root/pending" 2>/dev/null)" != "runs/$run_id" ] || rm -f "$root/pending"
+}
+
+# Nothing was done yet, and this run's folder is not ours to write to.
+refuse() { # why
+	say "reverting $1"
+	say reverted
+	say end
+	exit 1
 }
 
 # The preparations failed: undo them.
@@ -334,7 +354,7 @@ abandon() { # why
 	say "reverting $1"
 	if undo_links; then
 		set_state reverted
-		rm -f "$root/pending"
+		not_pending
 		say reverted
 	else
 		set_state revert_failed
@@ -412,7 +432,7 @@ commit() {
 	fi
 	stage_of_run=committed
 	say committed
-	rm -f "$root/pending"
+	not_pending
 	remove_recovery
 	after_commit
 	note_history deployed
@@ -435,7 +455,7 @@ revert() { # why [boot]
 	remove_recovery
 	if [ -z "$failures" ]; then
 		set_state reverted
-		rm -f "$root/pending"
+		not_pending
 		note_history reverted
 		say reverted
 	else
@@ -449,7 +469,8 @@ revert() { # why [boot]
 
 # Undoes links and `current`, last first. Sets $failures.
 undo_links() {
-	tac "$run/undo" >"$run/undo.reversed" || return
+	# Not by way of a file: the disk may be full.
+	notes=$(tac "$run/undo" 2>/dev/null)
 	while IFS=$tab read -r kind path target rights; do
 		case $kind in
 		current)
@@ -476,7 +497,9 @@ undo_links() {
 			fi || failures="$failures the link $path could not be set back;"
 			;;
 		esac
-	done <"$run/undo.reversed"
+	done <<-NOTES
+		$notes
+	NOTES
 	[ -z "$failures" ]
 }
 
@@ -512,17 +535,18 @@ undo_units() { # stop|start
 
 # A run that died is found by its state. Whoever finds it goes back.
 recover() { # boot|contact
-	flock -n 8 || exit 0 # it is alive
+	# A run that was killed may still have a child or two; one that holds on is alive.
+	flock -w 5 8 || exit 0
 	case $(cat "$run/state") in
 	preparing)
 		abandon "it was interrupted"
 		;;
-	pending)
+	pending | revert_failed)
 		revert "it was interrupted" "$1"
 		;;
 	committed)
 		remove_recovery
-		rm -f "$root/pending"
+		not_pending
 		say end
 		;;
 	esac

@@ -15,7 +15,13 @@ byte() {
 	timeout "$1" dd bs=1 count=1 2>/dev/null 9>&-
 }
 
+# The one who has just got the lock has not said who it is yet; that takes a moment.
 holder_now() {
+	tries=0
+	until [ -s "$root/lock.holder" ] || [ "$tries" = 20 ]; do
+		tries=$((tries + 1))
+		sleep 0.05
+	done
 	cat "$root/lock.holder" 2>/dev/null
 }
 
@@ -43,7 +49,7 @@ hold() {
 		printf 'frozen %s\n' "$(cat "$root/freeze")"
 		return
 	fi
-	printf '%s\n' "$holder" >"$root/lock.holder"
+	printf '%s\n' "$holder" >"$root/lock.holder.new" && mv -fT "$root/lock.holder.new" "$root/lock.holder"
 	printf 'locked %s\n' "$(readlink "$root/current" 2>/dev/null || echo -)"
 	while [ -n "$(byte "$silence")" ]; do
 		:

@@ -91,7 +91,8 @@ pub(super) async fn prepare(
         Session::new(connection).map_err(|error| HostFailure::not_reached(HostError::Random(error)))?;
     let begun = Instant::now();
     let mut facts = probe(&mut session, &context.manifest).await.map_err(HostFailure::not_reached)?;
-    if let Some(pending) = facts.pending.clone() {
+    // One that was waited for may die, and then is to be brought to its end.
+    while let Some(pending) = facts.pending.clone() {
         settle(context, &mut session, &facts, &pending, &events).await?;
         facts = probe(&mut session, &context.manifest).await.map_err(HostFailure::not_reached)?;
     }

@@ -358,15 +358,27 @@ impl Child {
         assert!(sent.success());
     }
 
+    /// Whether it has ended, and with which exit code (-1 for a signal).
+    pub fn ended(&mut self) -> Option<i32> {
+        self.child.try_wait().unwrap().map(|status| status.code().unwrap_or(-1))
+    }
+
     /// Waits for its end.
     #[track_caller]
-    pub fn wait(mut self) -> Ran {
+    pub fn wait(self) -> Ran {
+        self.wait_watching(LIMIT, |_| {})
+    }
+
+    /// Waits for its end, and shows its output to `watch` all the while.
+    #[track_caller]
+    pub fn wait_watching(mut self, limit: Duration, mut watch: impl FnMut(&str)) -> Ran {
         let start = Instant::now();
         let status = loop {
+            watch(&self.output());
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            assert!(start.elapsed() < LIMIT, "it does not end:\n{}", self.output());
+            assert!(start.elapsed() < limit, "it does not end:\n{}", self.output());
             std::thread::sleep(Duration::from_millis(10));
         };
         let mut take = |reader: fn(&mut Self) -> &mut Reader| {

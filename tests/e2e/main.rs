@@ -21,4 +21,5 @@ mod odd_accounts;
 mod plan_matches;
 mod repair;
 mod several_hosts;
+mod transaction;
 mod wrong_binary;

@@ -99,6 +99,14 @@ impl Machine {
         self.open_control_connection();
     }
 
+    /// Power on after a cut, with a file gone from the disk, as if it had never been written there.
+    pub fn power_on_without(&self, file: &str) {
+        let state = self.known_hosts.parent().expect("it is a file in a folder");
+        let path = state.join(&self.name).join("root").join(file.trim_start_matches('/'));
+        fs::remove_file(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        self.power_on();
+    }
+
     /// A clean shutdown, and on again.
     pub fn reboot(&self) {
         hosts_sh(&["reboot", &self.name]);
