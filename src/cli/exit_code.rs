@@ -112,7 +112,9 @@ impl Exit {
             | HostError::Session(SessionError::Ssh(error))
             | HostError::Probe(ProbeError::Session(SessionError::Ssh(error)))
             | HostError::Upload(UploadError::Ssh(error) | UploadError::Session(SessionError::Ssh(error)))
-            | HostError::Health(HealthError::Ssh(error)) => Self::of_ssh(error),
+            | HostError::Health(HealthError::Ssh(error) | HealthError::Session(SessionError::Ssh(error))) => {
+                Self::of_ssh(error)
+            }
             HostError::Refused(_) | HostError::SudoPassword => Self::Refused,
             HostError::Locked(_) | HostError::Frozen(_) | HostError::UnderWay(_) => Self::Locked,
             HostError::Interrupted => Self::Interrupted,

@@ -6,9 +6,11 @@
 mod activation;
 mod exit_status;
 mod health;
+mod http;
 mod journal;
 mod lock;
 mod probe;
+mod request;
 mod script;
 mod session;
 mod upload;
@@ -18,7 +20,7 @@ pub use activation::{
     remove_links, run_state, wait_for_run,
 };
 pub use exit_status::{Meaning, meaning};
-pub use health::{HealthError, ask};
+pub use health::{HealthError, Subject, ask};
 pub use journal::{JournalEntry, JournalQuery, MainProcess, UnitRuns, follow_script, read_journal};
 pub use lock::{Holder, Lock, LockOutcome, SILENCE};
 pub use probe::{ProbeError, probe};

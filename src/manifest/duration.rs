@@ -76,7 +76,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
 
 /// The duration as [`parse_duration`] reads it: `1m30s`.
 #[must_use]
-pub fn write_duration(duration: Duration) -> String {
+pub(super) fn write_duration(duration: Duration) -> String {
     let mut rest = duration.as_millis();
     let mut text = String::new();
     for (unit, millis) in [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)] {

@@ -1,164 +1,228 @@
 //! How a service is asked whether it is well.
 use std::fmt;
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 use thiserror::Error;
 
-use super::name::{HostName, NameError};
+use super::http_url::HttpUrl;
+use super::name::{HostName, NameError, UnitName};
 
-/// A question over HTTP, asked from the host itself: any answer below 400 is well.
+/// How long a check waits before it asks again, unless the manifest says otherwise.
+pub const DEFAULT_INTERVAL: Duration = Duration::from_millis(300);
+
+/// One check: what is asked, how often, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HttpHealth {
+pub struct HealthCheck {
     /// What is asked.
-    pub url: HttpUrl,
+    pub question: Question,
     /// How long it may take until the answer is good.
     pub timeout: Duration,
+    /// The wait between two questions.
+    pub interval: Duration,
+    /// How many good answers there must be in a row.
+    pub successes: NonZeroU32,
 }
 
-/// The parts of an `http://` URL.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct HttpUrl {
-    /// The host, as seen from the machine the service runs on.
+/// What is asked, and of whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// The service, over HTTP.
+    Http(HttpQuestion),
+    /// Whether a connection can be made.
+    Tcp(TcpAddress),
+    /// A command on the host, which must succeed.
+    Command(HostCommand),
+    /// The journal of this start, which must have a line with this text in it.
+    Journal(String),
+    /// systemd, whether this unit is active.
+    Unit(UnitName),
+}
+
+/// A question over HTTP, asked as if from the host itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpQuestion {
+    /// What is asked.
+    pub url: HttpUrl,
+    /// The statuses that are good; empty: every one below 400.
+    pub status: Vec<u16>,
+    /// What must be in the answer's body.
+    pub contains: Option<String>,
+    /// What is sent along.
+    pub headers: Vec<Header>,
+}
+
+/// A header of a request. Its value may be a token: it is in no plan, no event and no debug print.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Header {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+impl fmt::Debug for Header {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Header").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// A command as the manifest has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostCommand {
+    /// A program and its arguments, handed over as they are.
+    Words(Vec<String>),
+    /// The text of a shell program.
+    Shell(String),
+}
+
+impl fmt::Display for HostCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Words(words) => f.write_str(&words.join(" ")),
+            Self::Shell(text) => f.write_str(&first_line(text)),
+        }
+    }
+}
+
+/// What is shown of a text that may have many lines.
+pub(crate) fn first_line(text: &str) -> String {
+    let mut lines = text.trim().lines();
+    let first = lines.next().unwrap_or_default().trim_end().to_owned();
+    if lines.next().is_some() { format!("{first} ...") } else { first }
+}
+
+/// A host, as seen from the machine that the service runs on, and a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TcpAddress {
+    /// The host.
     pub host: HostName,
-    /// The port, 80 if none was written.
+    /// The port.
     pub port: NonZeroU16,
-    /// The path with its query; at least `/`.
-    pub path: String,
 }
 
-/// Why a text is no URL of a health check.
+/// Why a text is no [`TcpAddress`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
-pub enum UrlError {
-    /// `https` or another scheme.
-    #[error("a health check asks over `http://`, not `{0}://`")]
-    Scheme(String),
-    /// There is no scheme at all.
-    #[error("a health check is a URL that begins with `http://`")]
-    NoScheme,
+pub enum TcpAddressError {
+    /// There is no port.
+    #[error("a TCP check is a host and a port, such as `localhost:5432`")]
+    NoPort,
+    /// The port is none.
+    #[error("`{0}` is not a port between 1 and 65535")]
+    Port(String),
     /// The host is wrong.
     #[error(transparent)]
     Host(#[from] NameError),
-    /// The port is wrong.
-    #[error("`{0}` is not a port between 1 and 65535")]
-    Port(String),
-    /// A user name, a fragment, a space or a control character.
-    #[error("the URL of a health check can't contain {0}")]
-    Forbidden(&'static str),
 }
 
-impl UrlError {
-    /// What to write instead.
-    #[must_use]
-    pub fn help(&self) -> Option<String> {
-        match self {
-            Self::Scheme(scheme) if scheme == "https" => Some(
-                "the question travels inside the SSH connection and is asked on the host itself, so name the \
-                 service's own port, such as `http://localhost:8000/`"
-                    .to_owned(),
-            ),
-            Self::Scheme(_) | Self::NoScheme => Some("such as `http://localhost:8000/`".to_owned()),
-            Self::Host(error) => error.help(),
-            Self::Port(_) => None,
-            Self::Forbidden(_) => Some("write such a character as `%` and its two hex digits".to_owned()),
-        }
+impl FromStr for TcpAddress {
+    type Err = TcpAddressError;
+
+    fn from_str(text: &str) -> Result<Self, TcpAddressError> {
+        let (host, port) = match text.strip_prefix('[') {
+            Some(rest) => rest.split_once("]:").ok_or(TcpAddressError::NoPort)?,
+            None => text.rsplit_once(':').ok_or(TcpAddressError::NoPort)?,
+        };
+        let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+        let port = digits.then(|| port.parse().ok()).flatten();
+        let port =
+            port.ok_or_else(|| TcpAddressError::Port(text.rsplit(':').next().unwrap_or("").to_owned()))?;
+        Ok(Self { host: host.parse()?, port })
     }
 }
 
-const DEFAULT_PORT: NonZeroU16 = NonZeroU16::new(80).unwrap();
-
-impl FromStr for HttpUrl {
-    type Err = UrlError;
-
-    fn from_str(text: &str) -> Result<Self, UrlError> {
-        let (scheme, rest) = text.split_once("://").ok_or(UrlError::NoScheme)?;
-        if !scheme.eq_ignore_ascii_case("http") {
-            return Err(UrlError::Scheme(scheme.escape_debug().to_string()));
-        }
-        let (authority, path) = match rest.find(['/', '?', '#']) {
-            Some(at) => rest.split_at(at),
-            None => (rest, ""),
-        };
-        if authority.contains('@') {
-            return Err(UrlError::Forbidden("a user name"));
-        }
-        if path.contains('#') {
-            return Err(UrlError::Forbidden("a fragment (`#`), which is never sent"));
-        }
-        if !path.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(UrlError::Forbidden("spaces, control characters or letters outside ASCII"));
-        }
-        let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
-            match rest.split_once(']') {
-                Some((host, "")) => (host, None),
-                Some((host, after)) if after.starts_with(':') => (host, after.strip_prefix(':')),
-                _ => return Err(UrlError::Host(NameError::Host { name: authority.to_owned() })),
-            }
-        } else {
-            match authority.split_once(':') {
-                Some((host, port)) => (host, Some(port)),
-                None => (authority, None),
-            }
-        };
-        let port = match port {
-            None => DEFAULT_PORT,
-            Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
-                digits.parse().map_err(|_| UrlError::Port(digits.to_owned()))?
-            }
-            Some(other) => return Err(UrlError::Port(other.escape_debug().to_string())),
-        };
-        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-        Ok(Self { host: host.parse()?, port, path })
-    }
-}
-
-impl HttpUrl {
-    /// What the `Host` header says: the host, and the port unless it is 80.
-    #[must_use]
-    pub fn authority(&self) -> String {
-        let host =
-            if self.host.as_str().contains(':') { format!("[{}]", self.host) } else { self.host.to_string() };
-        if self.port == DEFAULT_PORT { host } else { format!("{host}:{}", self.port) }
-    }
-}
-
-impl fmt::Display for HttpUrl {
+impl fmt::Display for TcpAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.authority(), self.path)
+        match self.host.as_str() {
+            host if host.contains(':') => write!(f, "[{host}]:{}", self.port),
+            host => write!(f, "{host}:{}", self.port),
+        }
+    }
+}
+
+impl Question {
+    /// Its key in the manifest.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Http(_) => "http",
+            Self::Tcp(_) => "tcp",
+            Self::Command(_) => "command",
+            Self::Journal(_) => "journal",
+            Self::Unit(_) => "unit",
+        }
+    }
+}
+
+/// What is asked, in a few words: the URL, the address, the command, the text, the unit.
+impl fmt::Display for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http(http) => http.url.fmt(f),
+            Self::Tcp(address) => address.fmt(f),
+            Self::Command(command) => write!(f, "`{command}`"),
+            Self::Journal(text) => write!(f, "{text:?}"),
+            Self::Unit(unit) => unit.fmt(f),
+        }
+    }
+}
+
+/// How long all checks together may take.
+#[must_use]
+pub fn longest(checks: &[HealthCheck]) -> Duration {
+    checks.iter().map(|check| check.timeout).sum()
+}
+
+// The kind is the key, as in the manifest; headers are left out.
+impl Serialize for HealthCheck {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let mut map = serializer.serialize_map(None)?;
+        match &self.question {
+            Question::Http(http) => {
+                map.serialize_entry("http", &http.url.to_string())?;
+                if !http.status.is_empty() {
+                    map.serialize_entry("status", &http.status)?;
+                }
+                if let Some(text) = &http.contains {
+                    map.serialize_entry("contains", text)?;
+                }
+            }
+            Question::Tcp(address) => map.serialize_entry("tcp", &address.to_string())?,
+            Question::Command(HostCommand::Words(words)) => map.serialize_entry("command", words)?,
+            Question::Command(HostCommand::Shell(text)) => map.serialize_entry("command", text)?,
+            Question::Journal(text) => map.serialize_entry("journal", text)?,
+            Question::Unit(unit) => map.serialize_entry("unit", unit.as_str())?,
+        }
+        map.serialize_entry("timeout_ms", &ms(self.timeout))?;
+        map.serialize_entry("interval_ms", &ms(self.interval))?;
+        map.serialize_entry("successes", &self.successes)?;
+        map.end()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     #[test]
-    fn urls() {
-        let show = |text: &str| text.parse::<HttpUrl>().map(|url| url.to_string());
-        assert_eq!(show("http://localhost:8000/"), Ok("http://localhost:8000/".to_owned()));
-        assert_eq!(show("http://localhost"), Ok("http://localhost/".to_owned()));
-        assert_eq!(show("http://[::1]:81/a?b=c"), Ok("http://[::1]:81/a?b=c".to_owned()));
-        assert_eq!(show("HTTP://h?x"), Ok("http://h/?x".to_owned()));
-        assert_eq!(show("https://h/"), Err(UrlError::Scheme("https".to_owned())));
-        assert_eq!(show("localhost:8000"), Err(UrlError::NoScheme));
-        assert_eq!(show("http://h:0/"), Err(UrlError::Port("0".to_owned())));
-        assert!(matches!(show("http:///x"), Err(UrlError::Host(_))));
-        assert!(matches!(show("http://h/a b"), Err(UrlError::Forbidden(_))));
-        assert!(matches!(show("http://h/a\r\nX: y"), Err(UrlError::Forbidden(_))));
-        assert!(matches!(show("http://h/#top"), Err(UrlError::Forbidden(_))));
-        assert!(matches!(show("http://me@h/"), Err(UrlError::Forbidden(_))));
+    fn a_tcp_address_is_a_host_and_a_port() {
+        let show = |text: &str| text.parse::<TcpAddress>().map(|address| address.to_string());
+        assert_eq!(show("localhost:5432"), Ok("localhost:5432".to_owned()));
+        assert_eq!(show("[::1]:80"), Ok("[::1]:80".to_owned()));
+        assert_eq!(show("localhost"), Err(TcpAddressError::NoPort));
+        assert_eq!(show("localhost:0"), Err(TcpAddressError::Port("0".to_owned())));
+        assert_eq!(show("localhost:"), Err(TcpAddressError::Port(String::new())));
+        assert!(matches!(show("a b:1"), Err(TcpAddressError::Host(_))));
     }
 
-    proptest! {
-        #[test]
-        fn every_url_reads_back_the_same(text in "http://\\PC{0,20}|http://[a-z\\[\\]:0-9/?#@]{0,12}") {
-            if let Ok(url) = text.parse::<HttpUrl>() {
-                prop_assert_eq!(url.to_string().parse::<HttpUrl>().unwrap(), url);
-            }
-        }
+    #[test]
+    fn a_header_shows_its_name_only() {
+        let header = Header { name: "Authorization".to_owned(), value: "hunter2".to_owned() };
+        assert!(!format!("{header:?}").contains("hunter2"));
     }
 }

@@ -160,8 +160,11 @@ environments:
         );
         assert_eq!(manifest.units[1].name.as_str(), "b.timer");
         assert_eq!(manifest.env_file.as_deref(), Some(Path::new("/abs/api.conf")));
-        let health = manifest.health.as_ref().unwrap();
-        assert_eq!((health.url.port.get(), health.timeout.as_secs()), (8000, 90));
+        let health = &manifest.health[0];
+        assert_eq!(
+            (health.question.to_string(), health.timeout.as_secs()),
+            ("http://localhost:8000/".into(), 90)
+        );
         let prod = manifest.environment(Some("prod")).unwrap();
         assert_eq!(
             prod.vars.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(" "),
@@ -244,6 +247,32 @@ environments:
         assert_eq!(with("env_file: x/"), ["7: `env_file` is not the path of a file: it ends with `/`"]);
         assert_eq!(with("env_file:"), ["7: `env_file` has to be the path of a file, not nothing"]);
         assert_eq!(with("health: {}"), ["7: `health` has no `http`"]);
+        assert_eq!(with("health: []"), ["7: `health` is empty"]);
+        assert_eq!(
+            with("health: { tcp: 'localhost:1', unit: a.service }"),
+            ["7: `tcp` and `unit` can't both be given"]
+        );
+        assert_eq!(
+            with("health: { tcp: 'localhost', status: 200, succeses: 1 }"),
+            [
+                "7: a TCP check is a host and a port, such as `localhost:5432`",
+                "7: there is no key `status` in a check without `http`",
+                "7: there is no key `succeses` in `health`",
+            ]
+        );
+        assert_eq!(
+            with("health: { http: 'http://h/', status: [200, 99], headers: { 'A b': c, D: \"e\\nF: g\" } }"),
+            [
+                "7: `status` has to be a status from 100 to 599, or a list of them, not a number",
+                "7: this can't be the name of a header",
+                "7: this can't be the value of a header",
+            ]
+        );
+        assert_eq!(with("health: { journal: '' }"), ["7: `journal` is empty"]);
+        assert_eq!(
+            with("health: { command: [] }"),
+            ["7: `command` has to be a text for the shell, or a list of words, not a list"]
+        );
         assert_eq!(with("settle: 2"), ["7: `settle`: `2` has no unit of time"]);
         assert_eq!(
             with("confirm_timeout: 500ms"),

@@ -9,6 +9,7 @@ pub mod env_file;
 mod env_problem;
 pub mod exec;
 mod health;
+mod http_url;
 pub mod lint;
 mod load;
 mod model;
@@ -17,6 +18,7 @@ mod nearest;
 pub mod problem;
 mod read;
 mod read_environments;
+mod read_health;
 mod read_problem;
 mod source;
 pub mod template;
@@ -30,7 +32,11 @@ pub use address::{Address, AddressError};
 pub use duration::{DurationError, parse_duration};
 pub use env_file::{EnvFile, EnvProblem};
 pub use exec::{ExecCommand, ExecError};
-pub use health::{HttpHealth, HttpUrl, UrlError};
+pub use health::{
+    DEFAULT_INTERVAL, Header, HealthCheck, HostCommand, HttpQuestion, Question, TcpAddress, TcpAddressError,
+    longest,
+};
+pub use http_url::{HttpUrl, UrlError};
 pub use load::{LoadError, Loaded, load, parse};
 pub use model::{
     Confirm, DEFAULT_HEALTH_TIMEOUT, DEFAULT_KEEP_RELEASES, DEFAULT_SETTLE, Environment, Host, Manifest,

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::address::Address;
-use super::health::HttpHealth;
+use super::health::HealthCheck;
 use super::name::{EnvironmentName, ServiceName, Tag, UnitName, VarName};
 use super::nearest::nearest;
 use super::source::SourceText;
@@ -25,11 +25,11 @@ pub const DEFAULT_KEEP_RELEASES: NonZeroU32 = NonZeroU32::new(5).unwrap();
 /// How long a health check may take to succeed, unless the manifest says otherwise.
 pub const DEFAULT_HEALTH_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a host waits for the client's word at least, unless the manifest says otherwise.
-pub const DEFAULT_CONFIRM_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const DEFAULT_CONFIRM_TIMEOUT: Duration = Duration::from_secs(60);
 /// How much longer than the health check that is, where the check may take long.
-pub const CONFIRM_SPARE: Duration = Duration::from_secs(20);
+pub(super) const CONFIRM_SPARE: Duration = Duration::from_secs(20);
 /// The shortest that `confirm_timeout` may be.
-pub const LEAST_CONFIRM_TIMEOUT: Duration = Duration::from_secs(1);
+pub(super) const LEAST_CONFIRM_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A checked `deploy.yaml`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,8 +48,8 @@ pub struct Manifest {
     pub units: Vec<UnitSource>,
     /// The file with the service's environment variables.
     pub env_file: Option<PathBuf>,
-    /// How to ask the service whether it is well.
-    pub health: Option<HttpHealth>,
+    /// How the service is asked whether it is well, in this order; empty: staying up is enough.
+    pub health: Vec<HealthCheck>,
     /// How long it must stay up before it counts as started.
     pub settle: Duration,
     /// How long a host waits for the client's word before it goes back by itself.

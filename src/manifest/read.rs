@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::duration::{DurationError, parse_duration, write_duration};
-use super::health::HttpHealth;
+use super::health::{HealthCheck, longest};
 use super::model::{
-    CONFIRM_SPARE, DEFAULT_CONFIRM_TIMEOUT, DEFAULT_HEALTH_TIMEOUT, DEFAULT_KEEP_RELEASES, DEFAULT_SETTLE,
-    LEAST_CONFIRM_TIMEOUT, Manifest, Scope, Spans, UnitSource,
+    CONFIRM_SPARE, DEFAULT_CONFIRM_TIMEOUT, DEFAULT_KEEP_RELEASES, DEFAULT_SETTLE, LEAST_CONFIRM_TIMEOUT,
+    Manifest, Scope, Spans, UnitSource,
 };
 use super::name::{NameError, UnitName};
 use super::nearest::nearest;
@@ -31,7 +31,6 @@ const TOP_KEYS: &[&str] = &[
     "keep_releases",
     "environments",
 ];
-const HEALTH_KEYS: &[&str] = &["http", "timeout"];
 const MAX_KEEP: u32 = 1000;
 
 /// Reads the tree. `None` when something is missing or wrong that a manifest can't be without; the problems say what.
@@ -180,8 +179,9 @@ impl Reader<'_> {
         let health = fields.get("health").map(|node| self.health(node));
         let settle = fields.get("settle").map_or(Some(DEFAULT_SETTLE), |node| self.duration("settle", node));
         let confirm_timeout = self.confirm_timeout(&fields, health.as_ref(), settle);
-        let keep_releases =
-            fields.get("keep_releases").map_or(Some(DEFAULT_KEEP_RELEASES), |node| self.keep_releases(node));
+        let keep_releases = fields.get("keep_releases").map_or(Some(DEFAULT_KEEP_RELEASES), |node| {
+            self.count("keep_releases", MAX_KEEP, "the release that runs counts as one", node)
+        });
         let environments = match fields.get("environments") {
             Some(node) => self.environments(node),
             None => {
@@ -200,7 +200,7 @@ impl Reader<'_> {
             binary: binary.map_or(Some(None), |path| path.map(Some))?,
             units: units?,
             env_file: env_file.map_or(Some(None), |path| path.map(Some))?,
-            health: health.map_or(Some(None), |health| health.map(Some))?,
+            health: health.unwrap_or(Some(Vec::new()))?,
             settle: settle?,
             confirm_timeout: confirm_timeout?,
             keep_releases: keep_releases?,
@@ -328,7 +328,7 @@ impl Reader<'_> {
         }
     }
 
-    fn duration(&mut self, key: &'static str, node: &Node) -> Option<Duration> {
+    pub(super) fn duration(&mut self, key: &'static str, node: &Node) -> Option<Duration> {
         let text = match &node.value {
             Value::Scalar(Scalar { text, kind: ScalarKind::Number | ScalarKind::Text }) => text,
             _ => {
@@ -350,10 +350,10 @@ impl Reader<'_> {
     fn confirm_timeout(
         &mut self,
         fields: &Fields<'_>,
-        health: Option<&Option<HttpHealth>>,
+        health: Option<&Option<Vec<HealthCheck>>>,
         settle: Option<Duration>,
     ) -> Option<Duration> {
-        let health = health.map(|health| health.as_ref().map(|health| health.timeout));
+        let health = health.map(|health| health.as_deref().map(longest));
         let Some(node) = fields.get("confirm_timeout") else {
             let health = health.flatten().unwrap_or_default();
             return Some(DEFAULT_CONFIRM_TIMEOUT.max(health + CONFIRM_SPARE));
@@ -370,7 +370,7 @@ impl Reader<'_> {
         } else {
             let busy = write_duration(busy);
             problem.label(format!("has to be longer than {busy}")).help(format!(
-                "the health check and `settle` may take {busy} together, and then the answer must still get to the \
+                "the health checks and `settle` may take {busy} together, and then the answer must still get to the \
                  host: write more than that here, or give `health` a shorter `timeout`"
             ))
         });
@@ -383,44 +383,24 @@ impl Reader<'_> {
         self.problems.push(problem.help(help));
     }
 
-    fn keep_releases(&mut self, node: &Node) -> Option<NonZeroU32> {
+    /// A whole number from 1 on.
+    pub(super) fn count(
+        &mut self,
+        key: &'static str,
+        max: u32,
+        help: &'static str,
+        node: &Node,
+    ) -> Option<NonZeroU32> {
         let Value::Scalar(Scalar { text, kind: ScalarKind::Number }) = &node.value else {
-            self.wrong_type("keep_releases", "a whole number", node);
+            self.wrong_type(key, "a whole number", node);
             return None;
         };
-        let number = text.parse().ok().filter(|n: &NonZeroU32| n.get() <= MAX_KEEP);
+        let number = text.parse().ok().filter(|n: &NonZeroU32| n.get() <= max);
         if number.is_none() {
-            let kind =
-                ManifestProblem::NotACount { key: "keep_releases", value: text.clone(), max: MAX_KEEP };
-            let problem = self.problem(kind, node);
-            self.problems.push(problem.help("the release that runs counts as one".to_owned()));
+            let problem = self.problem(ManifestProblem::NotACount { key, value: text.clone(), max }, node);
+            self.problems.push(problem.help(help.to_owned()));
         }
         number
-    }
-
-    fn health(&mut self, node: &Node) -> Option<HttpHealth> {
-        let entries = self.map("health", "a map with `http`", node)?;
-        let fields = self.fields("`health`", HEALTH_KEYS, entries);
-        let timeout =
-            fields.get("timeout").map_or(Some(DEFAULT_HEALTH_TIMEOUT), |node| self.duration("timeout", node));
-        let url = match fields.get("http") {
-            None => {
-                self.missing("http", "`health`", node, "add what to ask: `http: http://localhost:8000/`");
-                None
-            }
-            Some(node) => {
-                self.spans.insert("health.http", node.span.clone());
-                let parsed = self.text("http", "a URL", node)?.parse();
-                parsed
-                    .map_err(|error: super::health::UrlError| {
-                        let help = error.help();
-                        let problem = self.problem(error, node);
-                        self.problems.push(problem.help(help));
-                    })
-                    .ok()
-            }
-        };
-        Some(HttpHealth { url: url?, timeout: timeout? })
     }
 }
 
@@ -436,6 +416,7 @@ fn quoted(words: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::read_environments::{ENVIRONMENT_KEYS, HOST_KEYS, RESERVED_VARS};
+    use super::super::read_health::HEALTH_KEYS;
     use super::*;
 
     #[test]

@@ -3,7 +3,8 @@ use thiserror::Error;
 
 use super::address::AddressError;
 use super::duration::DurationError;
-use super::health::UrlError;
+use super::health::TcpAddressError;
+use super::http_url::UrlError;
 use super::name::NameError;
 use super::problem::Severity;
 
@@ -95,6 +96,15 @@ pub enum ManifestProblem {
     /// A URL that is none.
     #[error(transparent)]
     Url(#[from] UrlError),
+    /// The address of a TCP check that is none.
+    #[error(transparent)]
+    Tcp(#[from] TcpAddressError),
+    /// A header that can't be sent.
+    #[error("this can't be the {part} of a header")]
+    Header {
+        /// Its name or its value.
+        part: &'static str,
+    },
     /// A path that can't be one.
     #[error("`{key}` is not the path of a file: it {reason}")]
     Path {
@@ -183,6 +193,8 @@ impl ManifestProblem {
             Self::Duration { .. } => "duration",
             Self::ConfirmTooShort => "confirm_too_short",
             Self::Url(_) => "url",
+            Self::Tcp(_) => "tcp",
+            Self::Header { .. } => "header",
             Self::Path { .. } => "path",
             Self::Conflict { .. } => "conflict",
             Self::EmptyList { .. } => "empty_list",

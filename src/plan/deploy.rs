@@ -288,7 +288,8 @@ fn unit_steps(inputs: &Inputs<'_>, changes: &Changes) -> Vec<Step> {
         observes.push(Step::Observe { unit, settle: manifest.settle, executable });
     }
     let asks = !observes.is_empty();
-    let health = manifest.health.clone().filter(|_| asks).map(|http| Step::AskHealth { http });
+    let health =
+        manifest.health.iter().filter(|_| asks).map(|check| Step::AskHealth { check: check.clone() });
     enables.into_iter().chain(starts).chain(observes).chain(health).collect()
 }
 

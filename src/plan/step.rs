@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::diff::{EnvChange, TextDiff};
 use super::facts::LinkState;
 use super::layout::{LinkPath, RemotePath};
-use crate::manifest::{HttpHealth, UnitName};
+use crate::manifest::{HealthCheck, UnitName};
 use crate::release::{Mode, ReleaseId, ReleasePath, Sha256Digest};
 
 /// One entry of a plan.
@@ -72,11 +72,11 @@ pub enum Step {
         /// What the main process must be running; `None` where the binary is not what runs, as with a script.
         executable: Option<Sha256Digest>,
     },
-    /// Asks the service over HTTP until it answers well.
+    /// Asks whether the service is well, until the answer is good.
     AskHealth {
-        /// What is asked.
-        #[serde(serialize_with = "as_url")]
-        http: HttpHealth,
+        /// What is asked, and how.
+        #[serde(flatten)]
+        check: HealthCheck,
     },
     /// Removes old releases.
     Prune {
@@ -226,8 +226,4 @@ impl Step {
 
 fn as_milliseconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
-}
-
-fn as_url<S: serde::Serializer>(health: &HttpHealth, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&health.url)
 }

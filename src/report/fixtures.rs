@@ -1,5 +1,6 @@
 //! Plans and events for the tests of the reporters.
 use std::io::{self, Write};
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,7 +11,9 @@ use super::event::{Command, Event, EventKind, Failure, Recovery, RunCounts, Verd
 use super::line::Colour;
 use super::plain::{TextStyle, Verbosity};
 use crate::host::{Holder, JournalEntry};
-use crate::manifest::{HttpHealth, Manifest, Scope, SourceText, Spans, UnitSource};
+use crate::manifest::{
+    DEFAULT_INTERVAL, HealthCheck, HttpQuestion, Manifest, Question, Scope, SourceText, Spans, UnitSource,
+};
 use crate::plan::{
     Detail, EnvChange, FileChange, Layout, LinkChange, LinkState, Plan, Privilege, Reason, RemotePath, Step,
     TextDiff, Transfer,
@@ -55,7 +58,7 @@ fn manifest() -> Manifest {
         binary: Some("simple_api".into()),
         units: vec![UnitSource { name: "simple_api.service".parse().unwrap(), path: "x".into() }],
         env_file: Some("x.conf".into()),
-        health: None,
+        health: Vec::new(),
         settle: Duration::from_secs(2),
         confirm_timeout: Duration::from_secs(60),
         keep_releases: 5.try_into().unwrap(),
@@ -78,6 +81,18 @@ pub(super) fn links(was: [LinkState; 3]) -> Vec<LinkChange> {
     links.map(change).collect()
 }
 
+/// The usual health check.
+pub(super) fn http_check() -> HealthCheck {
+    let url = "http://localhost:8000/".parse().unwrap();
+    let http = HttpQuestion { url, status: Vec::new(), contains: None, headers: Vec::new() };
+    HealthCheck {
+        question: Question::Http(http),
+        timeout: Duration::from_secs(30),
+        interval: DEFAULT_INTERVAL,
+        successes: NonZeroU32::MIN,
+    }
+}
+
 fn run_steps(reasons: &[Reason], starts: bool) -> Vec<Step> {
     let unit: crate::manifest::UnitName = "simple_api.service".parse().unwrap();
     let reasons = reasons.to_vec();
@@ -86,11 +101,9 @@ fn run_steps(reasons: &[Reason], starts: bool) -> Vec<Step> {
     } else {
         Step::Restart { unit: unit.clone(), reasons }
     };
-    let http =
-        HttpHealth { url: "http://localhost:8000/".parse().unwrap(), timeout: Duration::from_secs(30) };
     let executable = Some(Sha256Digest::of(b"new"));
     let observe = Step::Observe { unit, settle: Duration::from_secs(2), executable };
-    vec![run, observe, Step::AskHealth { http }]
+    vec![run, observe, Step::AskHealth { check: http_check() }]
 }
 
 pub(super) fn plan_of(host: &str, from: Option<ReleaseId>, steps: Vec<Step>) -> Plan {

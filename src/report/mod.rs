@@ -5,6 +5,7 @@
 mod event;
 #[cfg(test)]
 mod fixtures;
+mod health_words;
 mod journal_line;
 mod json;
 mod line;

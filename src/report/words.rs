@@ -2,6 +2,7 @@
 use std::time::Duration;
 
 use super::event::{RunCounts, Verdict};
+use super::health_words::health_words;
 use crate::plan::{FileChange, LinkChange, LinkState, Privilege, Reason, Step, Transfer};
 
 /// What the step does, in the words of an order: `restart simple_api.service (binary and env file changed)`.
@@ -22,7 +23,7 @@ pub(super) enum Tense {
 }
 
 impl Tense {
-    fn of(self, order: &'static str, going: &'static str, done: &'static str) -> &'static str {
+    pub(super) fn of(self, order: &'static str, going: &'static str, done: &'static str) -> &'static str {
         match self {
             Self::Order => order,
             Self::Going => going,
@@ -82,14 +83,7 @@ pub(super) fn step_words(step: &Step, tense: Tense) -> String {
                 (Tense::Done, false) => format!("{unit} stayed up for {time}"),
             }
         }
-        Step::AskHealth { http } => {
-            let (url, timeout) = (&http.url, duration(http.timeout));
-            match tense {
-                Tense::Order => format!("ask {url} until it answers well, for at most {timeout}"),
-                Tense::Going => format!("asking {url} until it answers well, for at most {timeout}"),
-                Tense::Done => format!("{url} answered well"),
-            }
-        }
+        Step::AskHealth { check } => health_words(check, tense),
         Step::Prune { releases } => {
             let what = count(releases.len(), "old release", "old releases");
             format!("{} {what}", tense.of("remove", "removing", "removed"))

@@ -201,7 +201,10 @@ impl HostFailure {
             causes,
             state: self.state.to_string(),
             help: self.help(),
-            details: self.error.ssh().map_or_else(Vec::new, SshError::details),
+            details: match &*self.error {
+                HostError::Health(HealthError::NotWell { shown, .. }) => shown.clone(),
+                error => error.ssh().map_or_else(Vec::new, SshError::details),
+            },
         }
     }
 
@@ -285,7 +288,9 @@ impl HostError {
             Self::Ssh(error)
             | Self::Session(SessionError::Ssh(error))
             | Self::Probe(ProbeError::Session(SessionError::Ssh(error)))
-            | Self::Health(HealthError::Ssh(error)) => ssh_code(error),
+            | Self::Health(HealthError::Ssh(error) | HealthError::Session(SessionError::Ssh(error))) => {
+                ssh_code(error)
+            }
             Self::Session(_) => "shipit::host::session",
             Self::Probe(_) => "shipit::host::probe",
             Self::Refused(refusals) => refusals.first().map_or("shipit::preflight", Refusal::code),
@@ -315,7 +320,9 @@ impl HostError {
             | Self::Session(SessionError::Ssh(error))
             | Self::Probe(ProbeError::Session(SessionError::Ssh(error)))
             | Self::Upload(UploadError::Ssh(error) | UploadError::Session(SessionError::Ssh(error)))
-            | Self::Health(HealthError::Ssh(error)) => Some(error),
+            | Self::Health(HealthError::Ssh(error) | HealthError::Session(SessionError::Ssh(error))) => {
+                Some(error)
+            }
             _ => None,
         }
     }
@@ -355,8 +362,9 @@ impl HostError {
             Self::Upload(UploadError::LocalChanged { .. }) => {
                 Some("let the build end first, and deploy again".to_owned())
             }
-            Self::Health(HealthError::ForwardingOff { .. }) => Some(
-                "set AllowTcpForwarding yes (or local) in the host's sshd_config, or leave out health.http"
+            Self::Health(HealthError::NoWay { .. }) => Some(
+                "set AllowTcpForwarding yes (or local) in the host's sshd_config, or install curl or bash there; or \
+                 use another kind of health check: `command`, `journal`, `unit`"
                     .to_owned(),
             ),
             Self::Health(_) => Some("the journal above says what the service was doing".to_owned()),

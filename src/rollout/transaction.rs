@@ -13,8 +13,8 @@ use super::failure::{HostError, HostFailure, HostState};
 use super::host_run::{Prepared, connect_host, current_text};
 use super::verdict::{NotUp, conclude};
 use crate::host::{
-    ActivationEvent, Activity, Copies, End, MainProcess, Run, Session, SessionError, Stop, UnitRuns, Word,
-    ask, read_journal, remove_links, run_state,
+    ActivationEvent, Activity, Copies, End, MainProcess, Run, Session, SessionError, Stop, Subject, UnitRuns,
+    Word, ask, read_journal, remove_links, run_state,
 };
 use crate::manifest::UnitName;
 use crate::plan::{Layout, Plan, Step};
@@ -175,6 +175,8 @@ impl<'a> Transaction<'a> {
     /// The verdict: what was seen of the units, then the service's health.
     async fn judge(&mut self) -> Result<(), HostError> {
         let plan = Arc::clone(&self.plan);
+        let starts = self.activity.observed.values().map(|seen| seen.last.get("InvocationID").to_owned());
+        let invocations: Vec<String> = starts.filter(|id| !id.is_empty()).collect();
         for (number, step) in plan.steps.iter().enumerate() {
             match step {
                 Step::Observe { unit, executable, .. } => {
@@ -186,11 +188,12 @@ impl<'a> Transaction<'a> {
                     }
                     self.teller.watched_well(number);
                 }
-                Step::AskHealth { http } => {
+                Step::AskHealth { check } => {
                     let began = Instant::now();
                     let events = &self.teller.events;
                     events.send(EventKind::StepStarted { number, step: Arc::new(step.clone()) });
-                    if let Err(error) = ask(self.prepared.session.connection(), http).await {
+                    let subject = Subject { layout: self.layout, invocations: &invocations };
+                    if let Err(error) = ask(&mut self.prepared.session, check, &subject).await {
                         events.send(EventKind::StepFailed { number });
                         return Err(error.into());
                     }

@@ -10,6 +10,7 @@ mod failing_units;
 mod first_deploy;
 mod fixture;
 mod harness;
+mod health;
 mod host_keys;
 mod interrupt;
 mod lingering_and_sudo;
