@@ -7,6 +7,7 @@ use miette::{Diagnostic, Report};
 use super::exit_code::Exit;
 use super::problem::{Look, ProblemReport};
 use crate::manifest::{Problem, SelectError};
+use crate::report::Command;
 
 /// A command could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +42,8 @@ pub(super) enum CliError {
     Unconfirmed {
         /// The environment.
         environment: String,
+        /// What was asked for.
+        command: Command,
     },
     /// The operator said no.
     #[error("not confirmed: nothing was changed")]
@@ -121,6 +124,9 @@ impl Diagnostic for Shown {
             CliError::Select(error) => error.help(),
             CliError::NoHost { known, .. } => format!("its hosts are: {}", known.join(", ")),
             CliError::Pattern { .. } => "a pattern has `*` for any text and `?` for one character".to_owned(),
+            CliError::Unconfirmed { command: Command::Rollback, .. } => {
+                "look at `shipit releases`, and say `shipit rollback --yes` if it is what you want".to_owned()
+            }
             CliError::Unconfirmed { .. } => {
                 "look at `shipit plan`, and say `shipit deploy --yes` if it is what you want".to_owned()
             }

@@ -114,7 +114,7 @@ seal() { # release-id sums
 	sync "$root/releases"
 }
 
-# Checks a release that is on the host already.
+# Checks a release that is on the host already. Nothing of it is touched.
 check_release() { # release-id sums
 	(cd "$root/releases/$1" && printf '%s\n' "$2" | sha256sum --check --strict --quiet -)
 }
@@ -203,6 +203,11 @@ start() { # unit
 	note_unit "$1" || return
 	systemctl --user reset-failed -- "$1" 2>/dev/null
 	systemctl --user start -- "$1" || show_failed "$1"
+}
+
+stop_unit() { # unit
+	note_unit "$1" || return
+	systemctl --user stop -- "$1"
 }
 
 note_unit() { # unit
@@ -399,6 +404,7 @@ commit() {
 	fi
 	stage_of_run=committed
 	say committed
+	mark_good
 	rm -f "$root/pending"
 	remove_recovery
 	after_commit
@@ -406,6 +412,12 @@ commit() {
 	sweep_runs
 	say end
 	exit 0
+}
+
+# A release is good when the last run to it was kept. The mark is in the release, so it goes where the release goes; the
+# probe leaves it out of the release's files. Pruning and `rollback` without a release go by it.
+mark_good() {
+	: >"$root/current/good"
 }
 
 # Goes back to what was before. In a boot nothing is waited for: the service manager is about to start everything.
@@ -440,6 +452,7 @@ undo_links() {
 	while IFS=$tab read -r kind path target rights; do
 		case $kind in
 		current)
+			[ "$(readlink "$root/current")" = "$path" ] || rm -f "$root/current/good"
 			if [ "$path" = - ]; then
 				rm -f "$root/current"
 			else
@@ -501,8 +514,11 @@ recover() { # boot|contact
 		revert "it was interrupted" "$1"
 		;;
 	committed)
+		# It died before it could write so.
+		mark_good
 		remove_recovery
 		rm -f "$root/pending"
+		note_history deployed
 		say end
 		;;
 	esac

@@ -46,7 +46,7 @@ pub struct Manifest {
     pub health: Option<HttpHealth>,
     /// How long it must stay up before it counts as started.
     pub settle: Duration,
-    /// How many releases stay on a host.
+    /// How many good releases stay on a host.
     pub keep_releases: NonZeroU32,
     /// Where it is deployed to; at least one.
     pub environments: BTreeMap<EnvironmentName, Environment>,
