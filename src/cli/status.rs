@@ -67,7 +67,7 @@ pub(super) async fn status(args: &StatusArgs, global: &GlobalArgs) -> Result<Exi
     let manifest = selection::load(&args.manifest.manifest, global)?;
     let environment = manifest.environment(args.environment.as_deref())?;
     inspect(environment, &args.connect, global, async |session| {
-        let facts = probe(session, &manifest, Extent::Past { lines: 0 }).await?;
+        let facts = probe(session, &manifest, Extent::Holds).await?;
         Ok(Status::of(facts))
     })
     .await

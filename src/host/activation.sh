@@ -417,7 +417,8 @@ commit() {
 # A release is good when the last run to it was kept. The mark is in the release, so it goes where the release goes; the
 # probe leaves it out of the release's files. Pruning and `rollback` without a release go by it.
 mark_good() {
-	: >"$root/current/good"
+	# Not `:`, a special builtin: a redirection that fails would end the shell, after the point of no return.
+	true >"$root/current/good"
 }
 
 # Goes back to what was before. In a boot nothing is waited for: the service manager is about to start everything.

@@ -42,6 +42,7 @@ lift() {
 }
 
 print_line() { # word file
+	line=
 	IFS= read -r line <"$2"
 	printf '%s %s\n' "$1" "$line"
 }

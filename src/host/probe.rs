@@ -46,7 +46,9 @@ pub enum ProbeError {
 pub enum Extent {
     /// What a deploy is planned from.
     Present,
-    /// Also the records of all releases, who holds the service, and the last lines of its history.
+    /// Also who holds the service: its lock, or a freeze.
+    Holds,
+    /// Besides, the records of all releases, and the last lines of the history.
     Past {
         /// How many lines.
         lines: u32,
@@ -66,11 +68,12 @@ pub async fn probe(session: &mut Session, manifest: &Manifest, extent: Extent) -
 
 fn program(manifest: &Manifest, links: &[LinkSpec], extent: Extent) -> Script {
     let units: Vec<&str> = manifest.units.iter().map(|unit| unit.name.as_str()).collect();
-    let past = match extent {
-        Extent::Present => "-".to_owned(),
+    let extent = match extent {
+        Extent::Present => "present".to_owned(),
+        Extent::Holds => "holds".to_owned(),
         Extent::Past { lines } => lines.to_string(),
     };
-    let mut arguments = vec![manifest.name.as_str().to_owned(), units.join(" "), past];
+    let mut arguments = vec![manifest.name.as_str().to_owned(), units.join(" "), extent];
     for link in links {
         arguments.push(link.path.as_str().to_owned());
         arguments.push(link.target.clone());

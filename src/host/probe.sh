@@ -1,12 +1,12 @@
 # Prints the facts of this host that a plan is made from. Changes nothing.
 #
-# Arguments: the service's name, the units' names in one argument with spaces between, "-" or how many lines of the
-# history to print along with all else that only people and a rollback ask for, then pairs of a link's path and what it
-# should point to below the service's root.
+# Arguments: the service's name, the units' names in one argument with spaces between, how much is asked ("present";
+# "holds": also who holds the service; a number: also the records of all releases, and so many lines of the history), then
+# pairs of a link's path and what it should point to below the service's root.
 # Output: lines of "key value"; what other programs print stands as they print it, see probe.rs.
 name=$1
 units=$2
-past=$3
+extent=$3
 shift 3
 root=$HOME/.local/share/shipit/$name
 
@@ -100,25 +100,31 @@ done
 
 # What stands in a file of one line.
 fact_line() { # key file
+	line=
 	IFS= read -r line <"$2"
 	fact "$1" "$line"
 }
 
-if [ "$past" != - ]; then
-	if cd "$root/releases" 2>/dev/null; then
-		find . -mindepth 2 -type f -printf 'stored %s %P\n' -name release.json -size -2048 -readable \
-			-exec awk '{ printf "record %s\t%s\n", FILENAME, $0 }' {} + 2>/dev/null
-		cd "$HOME" || exit
-	fi
+if [ "$extent" != present ]; then
 	[ -r "$root/freeze" ] && fact_line freeze "$root/freeze"
 	# The file about the holder may outlive it; the lock does not.
 	if [ -r "$root/lock.holder" ] && ! flock -n "$root/lock" true; then
 		fact_line lock "$root/lock.holder"
 	fi
-	if [ "$past" != 0 ] && [ -r "$root/history.jsonl" ]; then
-		tail -c 1048576 "$root/history.jsonl" | tail -n "$past" | sed 's/^/history /'
-	fi
 fi
+case $extent in
+present | holds) ;;
+*)
+	if cd "$root/releases" 2>/dev/null; then
+		find . -mindepth 2 -type f -printf 'stored %s %P\n' -name release.json -size -2048 -readable \
+			-exec awk '{ printf "record %s\t%s\n", FILENAME, $0 }' {} + 2>/dev/null
+		cd "$HOME" || exit
+	fi
+	if [ "$extent" != 0 ] && [ -r "$root/history.jsonl" ]; then
+		tail -c 1048576 "$root/history.jsonl" | tail -n "$extent" | sed 's/^/history /'
+	fi
+	;;
+esac
 
 needs_root=
 [ "$lingering" = off ] && needs_root=yes
