@@ -7,7 +7,7 @@ use miette::{Diagnostic, Report};
 use super::exit_code::Exit;
 use super::problem::{Look, ProblemReport};
 use crate::manifest::{Address, Problem, SelectError};
-use crate::report::Verdict;
+use crate::report::{Command, Verdict};
 use crate::rollout::Phase;
 
 /// A command could not be carried out.
@@ -43,6 +43,8 @@ pub(super) enum CliError {
     Unconfirmed {
         /// The environment.
         environment: String,
+        /// What was asked for.
+        command: Command,
     },
     /// The operator said no.
     #[error("not confirmed: nothing was changed")]
@@ -141,6 +143,9 @@ impl Diagnostic for Shown {
             CliError::Select(error) => error.help(),
             CliError::NoHost { known, .. } => format!("its hosts are: {}", known.join(", ")),
             CliError::Pattern { .. } => "a pattern has `*` for any text and `?` for one character".to_owned(),
+            CliError::Unconfirmed { command: Command::Rollback, .. } => {
+                "look at `shipit releases`, and say `shipit rollback --yes` if it is what you want".to_owned()
+            }
             CliError::Unconfirmed { .. } => {
                 "look at `shipit plan`, and say `shipit deploy --yes` if it is what you want".to_owned()
             }

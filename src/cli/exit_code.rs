@@ -1,7 +1,7 @@
 //! The exit codes, which scripts and CI rely on. `docs/exit-codes.md` is their reference.
 use std::process::ExitCode;
 
-use crate::host::{HealthError, ProbeError, SessionError, UploadError};
+use crate::host::{FreezeError, HealthError, ProbeError, SessionError, UploadError};
 use crate::report::Verdict;
 use crate::rollout::{HostError, Outcome};
 use crate::ssh::SshError;
@@ -111,11 +111,12 @@ impl Exit {
             HostError::Ssh(error)
             | HostError::Session(SessionError::Ssh(error))
             | HostError::Probe(ProbeError::Session(SessionError::Ssh(error)))
+            | HostError::Freeze(FreezeError::Session(SessionError::Ssh(error)))
             | HostError::Upload(UploadError::Ssh(error) | UploadError::Session(SessionError::Ssh(error)))
             | HostError::Health(HealthError::Ssh(error) | HealthError::Session(SessionError::Ssh(error))) => {
                 Self::of_ssh(error)
             }
-            HostError::Refused(_) | HostError::SudoPassword => Self::Refused,
+            HostError::Refused(_) | HostError::SudoPassword | HostError::Tampered { .. } => Self::Refused,
             HostError::Locked(_) | HostError::Frozen(_) | HostError::UnderWay(_) => Self::Locked,
             HostError::Interrupted => Self::Interrupted,
             _ => Self::Failed,

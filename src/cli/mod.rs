@@ -2,16 +2,22 @@
 //!
 //! One file a command: its arguments, what it calls, what it prints. What several commands share is in files named for
 //! what they do: [`global`] for the arguments everywhere, `selection` for hosts, `run` for a run with a reporter.
+mod change;
 mod check;
 mod deploy;
 mod error;
 mod exit_code;
+mod freeze;
 mod global;
+mod history;
+mod inspect;
 mod logs;
 mod plan;
 mod problem;
 mod prompt;
 mod provenance;
+mod releases;
+mod rollback;
 mod run;
 mod selection;
 mod status;
@@ -28,7 +34,7 @@ use self::global::GlobalArgs;
 
 /// Deploys services over SSH: the binary, its units and its env file, switched in one step and proven to run.
 ///
-/// Exit codes: 0 done or nothing to do, 1 failed and untouched, 2 usage or manifest, 4 a host needs a person,
+/// Exit codes: 0 done or nothing to do, 1 failed and untouched, 2 usage or manifest, 3 failed and reverted, 4 a host needs a person,
 /// 5 unreachable, 6 host key refused, 7 locked, 8 host can't be deployed to, 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "shipit", version, propagate_version = true, max_term_width = 110)]
@@ -44,8 +50,13 @@ enum Command {
     Check(check::CheckArgs),
     Plan(plan::PlanArgs),
     Deploy(deploy::DeployArgs),
+    Rollback(rollback::RollbackArgs),
     Status(status::StatusArgs),
     Logs(logs::LogsArgs),
+    Releases(releases::ReleasesArgs),
+    History(history::HistoryArgs),
+    Lock(freeze::LockArgs),
+    Unlock(freeze::UnlockArgs),
 }
 
 /// Runs the command line of this process.
@@ -86,7 +97,12 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
             Command::Plan(args) => plan::plan(args, &global).await,
             Command::Deploy(args) => deploy::deploy(args, &global).await,
             Command::Status(args) => status::status(args, &global).await,
+            Command::Rollback(args) => rollback::rollback(args, &global).await,
             Command::Logs(args) => logs::logs(args, &global).await,
+            Command::Releases(args) => releases::releases(args, &global).await,
+            Command::History(args) => history::history(args, &global).await,
+            Command::Lock(args) => freeze::lock(args, &global).await,
+            Command::Unlock(args) => freeze::unlock(args, &global).await,
         }
     });
     // A thread that waits for the operator's answer must not keep the process.

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use jiff::Timestamp;
 
 use crate::host::Holder;
-use crate::rollout::Revision;
+use crate::release::Revision;
 
 /// The page of the CI job that this runs in, by the variables that CI systems set.
 fn job() -> Option<String> {

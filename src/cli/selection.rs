@@ -11,8 +11,8 @@ use super::global::{ConnectArgs, Format, GlobalArgs};
 use super::problem::ProblemReport;
 use super::prompt::Asker;
 use crate::manifest::{self, Environment, Host, Manifest, Problem};
-use crate::release::{Release, Sources};
-use crate::rollout::Reach;
+use crate::release::Sources;
+use crate::rollout::{Goal, Reach};
 use crate::ssh::{ConnectOptions, UnknownHostKey};
 
 /// Reads the manifest. What is merely doubtful in it is shown.
@@ -22,13 +22,13 @@ pub(super) fn load(path: &Path, global: &GlobalArgs) -> Result<Manifest, CliErro
     Ok(loaded.manifest)
 }
 
-/// Reads the files of the manifest and makes the release of each host.
+/// Reads the files of the manifest and makes the release of each host, which is what it is to be brought to.
 pub(super) fn releases(
     global: &GlobalArgs,
     manifest: &Manifest,
     environment: &Environment,
     hosts: Vec<Host>,
-) -> Result<Vec<(Host, Release)>, CliError> {
+) -> Result<Vec<(Host, Goal)>, CliError> {
     let sources = Sources::open(manifest).map_err(CliError::Problems)?;
     let mut warnings = sources.warnings.clone();
     let mut problems: Vec<Problem> = Vec::new();
@@ -37,7 +37,7 @@ pub(super) fn releases(
         let found = match sources.release(manifest, environment, &host) {
             Ok(release) => {
                 let found = release.warnings.clone();
-                releases.push((host, release));
+                releases.push((host, Goal::Release(Box::new(release))));
                 found
             }
             Err(found) => {

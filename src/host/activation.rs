@@ -304,6 +304,12 @@ impl Run<'_> {
             Step::Seal { release } => {
                 (Part::Session, words(["seal", &release.to_string(), &sums(self.steps, self.copies)]))
             }
+            Step::CheckRelease { release, sums } => {
+                let lines: Vec<String> =
+                    sums.iter().map(|file| sum(&file.sha256, file.path.as_str())).collect();
+                (Part::Session, words(["check_release", &release.to_string(), &lines.join("\n")]))
+            }
+            Step::Stop { unit } => (Part::Unit, words(["stop_unit", unit.as_str()])),
             Step::Link(link) => {
                 let rights = match link.privilege {
                     Privilege::User => "direct",

@@ -114,7 +114,7 @@ seal() { # release-id sums
 	sync "$root/releases"
 }
 
-# Checks a release that is on the host already.
+# Checks a release that is on the host already. Nothing of it is touched.
 check_release() { # release-id sums
 	(cd "$root/releases/$1" && printf '%s\n' "$2" | sha256sum --check --strict --quiet -)
 }
@@ -205,6 +205,11 @@ start() { # unit
 	note_unit "$1" || return
 	systemctl --user reset-failed -- "$1" 2>/dev/null
 	systemctl --user start -- "$1" || show_failed "$1"
+}
+
+stop_unit() { # unit
+	note_unit "$1" || return
+	systemctl --user stop -- "$1"
 }
 
 note_unit() { # unit
@@ -325,8 +330,9 @@ begin_run() { # program
 	# begun never does (run_state in activation.rs).
 	mkdir -m 700 "$run" || refuse "the run was given up before it began, or its folder could not be made"
 	printf '%s' "$1" >"$run/program" || return
-	: >"$run/undo" || return
-	: >"$run/log"
+	# Not `:`: a redirection that fails ends a POSIX shell with a special builtin.
+	true >"$run/undo" || return
+	true >"$run/log" || return
 	mkfifo -m 600 "$run/decision" || return
 	set_state preparing || return
 	# Without -f: while there is another run that is not over, this one does not begin.
@@ -432,6 +438,7 @@ commit() {
 	fi
 	stage_of_run=committed
 	say committed
+	mark_good
 	not_pending
 	remove_recovery
 	after_commit
@@ -439,6 +446,13 @@ commit() {
 	sweep_runs
 	say end
 	exit 0
+}
+
+# A release is good when the last run to it was kept. The mark is in the release, so it goes where the release goes; the
+# probe leaves it out of the release's files. Pruning and `rollback` without a release go by it.
+mark_good() {
+	# Not `:`, a special builtin: a redirection that fails would end the shell, after the point of no return.
+	true >"$root/current/good"
 }
 
 # Goes back to what was before. In a boot nothing is waited for: the service manager is about to start everything.
@@ -474,6 +488,7 @@ undo_links() {
 	while IFS=$tab read -r kind path target rights; do
 		case $kind in
 		current)
+			[ "$(readlink "$root/current")" = "$path" ] || rm -f "$root/current/good"
 			if [ "$path" = - ]; then
 				rm -f "$root/current"
 			else
@@ -545,8 +560,11 @@ recover() { # boot|contact
 		revert "it was interrupted" "$1"
 		;;
 	committed)
+		# It died before it could write so.
+		mark_good
 		remove_recovery
 		not_pending
+		note_history deployed
 		say end
 		;;
 	esac

@@ -5,6 +5,7 @@
 //! arguments, made in [`script`] and nowhere else.
 mod activation;
 mod exit_status;
+mod freeze;
 mod health;
 mod http;
 mod journal;
@@ -20,10 +21,11 @@ pub use activation::{
     remove_links, run_state, wait_for_run,
 };
 pub use exit_status::{Meaning, meaning};
+pub use freeze::{Freeze, FreezeError, Frozen, Lift, freeze, lift};
 pub use health::{HealthError, Subject, ask};
 pub use journal::{JournalEntry, JournalQuery, MainProcess, UnitRuns, follow_script, read_journal};
 pub use lock::{Holder, Lock, LockOutcome, SILENCE};
-pub use probe::{ProbeError, probe};
+pub use probe::{Extent, ProbeError, probe};
 pub use script::Script;
 pub use session::{Password, Session, SessionError};
 pub use upload::{Base, Copies, Incoming, UploadError, stage, sweep, upload};

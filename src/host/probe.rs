@@ -7,10 +7,10 @@ use super::script::Script;
 use super::session::{Session, SessionError};
 use crate::manifest::{Manifest, UnitName, UnitSource};
 use crate::plan::{
-    Access, Current, Facts, FoundFile, FoundLink, FoundUnit, Layout, Libc, Lingering, LinkSpec, LinkState,
-    Manager, PendingRun, RemotePath, RunLife, Sudo, Systemd,
+    Access, Current, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, Hold, Holder, Layout, Libc,
+    Lingering, LinkSpec, LinkState, Manager, PendingRun, RemotePath, RunLife, Standing, Sudo, Systemd,
 };
-use crate::release::{GlibcVersion, ReleaseId, ReleaseRecord, Sha256Digest};
+use crate::release::{GlibcVersion, History, ReleaseId, ReleaseRecord, Sha256Digest};
 
 const PROGRAM: &str = include_str!("probe.sh");
 
@@ -40,20 +40,40 @@ pub enum ProbeError {
     },
 }
 
+/// How much is asked of a host. Every process there costs a millisecond or more, so a deploy asks for no more than it
+/// needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// What a deploy is planned from.
+    Present,
+    /// Also who holds the service: its lock, or a freeze.
+    Holds,
+    /// Besides, the records of all releases, and the last lines of the history.
+    Past {
+        /// How many lines.
+        lines: u32,
+    },
+}
+
 /// Asks a host for its facts, as far as the manifest's service is concerned. Changes nothing on it.
-pub async fn probe(session: &mut Session, manifest: &Manifest) -> Result<Facts, ProbeError> {
+pub async fn probe(session: &mut Session, manifest: &Manifest, extent: Extent) -> Result<Facts, ProbeError> {
     let links = Layout::links(manifest);
     let mut answer = Answer::default();
-    let finished = session.run(&program(manifest, &links), IDLE, |line| answer.take(line)).await?;
+    let finished = session.run(&program(manifest, &links, extent), IDLE, |line| answer.take(line)).await?;
     if finished.status != 0 {
         return Err(ProbeError::Failed { status: finished.status, said: finished.said });
     }
     answer.facts(&manifest.units, &links)
 }
 
-fn program(manifest: &Manifest, links: &[LinkSpec]) -> Script {
+fn program(manifest: &Manifest, links: &[LinkSpec], extent: Extent) -> Script {
     let units: Vec<&str> = manifest.units.iter().map(|unit| unit.name.as_str()).collect();
-    let mut arguments = vec![manifest.name.as_str().to_owned(), units.join(" ")];
+    let extent = match extent {
+        Extent::Present => "present".to_owned(),
+        Extent::Holds => "holds".to_owned(),
+        Extent::Past { lines } => lines.to_string(),
+    };
+    let mut arguments = vec![manifest.name.as_str().to_owned(), units.join(" "), extent];
     for link in links {
         arguments.push(link.path.as_str().to_owned());
         arguments.push(link.target.clone());
@@ -69,7 +89,10 @@ struct Answer {
     hashes: BTreeMap<String, Sha256Digest>,
     modes: BTreeMap<String, (u32, u64)>,
     texts: BTreeMap<String, String>,
-    releases: Vec<String>,
+    releases: Vec<FoundRelease>,
+    records: BTreeMap<ReleaseId, String>,
+    sizes: BTreeMap<ReleaseId, BTreeMap<String, u64>>,
+    history: History,
     units: Vec<BTreeMap<String, String>>,
     in_units: bool,
     executables: BTreeMap<String, String>,
@@ -111,7 +134,18 @@ impl Answer {
                     self.executables.insert(pid.to_owned(), hash.to_owned());
                 }
             }
-            Some(("release", id)) => self.releases.push(id.to_owned()),
+            Some(("release", rest)) => self.releases.extend(found_release(rest)),
+            Some(("stored", rest)) => {
+                if let Some((id, path, size)) = stored_file(rest) {
+                    self.sizes.entry(id).or_default().insert(path, size);
+                }
+            }
+            Some(("record", rest)) => {
+                if let Some((id, json)) = stored_record(rest) {
+                    self.records.insert(id, json);
+                }
+            }
+            Some(("history", line)) => self.history.add(line),
             Some(("link", rest)) => self.links.push(rest.to_owned()),
             Some((key, value)) => {
                 self.values.insert(key.to_owned(), value.to_owned());
@@ -142,8 +176,7 @@ impl Answer {
             self.hashes = recorded.map(|file| (file.path.to_string(), file.sha256)).collect();
         }
         let files = self.files();
-        let mut releases: Vec<ReleaseId> = self.releases.iter().filter_map(|id| id.parse().ok()).collect();
-        releases.sort();
+        let releases = self.releases();
         let (free_bytes, free_inodes) = self.room();
         Ok(Facts {
             home,
@@ -171,8 +204,27 @@ impl Answer {
             files,
             texts: std::mem::take(&mut self.texts),
             releases,
+            history: std::mem::take(&mut self.history),
+            lock: self.hold("lock"),
+            freeze: self.hold("freeze"),
             links: self.links(links)?,
         })
+    }
+
+    /// The releases, oldest first, each with what is on file about it.
+    fn releases(&mut self) -> Vec<FoundRelease> {
+        let mut releases = std::mem::take(&mut self.releases);
+        for release in &mut releases {
+            let record = self.records.remove(&release.id);
+            release.record = record.and_then(|json| ReleaseRecord::from_json(&json).ok());
+            release.sizes = self.sizes.remove(&release.id).unwrap_or_default();
+        }
+        releases.sort_by(|a, b| a.id.cmp(&b.id));
+        releases
+    }
+
+    fn hold(&self, key: &str) -> Hold {
+        self.values.get(key).map_or(Hold::Free, |line| Hold::By(Holder::parse(line)))
     }
 
     /// Free bytes and inodes, from "BLOCKS BLOCK-SIZE INODES".
@@ -289,6 +341,27 @@ impl Answer {
     }
 }
 
+/// Reads "20261120T030041Z-8be1d2a4 good".
+fn found_release(text: &str) -> Option<FoundRelease> {
+    let (id, standing) = text.split_once(' ')?;
+    let standing = if standing == "good" { Standing::Good } else { Standing::Unproven };
+    Some(FoundRelease::new(id.parse().ok()?, standing))
+}
+
+/// Reads "123 20261120T030041Z-8be1d2a4/units/x.service": the release, the path in it, and the size.
+fn stored_file(text: &str) -> Option<(ReleaseId, String, u64)> {
+    let (size, path) = text.split_once(' ')?;
+    let (id, path) = path.split_once('/')?;
+    Some((id.parse().ok()?, path.to_owned(), size.parse().ok()?))
+}
+
+/// Reads "./20261120T030041Z-8be1d2a4/release.json", a tab, and a line of the record, which has no more than one.
+fn stored_record(text: &str) -> Option<(ReleaseId, String)> {
+    let (path, json) = text.split_once('\t')?;
+    let id = path.strip_prefix("./")?.strip_suffix("/release.json")?;
+    Some((id.parse().ok()?, json.to_owned()))
+}
+
 /// Reads a line of sha256sum(1), "HASH  ./units/x.service": the path in the release, and the hash. The line begins
 /// with a backslash where the name has one, which stands twice then.
 fn file_hash(line: &str) -> Option<(String, Sha256Digest)> {
@@ -324,5 +397,49 @@ fn found_unit(properties: &BTreeMap<String, String>, uptime: Option<Duration>) -
         memory: get("MemoryCurrent").parse().ok().filter(|bytes| *bytes != u64::MAX),
         main_pid: get("MainPID").parse().ok().filter(|pid| *pid != 0),
         executable: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "20261120T030041Z-8be1d2a4";
+
+    #[test]
+    fn releases_come_with_what_is_on_file_about_them() {
+        let mut answer = Answer::default();
+        for line in [
+            format!("release {ID} good"),
+            "release 20261120T030007Z-3f2a9c01 unproven".to_owned(),
+            "release lost+found unproven".to_owned(),
+            format!("stored 12 {ID}/bin/a b"),
+            "stored 12 elsewhere".to_owned(),
+            format!("record ./{ID}/release.json\t{{}}"),
+        ] {
+            answer.take(&line);
+        }
+        let releases = answer.releases();
+        let standings: Vec<_> = releases.iter().map(|release| release.standing).collect();
+        assert_eq!(standings, [Standing::Unproven, Standing::Good], "oldest first");
+        assert_eq!(releases[1].sizes.get("bin/a b"), Some(&12));
+        assert_eq!(releases[1].record, None, "a record that can't be read is none");
+    }
+
+    #[test]
+    fn a_line_of_the_history_is_taken_for_nothing_else() {
+        let mut answer = Answer::default();
+        for line in ["history current releases/x", "history end ok", "history units_begin"] {
+            answer.take(line);
+        }
+        assert!(answer.values.is_empty() && !answer.in_units);
+        assert_eq!(answer.history.unreadable, 3);
+    }
+
+    #[test]
+    fn a_freeze_without_words_is_one_all_the_same() {
+        let mut answer = Answer::default();
+        answer.take("freeze ");
+        assert_eq!((answer.hold("freeze"), answer.hold("lock")), (Hold::By(None), Hold::Free));
     }
 }

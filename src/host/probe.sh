@@ -1,11 +1,13 @@
 # Prints the facts of this host that a plan is made from. Changes nothing.
 #
-# Arguments: the service's name, the units' names in one argument with spaces between, then pairs of a link's path
-# and what it should point to below the service's root.
+# Arguments: the service's name, the units' names in one argument with spaces between, how much is asked ("present";
+# "holds": also who holds the service; a number: also the records of all releases, and so many lines of the history), then
+# pairs of a link's path and what it should point to below the service's root.
 # Output: lines of "key value"; what other programs print stands as they print it, see probe.rs.
 name=$1
 units=$2
-shift 2
+extent=$3
+shift 3
 root=$HOME/.local/share/shipit/$name
 
 fact() {
@@ -69,12 +71,12 @@ if current=$(readlink "$root/current" 2>/dev/null); then
 	if cd "$root/$current" 2>/dev/null; then
 		# What has not been touched since it was sealed (seal in activation.sh) has the hashes of its record: reading
 		# the files again is most of what a probe can cost.
-		files=$(find . -type f ! -path ./sealed -printf 'file %m %s %C@ %i %P\n' 2>/dev/null)
+		files=$(find . -type f ! -path ./sealed ! -path ./good -printf 'file %m %s %C@ %i %P\n' 2>/dev/null)
 		printf '%s\n' "$files"
 		if [ -r sealed ] && [ "$files" = "$(cat sealed)" ]; then
 			fact intact yes
 		else
-			find . -type f ! -path ./release.json ! -path ./sealed -exec sha256sum {} + 2>/dev/null
+			find . -type f ! -path ./release.json ! -path ./sealed ! -path ./good -exec sha256sum {} + 2>/dev/null
 		fi
 		find . -type f \( -path './units/*' -o -path './env/*' -o -path ./release.json \) -size -128 -readable \
 			-exec awk '{ printf "text %s\t%s\n", FILENAME, $0 }' {} + 2>/dev/null
@@ -90,8 +92,39 @@ if run=$(readlink "$root/pending" 2>/dev/null); then
 	fact pending "$run $alive"
 fi
 for release in "$root"/releases/*; do
-	[ -d "$release" ] && fact release "${release##*/}"
+	[ -d "$release" ] || continue
+	standing=unproven
+	[ -e "$release/good" ] && standing=good
+	fact release "${release##*/} $standing"
 done
+
+# What stands in a file of one line.
+fact_line() { # key file
+	line=
+	IFS= read -r line <"$2"
+	fact "$1" "$line"
+}
+
+if [ "$extent" != present ]; then
+	[ -r "$root/freeze" ] && fact_line freeze "$root/freeze"
+	# The file about the holder may outlive it; the lock does not.
+	if [ -r "$root/lock.holder" ] && ! flock -n "$root/lock" true; then
+		fact_line lock "$root/lock.holder"
+	fi
+fi
+case $extent in
+present | holds) ;;
+*)
+	if cd "$root/releases" 2>/dev/null; then
+		find . -mindepth 2 -type f -printf 'stored %s %P\n' -name release.json -size -2048 -readable \
+			-exec awk '{ printf "record %s\t%s\n", FILENAME, $0 }' {} + 2>/dev/null
+		cd "$HOME" || exit
+	fi
+	if [ "$extent" != 0 ] && [ -r "$root/history.jsonl" ]; then
+		tail -c 1048576 "$root/history.jsonl" | tail -n "$extent" | sed 's/^/history /'
+	fi
+	;;
+esac
 
 needs_root=
 [ "$lingering" = off ] && needs_root=yes

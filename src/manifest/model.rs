@@ -54,7 +54,7 @@ pub struct Manifest {
     pub settle: Duration,
     /// How long a host waits for the client's word before it goes back by itself.
     pub confirm_timeout: Duration,
-    /// How many releases stay on a host.
+    /// How many good releases stay on a host.
     pub keep_releases: NonZeroU32,
     /// Where it is deployed to; at least one.
     pub environments: BTreeMap<EnvironmentName, Environment>,

@@ -6,15 +6,13 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::diff::{EnvChange, TextDiff};
-use super::facts::{Access, Current, Facts, FoundUnit, Libc, Lingering, LinkState, Manager, Sudo, Systemd};
-use super::layout::{Layout, LinkSpec, RemotePath};
+use super::facts::{Facts, FoundUnit, Libc, Lingering, Standing};
+use super::layout::{Layout, RemotePath};
+use super::preflight::{changed_links, is_enabled, refuse_host, refuse_sudo};
 use super::refusal::Refusal;
-use super::step::{Detail, FileChange, LinkChange, Privilege, Reason, Step, Transfer};
-use crate::manifest::{Address, EnvFile, Manifest, Scope, ServiceName, UnitKind, UnitName};
+use super::step::{Detail, FileChange, Privilege, Reason, Step, Transfer};
+use crate::manifest::{Address, EnvFile, Manifest, ServiceName, UnitKind, UnitName};
 use crate::release::{Artifact, BinaryKind, Release, ReleaseId, Role};
-
-/// The oldest systemd whose `systemctl` and unit handling this plan relies on.
-const OLDEST_SYSTEMD: u32 = 245;
 
 /// Room left on the disk beside the release itself: its record, the folders, what a service writes meanwhile.
 const SPARE_BYTES: u64 = 1 << 20;
@@ -90,7 +88,8 @@ impl Plan {
 pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
     let Inputs { manifest, facts, release, .. } = *inputs;
     let layout = Layout::new(&facts.home, &manifest.name);
-    let mut refusals = refuse_host(inputs);
+    let mut refusals = refuse_host(manifest, facts);
+    refuse_binary(inputs, &mut refusals);
 
     let current = facts.current.release();
     let changes = Changes::between(inputs);
@@ -126,7 +125,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
     }
     steps.extend(unit_steps(inputs, &changes));
 
-    refuse_sudo(&steps, inputs, &mut refusals);
+    refuse_sudo(&steps, facts, inputs.operator, &mut refusals);
     if !refusals.is_empty() {
         return Err(refusals);
     }
@@ -149,7 +148,8 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
 /// The time in the next release's id: now, and later than that of every release on the host. So no id is taken twice,
 /// as it would be by a repair in the second of the deploy, and ids sort by age even when clocks differ.
 fn time_of_next(facts: &Facts, now: Timestamp) -> Timestamp {
-    let newest = facts.releases.iter().chain(facts.current.release()).map(ReleaseId::created).max();
+    let known = facts.releases.iter().map(|release| &release.id);
+    let newest = known.chain(facts.current.release()).map(ReleaseId::created).max();
     let next = newest.and_then(|newest| newest.checked_add(SignedDuration::from_secs(1)).ok());
     next.map_or(now, |next| next.max(now))
 }
@@ -236,33 +236,6 @@ fn change_of(artifact: &Artifact, release: &Release, facts: &Facts) -> FileChang
     }
 }
 
-fn changed_links(
-    layout: &Layout,
-    wanted: &[LinkSpec],
-    facts: &Facts,
-    refusals: &mut Vec<Refusal>,
-) -> Vec<LinkChange> {
-    let mut links = Vec::new();
-    for spec in wanted {
-        let Some(found) = facts.links.iter().find(|found| found.path == spec.path) else { continue };
-        let target = layout.root().join(&spec.target);
-        match &found.state {
-            LinkState::Symlink(points_to) if points_to == target.as_str() => continue,
-            LinkState::File => refusals.push(Refusal::LinkBlocked { path: spec.path.clone(), is: "a file" }),
-            LinkState::Folder => {
-                refusals.push(Refusal::LinkBlocked { path: spec.path.clone(), is: "a folder" });
-            }
-            LinkState::Symlink(_) | LinkState::Missing => {}
-        }
-        let privilege = match found.access {
-            Access::Direct => Privilege::User,
-            Access::Root => Privilege::Root,
-        };
-        links.push(LinkChange { path: spec.path.clone(), target, privilege, was: found.state.clone() });
-    }
-    links
-}
-
 fn unit_steps(inputs: &Inputs<'_>, changes: &Changes) -> Vec<Step> {
     let Inputs { manifest, facts, release, .. } = *inputs;
     let mut enables = Vec::new();
@@ -291,10 +264,6 @@ fn unit_steps(inputs: &Inputs<'_>, changes: &Changes) -> Vec<Step> {
     let health =
         manifest.health.iter().filter(|_| asks).map(|check| Step::AskHealth { check: check.clone() });
     enables.into_iter().chain(starts).chain(observes).chain(health).collect()
-}
-
-fn is_enabled(found: &FoundUnit) -> bool {
-    matches!(found.unit_file_state.as_str(), "enabled" | "enabled-runtime" | "alias" | "indirect")
 }
 
 fn reasons(
@@ -338,59 +307,6 @@ fn reasons(
     reasons
 }
 
-/// The releases that are more than the manifest wants kept; never the one before this one.
-fn superfluous(facts: &Facts, target: &ReleaseId, keep: usize) -> Vec<ReleaseId> {
-    let current = facts.current.release();
-    let mut newest_first: Vec<_> = facts.releases.iter().filter(|id| *id != target).collect();
-    newest_first.sort_by(|a, b| b.cmp(a));
-    // The new release is one of those kept.
-    let old = newest_first.into_iter().skip(keep.saturating_sub(1));
-    let mut releases: Vec<_> = old.filter(|id| Some(*id) != current).cloned().collect();
-    releases.sort();
-    releases
-}
-
-fn refuse_host(inputs: &Inputs<'_>) -> Vec<Refusal> {
-    let Inputs { manifest, facts, release, .. } = *inputs;
-    let layout = Layout::new(&facts.home, &manifest.name);
-    let mut refusals = Vec::new();
-    if manifest.scope == Scope::System {
-        refusals.push(Refusal::SystemScope);
-    }
-    if facts.kernel != "Linux" {
-        refusals.push(Refusal::NotLinux { kernel: facts.kernel.clone() });
-    }
-    match facts.systemd {
-        Systemd::Running(has) if has < OLDEST_SYSTEMD => refusals.push(Refusal::SystemdTooOld { has }),
-        Systemd::Running(_) => {
-            if let Manager::Unreachable(said) = &facts.manager {
-                refusals.push(Refusal::NoUserManager { user: facts.user.clone(), said: said.clone() });
-            }
-        }
-        Systemd::NotBooted => {
-            refusals.push(Refusal::NoSystemd { found: "systemd is installed but not running" });
-        }
-        Systemd::Missing => refusals.push(Refusal::NoSystemd { found: "there is no systemctl" }),
-    }
-    if let Some(BinaryKind::Elf { machine, glibc, .. }) = &release.binary {
-        if !machine.runs_on(&facts.machine) {
-            refusals.push(Refusal::WrongMachine { needs: machine.to_string(), has: facts.machine.clone() });
-        } else if let (Some(needs), Libc::Glibc(has)) = (glibc, &facts.libc)
-            && needs > has
-        {
-            refusals.push(Refusal::GlibcTooOld { needs: *needs, has: *has });
-        }
-    }
-    if facts.root_access == Access::Root {
-        let root = layout.root().clone();
-        refusals.push(Refusal::RootNotWritable { user: facts.user.clone(), root });
-    }
-    if facts.current == Current::Blocked {
-        refusals.push(Refusal::CurrentBlocked { root: layout.root().clone() });
-    }
-    refusals
-}
-
 fn refuse_room(changes: &Changes, layout: &Layout, facts: &Facts, refusals: &mut Vec<Refusal>) {
     let needs = changes.files.iter().map(|file| file.size).sum::<u64>() + SPARE_BYTES;
     if let Some(has) = facts.free_bytes
@@ -407,28 +323,41 @@ fn refuse_room(changes: &Changes, layout: &Layout, facts: &Facts, refusals: &mut
     }
 }
 
-/// One refusal for each step that can't have root's rights.
-fn refuse_sudo(steps: &[Step], inputs: &Inputs<'_>, refusals: &mut Vec<Refusal>) {
-    let why = match (&inputs.facts.sudo, inputs.operator) {
-        (Sudo::Root | Sudo::Passwordless | Sudo::NotNeeded, _) | (Sudo::Refused(_), Operator::Present) => {
-            return;
-        }
-        (Sudo::Refused(said), Operator::Absent) => said.clone(),
-        (Sudo::Missing, _) => "there is no sudo".to_owned(),
-    };
-    for step in steps {
-        match step {
-            Step::EnableLingering { user } => {
-                refusals.push(Refusal::LingeringOff { user: user.clone(), why: why.clone() });
-            }
-            Step::Link(LinkChange { path, target, privilege: Privilege::Root, .. }) => {
-                refusals.push(Refusal::SudoNeeded {
-                    what: format!("the link {path}"),
-                    why: why.clone(),
-                    command: format!("sudo ln -sfT {target} {path}"),
-                });
-            }
-            _ => {}
+fn refuse_binary(inputs: &Inputs<'_>, refusals: &mut Vec<Refusal>) {
+    let Inputs { facts, release, .. } = *inputs;
+    if let Some(BinaryKind::Elf { machine, glibc, .. }) = &release.binary {
+        if !machine.runs_on(&facts.machine) {
+            refusals.push(Refusal::WrongMachine { needs: machine.to_string(), has: facts.machine.clone() });
+        } else if let (Some(needs), Libc::Glibc(has)) = (glibc, &facts.libc)
+            && needs > has
+        {
+            refusals.push(Refusal::GlibcTooOld { needs: *needs, has: *has });
         }
     }
+}
+
+/// The releases that go. Of the good ones so many of the newest stay as the manifest says, the new one and the one
+/// before it among them; of the others, which take no good one's place, the newest, to be looked at.
+fn superfluous(facts: &Facts, target: &ReleaseId, keep: usize) -> Vec<ReleaseId> {
+    let current = facts.current.release();
+    let stays = |id: &ReleaseId| id == target || Some(id) == current;
+    // There is no pruning unless the new one is good; and the one before stays, whatever it is.
+    let mut good = if current.is_some_and(|current| current != target) { 2 } else { 1 };
+    let mut unproven = 0;
+    let mut newest_first: Vec<_> = facts.releases.iter().filter(|release| !stays(&release.id)).collect();
+    newest_first.sort_by(|a, b| b.id.cmp(&a.id));
+    let mut releases = Vec::new();
+    for release in newest_first {
+        let (count, most) = match release.standing {
+            Standing::Good => (&mut good, keep),
+            Standing::Unproven => (&mut unproven, 1),
+        };
+        if *count < most {
+            *count += 1;
+        } else {
+            releases.push(release.id.clone());
+        }
+    }
+    releases.sort();
+    releases
 }

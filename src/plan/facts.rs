@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::holder::Hold;
 use super::layout::{LinkPath, RemotePath};
 use crate::manifest::UnitName;
-use crate::release::{GlibcVersion, ReleaseId, ReleaseRecord, RunId, Sha256Digest};
+use crate::release::{GlibcVersion, History, ReleaseId, ReleaseRecord, RunId, Sha256Digest};
 
 /// What a probe found on one host.
 #[derive(Clone)]
@@ -51,7 +52,13 @@ pub struct Facts {
     /// An activation that is not over.
     pub pending: Option<PendingRun>,
     /// The complete releases on the host, oldest first.
-    pub releases: Vec<ReleaseId>,
+    pub releases: Vec<FoundRelease>,
+    /// The last runs, where they were asked for.
+    pub history: History,
+    /// Whether the service's lock is held, where that was asked for.
+    pub lock: Hold,
+    /// Whether people have frozen the service, where that was asked for.
+    pub freeze: Hold,
     /// The state of each unit the manifest names.
     pub units: BTreeMap<UnitName, FoundUnit>,
     /// The state of each link the release wants.
@@ -76,6 +83,38 @@ impl fmt::Debug for Facts {
             .field("links", &self.links)
             .finish_non_exhaustive()
     }
+}
+
+/// A release on the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundRelease {
+    /// Its id.
+    pub id: ReleaseId,
+    /// Whether it has proven itself.
+    pub standing: Standing,
+    /// Its `release.json`; `None` when it was not asked for, is missing or can't be read.
+    pub record: Option<ReleaseRecord>,
+    /// The sizes of its files by their path in it, where they were asked for.
+    pub sizes: BTreeMap<String, u64>,
+}
+
+impl FoundRelease {
+    /// A release of which no more was asked.
+    #[must_use]
+    pub fn new(id: ReleaseId, standing: Standing) -> Self {
+        Self { id, standing, record: None, sizes: BTreeMap::new() }
+    }
+}
+
+/// Whether a release has proven itself on the host. The host keeps the mark (`releases/<id>/good`): made when a run to
+/// the release is committed, removed when one is reverted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// The last run to it was kept.
+    Good,
+    /// It never ran, or the last run to it was reverted.
+    Unproven,
 }
 
 /// An activation that is not over: it waits for its client's word, or it died.

@@ -6,16 +6,21 @@
 mod deploy;
 mod diff;
 mod facts;
+mod holder;
 mod layout;
+mod preflight;
 mod refusal;
+mod rollback;
 mod step;
 
 pub use deploy::{Inputs, Operator, Plan, plan};
 pub use diff::{EnvChange, KeyChange, TextDiff};
 pub use facts::{
-    Access, Current, Facts, FoundFile, FoundLink, FoundUnit, Libc, Lingering, LinkState, Manager, PendingRun,
-    RunLife, Sudo, Systemd,
+    Access, Current, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, Libc, Lingering, LinkState,
+    Manager, PendingRun, RunLife, Standing, Sudo, Systemd,
 };
+pub use holder::{Hold, Holder};
 pub use layout::{Layout, LinkPath, LinkSpec, RemotePath};
-pub use refusal::Refusal;
-pub use step::{Detail, FileChange, LinkChange, Privilege, Reason, Step, Transfer};
+pub use refusal::{Place, Refusal, ReleaseLine};
+pub use rollback::{Destination, RollbackInputs, plan_rollback};
+pub use step::{Detail, FileChange, FileSum, LinkChange, Privilege, Reason, Step, Transfer};

@@ -1,6 +1,7 @@
 //! Why a host can't be deployed to, found before anything on it was touched.
+use super::facts::{FoundRelease, Standing};
 use super::layout::{LinkPath, RemotePath};
-use crate::release::GlibcVersion;
+use crate::release::{GlibcVersion, ReleaseId};
 
 /// One reason not to begin. All that hold are reported together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -110,6 +111,38 @@ pub enum Refusal {
         /// What to run on the host instead.
         command: String,
     },
+    /// A rollback has nowhere to go.
+    #[error("{}", nothing_before(.current.as_ref()))]
+    NothingToGoBackTo {
+        /// What runs.
+        current: Option<ReleaseId>,
+        /// The releases there are.
+        releases: Vec<ReleaseLine>,
+    },
+    /// No release on the host has such an id.
+    #[error("no release on the host has an id that begins with `{}`", wanted.escape_debug())]
+    NoSuchRelease {
+        /// What was asked for.
+        wanted: String,
+        /// The releases there are.
+        releases: Vec<ReleaseLine>,
+    },
+    /// Several releases on the host have such an id.
+    #[error("several releases on the host have an id that begins with `{}`", wanted.escape_debug())]
+    AmbiguousRelease {
+        /// What was asked for.
+        wanted: String,
+        /// Those that fit.
+        releases: Vec<ReleaseLine>,
+    },
+    /// The release to go back to is not whole.
+    #[error("release {release} on the host can't be gone back to: {why}")]
+    ReleaseIncomplete {
+        /// Which.
+        release: ReleaseId,
+        /// What is missing.
+        why: String,
+    },
     /// The manifest asks for something that this version can't do yet.
     #[error("scope: system is not supported yet")]
     SystemScope,
@@ -119,6 +152,68 @@ fn megabytes(bytes: u64) -> String {
     // Tenths, rounded up for what is needed and what is there alike.
     let tenths = bytes.div_ceil(100_000);
     format!("{}.{} MB", tenths / 10, tenths % 10)
+}
+
+/// A release as a list has it: its id, and what is to be known when choosing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReleaseLine {
+    /// Its id.
+    pub id: ReleaseId,
+    /// Whether it has proven itself.
+    pub standing: Standing,
+    /// Whether it is what `current` points to.
+    pub place: Place,
+}
+
+/// Where a release stands to what runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// It is the current one.
+    Current,
+    /// It is another one.
+    Other,
+}
+
+impl ReleaseLine {
+    /// The releases of a list, newest first.
+    pub(super) fn list<'a>(
+        releases: impl IntoIterator<Item = &'a FoundRelease>,
+        current: Option<&ReleaseId>,
+    ) -> Vec<Self> {
+        let line = |release: &FoundRelease| Self {
+            id: release.id.clone(),
+            standing: release.standing,
+            place: if Some(&release.id) == current { Place::Current } else { Place::Other },
+        };
+        let mut lines: Vec<_> = releases.into_iter().map(line).collect();
+        lines.sort_by(|a, b| b.id.cmp(&a.id));
+        lines
+    }
+}
+
+fn nothing_before(current: Option<&ReleaseId>) -> String {
+    match current {
+        Some(current) => format!("there is no good release before the current one, {current}"),
+        None => "the service is not deployed on the host, so there is no release before the current one"
+            .to_owned(),
+    }
+}
+
+/// A list of releases, or what it means that there is none.
+fn choose_from(advice: &str, releases: &[ReleaseLine]) -> String {
+    if releases.is_empty() {
+        return "there is no release on the host: `shipit deploy` brings one".to_owned();
+    }
+    let mut text = format!("{advice}, newest first:");
+    for ReleaseLine { id, standing, place } in releases {
+        let remark = match (place, standing) {
+            (Place::Current, _) => "  (current)",
+            (Place::Other, Standing::Good) => "",
+            (Place::Other, Standing::Unproven) => "  (failed, or never ran)",
+        };
+        text.push_str(&format!("\n  {id}{remark}"));
+    }
+    text
 }
 
 impl Refusal {
@@ -139,6 +234,10 @@ impl Refusal {
             Self::CurrentBlocked { .. } => "shipit::preflight::current_blocked",
             Self::LinkBlocked { .. } => "shipit::preflight::link_blocked",
             Self::SudoNeeded { .. } => "shipit::preflight::sudo_needed",
+            Self::NothingToGoBackTo { .. } => "shipit::rollback::nothing_before",
+            Self::NoSuchRelease { .. } => "shipit::rollback::no_such_release",
+            Self::AmbiguousRelease { .. } => "shipit::rollback::ambiguous_release",
+            Self::ReleaseIncomplete { .. } => "shipit::rollback::release_incomplete",
             Self::SystemScope => "shipit::preflight::system_scope",
         }
     }
@@ -177,6 +276,16 @@ impl Refusal {
                 )
             }
             Self::SudoNeeded { command, .. } => format!("once, by someone who may, on the host: {command}"),
+            Self::NothingToGoBackTo { releases, .. } | Self::NoSuchRelease { releases, .. } => {
+                choose_from("name one with --to; on the host are", releases)
+            }
+            Self::AmbiguousRelease { releases, .. } => {
+                choose_from("say more of the id with --to; these fit", releases)
+            }
+            Self::ReleaseIncomplete { .. } => {
+                "choose another one (`shipit releases` lists them), or deploy it anew from its sources"
+                    .to_owned()
+            }
             Self::SystemScope => "use scope: user for now".to_owned(),
         }
     }

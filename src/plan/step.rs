@@ -32,8 +32,20 @@ pub enum Step {
         /// The new release.
         release: ReleaseId,
     },
+    /// Checks the hash of every file of a release that is on the host already.
+    CheckRelease {
+        /// Which.
+        release: ReleaseId,
+        /// What its own record says of its files.
+        sums: Vec<FileSum>,
+    },
     /// Makes or repairs a link.
     Link(LinkChange),
+    /// Stops a unit that the release to be switched to does not have.
+    Stop {
+        /// Which.
+        unit: UnitName,
+    },
     /// Points `current` to the release: from here on, it is what a start would run.
     Switch {
         /// What `current` pointed to.
@@ -104,6 +116,15 @@ pub struct FileChange {
     pub detail: Detail,
 }
 
+/// A file of a release that is on the host, and what its bytes must be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileSum {
+    /// Its path in the release.
+    pub path: ReleasePath,
+    /// The hash of its bytes.
+    pub sha256: Sha256Digest,
+}
+
 /// How a file gets into the new release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -165,6 +186,8 @@ pub enum Reason {
     NotRunning(String),
     /// What runs is not the binary of the current release.
     StaleExecutable,
+    /// It is to run an earlier release.
+    RolledBack,
 }
 
 impl Step {
@@ -175,7 +198,9 @@ impl Step {
             Self::EnableLingering { .. } => "enable_lingering",
             Self::Upload { .. } => "upload",
             Self::Seal { .. } => "seal",
+            Self::CheckRelease { .. } => "check_release",
             Self::Link(_) => "link",
+            Self::Stop { .. } => "stop",
             Self::Switch { .. } => "switch",
             Self::ReloadManager => "reload_manager",
             Self::Enable { .. } => "enable",
@@ -195,6 +220,8 @@ impl Step {
             Self::Link(link) => link.privilege,
             Self::Upload { .. }
             | Self::Seal { .. }
+            | Self::CheckRelease { .. }
+            | Self::Stop { .. }
             | Self::Switch { .. }
             | Self::ReloadManager
             | Self::Enable { .. }
@@ -211,7 +238,8 @@ impl Step {
     #[must_use]
     pub fn touches_service(&self) -> bool {
         match self {
-            Self::Switch { .. }
+            Self::Stop { .. }
+            | Self::Switch { .. }
             | Self::ReloadManager
             | Self::Enable { .. }
             | Self::Restart { .. }
@@ -219,7 +247,11 @@ impl Step {
             | Self::Observe { .. }
             | Self::AskHealth { .. }
             | Self::Prune { .. } => true,
-            Self::EnableLingering { .. } | Self::Upload { .. } | Self::Seal { .. } | Self::Link(_) => false,
+            Self::EnableLingering { .. }
+            | Self::Upload { .. }
+            | Self::Seal { .. }
+            | Self::CheckRelease { .. }
+            | Self::Link(_) => false,
         }
     }
 }

@@ -46,7 +46,7 @@ impl ReleaseId {
 }
 
 /// The name of one activation on a host: when it began, and a random number, in the form of a release's.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RunId(ReleaseId);
 
 impl RunId {

@@ -8,6 +8,7 @@ mod blocks;
 mod check;
 mod contents;
 mod digest;
+mod history;
 mod id;
 mod record;
 mod sources;
@@ -17,6 +18,10 @@ pub use binary::{BinaryError, BinaryKind, GlibcError, GlibcVersion, Linkage, Mac
 pub use blocks::Blocks;
 pub use check::check;
 pub use digest::{ContentDigest, DigestError, Sha256Digest};
+pub use history::{History, HistoryRun, Revision, RunVerdict};
 pub use id::{IdError, ReleaseId, RunId};
-pub use record::{RecordError, RecordedArtifact, RecordedRole, ReleaseRecord};
+pub use record::{
+    RecordError, RecordedArtifact, RecordedRole, RecordedUnit, ReleaseRecord, UnitProcess, UnitStart,
+    UnitWork,
+};
 pub use sources::{Release, Sources};

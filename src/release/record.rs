@@ -7,6 +7,7 @@ use super::artifact::{Artifact, Mode, ReleasePath, Role};
 use super::blocks::Blocks;
 use super::digest::{ContentDigest, Sha256Digest};
 use super::id::ReleaseId;
+use super::sources::Release;
 use crate::manifest::{ServiceName, UnitName};
 
 /// The form of the record this shipit writes.
@@ -30,6 +31,63 @@ pub struct ReleaseRecord {
     pub shipit: String,
     /// Its files, sorted by path.
     pub artifacts: Vec<RecordedArtifact>,
+    /// What has to be known of its units to go back to it, when the files it was made from are gone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub units: Vec<RecordedUnit>,
+}
+
+/// What a record says of a unit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedUnit {
+    /// Its name.
+    pub name: UnitName,
+    /// What has it start.
+    #[serde(default)]
+    pub start: UnitStart,
+    /// What its main process is.
+    #[serde(default)]
+    pub process: UnitProcess,
+    /// Whether it ends by itself.
+    #[serde(default)]
+    pub work: UnitWork,
+}
+
+/// What has a unit start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnitStart {
+    /// It is enabled: the boot, or the target that wants it.
+    Enabled,
+    /// Another unit of the release: a timer, a socket, a path.
+    Trigger,
+    /// Nothing but a deploy.
+    #[default]
+    #[serde(other)]
+    Deploy,
+}
+
+/// What a unit's main process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnitProcess {
+    /// The release's binary, so that `/proc/PID/exe` can prove it.
+    Binary,
+    /// Something else, such as an interpreter.
+    #[default]
+    #[serde(other)]
+    Other,
+}
+
+/// Whether a unit ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnitWork {
+    /// It does its work and ends (`Type=oneshot`).
+    Oneshot,
+    /// It stays up.
+    #[default]
+    #[serde(other)]
+    Lasting,
 }
 
 /// One file of the record.
@@ -103,7 +161,53 @@ impl ReleaseRecord {
             content: ContentDigest::of(artifacts),
             shipit: env!("CARGO_PKG_VERSION").to_owned(),
             artifacts: recorded,
+            units: Vec::new(),
         }
+    }
+
+    /// The record of a release under this id.
+    #[must_use]
+    pub fn of(id: ReleaseId, release: &Release) -> Self {
+        let units = release.units.iter().map(|(name, _)| RecordedUnit {
+            name: name.clone(),
+            start: if release.waits_for_trigger(name) {
+                UnitStart::Trigger
+            } else if release.wants_enabling(name) {
+                UnitStart::Enabled
+            } else {
+                UnitStart::Deploy
+            },
+            process: if release.runs_binary(name) { UnitProcess::Binary } else { UnitProcess::Other },
+            work: if release.is_oneshot(name) { UnitWork::Oneshot } else { UnitWork::Lasting },
+        });
+        Self { units: units.collect(), ..Self::new(id, release.service.clone(), &release.artifacts) }
+    }
+
+    /// What is on record about a unit; `None` when the release has none of that name.
+    #[must_use]
+    pub fn unit(&self, name: &UnitName) -> Option<RecordedUnit> {
+        let recorded = self.units.iter().find(|unit| unit.name == *name).cloned();
+        recorded.or_else(|| {
+            let known = self.artifacts.iter().any(|artifact| artifact.unit.as_ref() == Some(name));
+            known.then(|| RecordedUnit {
+                name: name.clone(),
+                start: UnitStart::default(),
+                process: UnitProcess::default(),
+                work: UnitWork::default(),
+            })
+        })
+    }
+
+    /// The hash of the binary, if the release has one.
+    #[must_use]
+    pub fn binary_hash(&self) -> Option<Sha256Digest> {
+        self.artifacts.iter().find(|artifact| artifact.role == RecordedRole::Binary).map(|found| found.sha256)
+    }
+
+    /// The bytes of all its files.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.artifacts.iter().fold(0, |sum, artifact| sum.saturating_add(artifact.size))
     }
 
     /// The file at `path`, if the release has one.
@@ -205,6 +309,23 @@ mod tests {
         let newer = json.replacen('{', r#"{"links":[1],"#, 1).replace("env_file", "certificate");
         let read = ReleaseRecord::from_json(&newer).unwrap();
         assert_eq!(read.artifacts[1].role, RecordedRole::Other);
+    }
+
+    #[test]
+    fn units_are_on_record_and_words_of_a_later_shipit_are_taken_for_the_usual() {
+        let name: UnitName = "api.service".parse().unwrap();
+        let bare = record().unit(&name).unwrap();
+        assert_eq!((bare.start, bare.process, bare.work), Default::default());
+        assert_eq!(record().unit(&"other.service".parse().unwrap()), None);
+        let units =
+            r#"{"units":[{"name":"api.service","start":"enabled","process":"wasm","work":"oneshot"}],"#;
+        let read = ReleaseRecord::from_json(&record().to_json().unwrap().replacen('{', units, 1)).unwrap();
+        let unit = read.unit(&name).unwrap();
+        assert_eq!(
+            (unit.start, unit.process, unit.work),
+            (UnitStart::Enabled, UnitProcess::Other, UnitWork::Oneshot)
+        );
+        assert_eq!(ReleaseRecord::from_json(&read.to_json().unwrap()), Ok(read));
     }
 
     #[test]

@@ -176,6 +176,8 @@ pub enum Command {
     Plan,
     /// `shipit status`
     Status,
+    /// `shipit rollback`
+    Rollback,
 }
 
 /// What is waited for.

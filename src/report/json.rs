@@ -42,7 +42,8 @@ impl Reporter for JsonReporter {
 
 /// JSON wants C0 control characters escaped, and serde_json does no more; a terminal acts on DEL and C1, too. They can
 /// only be inside of strings, where the escape means the same.
-fn escape_controls(json: &str) -> String {
+#[must_use]
+pub fn escape_controls(json: &str) -> String {
     let mut line = String::with_capacity(json.len() + 1);
     for c in json.chars() {
         if c.is_control() {

@@ -22,12 +22,12 @@ mod words;
 
 pub use event::{Command, Event, EventKind, Events, Failure, Recovery, RunCounts, Verdict, Wait};
 pub use journal_line::{JournalStyle, journal_line};
-pub use json::{JsonReporter, SCHEMA_VERSION};
+pub use json::{JsonReporter, SCHEMA_VERSION, escape_controls};
 pub use line::{Colour, sanitise};
 pub use plain::{PlainReporter, TextStyle, Verbosity};
 pub use plan_text::{PlanDetail, PlanStyle, write_plan, write_plans};
 pub use terminal::{Suspend, TerminalReporter};
-pub use words::{bytes, describe_step, duration};
+pub use words::{age, bytes, describe_step, duration};
 
 /// Someone who shows events. Called in order, from one task.
 pub trait Reporter: Send {

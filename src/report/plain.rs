@@ -89,12 +89,13 @@ impl PlainReporter {
     }
 
     fn lines(&mut self, event: &Event) -> Vec<Line> {
-        let deploys = matches!(self.run.command, Some(Command::Deploy) | None);
+        let deploys = matches!(self.run.command, Some(Command::Deploy | Command::Rollback) | None);
         let verbosity = self.style.verbosity;
         let normal = verbosity >= Verbosity::Verbose || (verbosity == Verbosity::Normal && deploys);
         let verbose = verbosity == Verbosity::Verbose;
         match &event.kind {
             EventKind::RunStarted { command, service, environment, hosts, shipit } if normal => {
+                let to = if *command == Command::Rollback { "on" } else { "to" };
                 let command = command_word(*command);
                 let hosts = match hosts.as_slice() {
                     [one] => one.to_string(),
@@ -102,7 +103,7 @@ impl PlainReporter {
                 };
                 vec![
                     Line::new()
-                        .bold(format!("{command} {service} to {environment}"))
+                        .bold(format!("{command} {service} {to} {environment}"))
                         .plain(format!(": {hosts} (shipit {shipit})")),
                 ]
             }
@@ -206,7 +207,11 @@ impl PlainReporter {
 fn is_long(step: &Step) -> bool {
     match step {
         Step::Upload { files, .. } => files.iter().map(|file| file.size).sum::<u64>() >= LONG_UPLOAD,
-        Step::Restart { .. } | Step::Start { .. } | Step::AskHealth { .. } => true,
+        Step::CheckRelease { .. }
+        | Step::Stop { .. }
+        | Step::Restart { .. }
+        | Step::Start { .. }
+        | Step::AskHealth { .. } => true,
         Step::Observe { settle, .. } => *settle >= LONG_SETTLE,
         Step::EnableLingering { .. }
         | Step::Seal { .. }
@@ -223,6 +228,7 @@ fn command_word(command: Command) -> &'static str {
         Command::Deploy => "deploy",
         Command::Plan => "plan",
         Command::Status => "status",
+        Command::Rollback => "roll back",
     }
 }
 

@@ -97,6 +97,10 @@ fn headline(plan: &Plan) -> Line {
     match &plan.from {
         None => Line::of("first deploy, release ").bold(release),
         Some(from) if *from == plan.release => Line::of("stays on ").bold(release),
+        // Ids sort by age.
+        Some(from) if plan.release < *from => {
+            Line::of("goes back to ").bold(release).plain(format!(" from {from}"))
+        }
         Some(from) => Line::new().bold(release).plain(format!(" replaces {from}")),
     }
 }
@@ -124,9 +128,10 @@ fn summary_lines(plan: &Plan) -> Vec<Line> {
             }
             Step::Link(_) => links += 1,
             Step::Enable { unit } => enabled.push(unit.as_str()),
-            Step::Restart { .. } | Step::Start { .. } => parts.push(describe_step(step)),
+            Step::Restart { .. } | Step::Start { .. } | Step::Stop { .. } => parts.push(describe_step(step)),
             Step::EnableLingering { .. }
             | Step::Seal { .. }
+            | Step::CheckRelease { .. }
             | Step::Switch { .. }
             | Step::ReloadManager
             | Step::Observe { .. }
@@ -297,6 +302,8 @@ fn steps_section(plan: &Plan, lines: &mut Vec<Line>) {
     let steps = plan.steps.iter().filter(|step| match step {
         Step::Upload { .. } | Step::Seal { .. } | Step::Link(_) => false,
         Step::EnableLingering { .. }
+        | Step::CheckRelease { .. }
+        | Step::Stop { .. }
         | Step::Switch { .. }
         | Step::ReloadManager
         | Step::Enable { .. }

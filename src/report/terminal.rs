@@ -202,7 +202,7 @@ impl TerminalReporter {
 impl Reporter for TerminalReporter {
     fn on_event(&mut self, event: &Event) {
         self.run.note(event);
-        let deploys = matches!(self.run.command, Some(Command::Deploy) | None);
+        let deploys = matches!(self.run.command, Some(Command::Deploy | Command::Rollback) | None);
         let verbose = self.style.verbosity == Verbosity::Verbose;
         let normal = verbose || (self.style.verbosity == Verbosity::Normal && deploys);
         match &event.kind {

@@ -44,7 +44,13 @@ pub(super) fn step_words(step: &Step, tense: Tense) -> String {
             let verb = tense.of("check", "checking", "checked");
             format!("{verb} the SHA-256 of every file on the host")
         }
+        Step::CheckRelease { release, sums: _ } => {
+            format!("{} the SHA-256 of every file of {release}", tense.of("check", "checking", "checked"))
+        }
         Step::Link(link) => link_words(link, tense),
+        Step::Stop { unit } => {
+            format!("{} {unit}, which the release does not have", tense.of("stop", "stopping", "stopped"))
+        }
         Step::Switch { from: _, to } => {
             format!("{} current to {to}", tense.of("switch", "switching", "switched"))
         }
@@ -133,6 +139,7 @@ pub(super) fn describe_reasons(reasons: &[Reason]) -> String {
             Reason::BinaryChanged => changed.push("binary"),
             Reason::UnitChanged => changed.push("unit file"),
             Reason::EnvChanged => changed.push("env file"),
+            Reason::RolledBack => others.push("rolled back".to_owned()),
             Reason::FirstDeploy => others.push("first deploy".to_owned()),
             Reason::NotRunning(state) => others.push(format!("not running: {state}")),
             Reason::StaleExecutable => {
@@ -217,6 +224,18 @@ pub fn duration(time: Duration) -> String {
         10..60 => format!("{s} s"),
         60..3600 => format!("{} min {:02} s", s / 60, s % 60),
         _ => format!("{} h {:02} min", s / 3600, s % 3600 / 60),
+    }
+}
+
+/// How long ago something was, to the one unit that matters: `40 s ago`, `3 h ago`, `12 d ago`.
+#[must_use]
+pub fn age(time: Duration) -> String {
+    let s = time.as_secs();
+    match s {
+        0..60 => format!("{s} s ago"),
+        60..3600 => format!("{} min ago", s / 60),
+        3600..172_800 => format!("{} h ago", s / 3600),
+        _ => format!("{} d ago", s / 86_400),
     }
 }
 

@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::failure::{HostError, HostFailure};
-use super::host_run::{Prepared, SudoPrompt, prepare};
+use super::host_run::{Goal, Prepared, SudoPrompt, prepare};
 use crate::host::{Holder, Password};
 use crate::manifest::{Address, EnvironmentName, Host, Manifest};
 use crate::plan::Operator;
-use crate::release::{Release, ReleaseId};
+use crate::release::{ReleaseId, Revision};
 use crate::report::{Command, EventKind, Events, Verdict};
 use crate::ssh::ConnectOptions;
 
@@ -93,15 +93,6 @@ pub struct RunRecord {
     /// The revision of the manifest's folder in git, where it is in one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<Revision>,
-}
-
-/// A state of a git repository.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Revision {
-    /// The commit.
-    pub commit: String,
-    /// Whether there were changes that are in no commit.
-    pub dirty: bool,
 }
 
 /// The operator's wish to end the run. Hosts whose switch is under way finish it.
@@ -198,15 +189,15 @@ impl Outcome {
     }
 }
 
-/// Connects to the hosts, probes them and plans for the release that each is to get. In the order given.
-pub async fn prepare_all(context: &Arc<Context>, hosts: Vec<(Host, Release)>) -> Vec<Preparation> {
-    side_by_side(hosts, |(host, release)| {
+/// Connects to the hosts, probes them and plans for the release that each is to end on. In the order given.
+pub async fn prepare_all(context: &Arc<Context>, hosts: Vec<(Host, Goal)>) -> Vec<Preparation> {
+    side_by_side(hosts, |(host, goal)| {
         let context = Arc::clone(context);
         async move {
             let begun = Instant::now();
             context.phases.set(&host.address, Phase::Untouched);
             let result = tokio::select! {
-                result = prepare(&context, &host, release) => result,
+                result = prepare(&context, &host, goal) => result,
                 () = context.interrupt.wait() => Err(HostFailure::not_reached(HostError::Interrupted)),
             };
             if let Err(failure) = &result {

@@ -4,11 +4,14 @@ use std::error::Error;
 use super::verdict::NotUp;
 use jiff::Timestamp;
 
-use crate::host::{HealthError, Holder, JournalEntry, ProbeError, SessionError, UploadError};
+use crate::host::{FreezeError, HealthError, Holder, JournalEntry, ProbeError, SessionError, UploadError};
 use crate::plan::{Refusal, RemotePath};
 use crate::release::{ReleaseId, RunId};
 use crate::report::{Failure, Verdict};
 use crate::ssh::{SftpError, SftpErrorKind, SshError};
+
+/// What a freeze says it is for.
+const FREEZE: &str = "freeze";
 
 /// The causes that a chain of errors may have before it is taken for endless.
 const LONGEST_CHAIN: usize = 16;
@@ -30,11 +33,14 @@ pub enum HostError {
     #[error("{}", list(.0))]
     Refused(Vec<Refusal>),
     /// Someone else deploys this service to this host.
-    #[error("the service is locked on this host{}", by(.0.as_ref()))]
+    #[error("the service is locked on this host{}", held_by(.0.as_ref()))]
     Locked(Option<Holder>),
     /// People have frozen the service.
-    #[error("the service is frozen on this host{}", by(.0.as_ref()))]
+    #[error("the service is frozen on this host{}", held_by(.0.as_ref()))]
     Frozen(Option<Holder>),
+    /// A freeze could not be made or lifted.
+    #[error(transparent)]
+    Freeze(#[from] FreezeError),
     /// An activation is under way, and was not to be waited for.
     #[error("an activation of this service is under way on this host (run {0})")]
     UnderWay(RunId),
@@ -74,6 +80,14 @@ pub enum HostError {
         /// What the command said.
         said: Vec<String>,
     },
+    /// The release to go back to is not what was once sealed.
+    #[error("release {release} on the host is not what was deployed{}", said_of(said))]
+    Tampered {
+        /// Which.
+        release: ReleaseId,
+        /// What sha256sum said.
+        said: Vec<String>,
+    },
     /// The activation's program ended without a word about its last step.
     #[error("the activation ended early")]
     ActivationCut,
@@ -91,11 +105,21 @@ pub enum HostError {
     Random(#[source] getrandom::Error),
 }
 
-fn by(holder: Option<&Holder>) -> String {
+/// By whom something is held, since when and what for, to follow "locked" or "frozen".
+#[must_use]
+pub fn held_by(holder: Option<&Holder>) -> String {
     let Some(Holder { who, since, command, job, message }) = holder else { return String::new() };
     let job = job.as_ref().map(|job| format!(" ({job})")).unwrap_or_default();
     let message = message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
-    format!(" by {who} since {since}, for {command}{job}{message}")
+    match command.as_str() {
+        // Its own reason.
+        FREEZE => format!(" by {who} since {since}{job}{message}"),
+        command => format!(" by {who} since {since}, for {command}{job}{message}"),
+    }
+}
+
+fn said_of(said: &[String]) -> String {
+    if said.is_empty() { String::new() } else { format!(": {}", said.join("; ")) }
 }
 
 fn list(refusals: &[Refusal]) -> String {
@@ -291,6 +315,8 @@ impl HostError {
             | Self::Health(HealthError::Ssh(error) | HealthError::Session(SessionError::Ssh(error))) => {
                 ssh_code(error)
             }
+            Self::Freeze(FreezeError::Session(SessionError::Ssh(error))) => ssh_code(error),
+            Self::Freeze(_) => "shipit::lock::freeze",
             Self::Session(_) => "shipit::host::session",
             Self::Probe(_) => "shipit::host::probe",
             Self::Refused(refusals) => refusals.first().map_or("shipit::preflight", Refusal::code),
@@ -304,6 +330,7 @@ impl HostError {
             Self::SudoPassword => "shipit::sudo::password",
             Self::Upload(error) => upload_code(error),
             Self::Step { .. } => "shipit::activation::step",
+            Self::Tampered { .. } => "shipit::rollback::release_tampered",
             Self::ActivationCut => "shipit::activation::cut",
             Self::NotUp(_) => "shipit::verdict::not_up",
             Self::Health(_) => "shipit::verdict::health",
@@ -319,6 +346,7 @@ impl HostError {
             Self::Ssh(error)
             | Self::Session(SessionError::Ssh(error))
             | Self::Probe(ProbeError::Session(SessionError::Ssh(error)))
+            | Self::Freeze(FreezeError::Session(SessionError::Ssh(error)))
             | Self::Upload(UploadError::Ssh(error) | UploadError::Session(SessionError::Ssh(error)))
             | Self::Health(HealthError::Ssh(error) | HealthError::Session(SessionError::Ssh(error))) => {
                 Some(error)
@@ -349,6 +377,9 @@ impl HostError {
             Self::Locked(_) => {
                 Some("wait for it to end, or let shipit wait: --lock-wait 5m. A client that died frees it within 20 s".to_owned())
             }
+            Self::Tampered { .. } => Some(
+                "choose another one (`shipit releases` lists them), or deploy it anew from its sources".to_owned(),
+            ),
             Self::Frozen(_) => Some("`shipit unlock` lifts it, once that is agreed with whoever froze it".to_owned()),
             Self::UnderWay(_) => Some("it ends by itself; without --no-wait shipit waits for it".to_owned()),
             Self::Unrecovered { .. } => Some(
@@ -368,7 +399,8 @@ impl HostError {
                     .to_owned(),
             ),
             Self::Health(_) => Some("the journal above says what the service was doing".to_owned()),
-            Self::Upload(_)
+            Self::Freeze(_)
+            | Self::Upload(_)
             | Self::Step { .. }
             | Self::ActivationCut
             | Self::WentBack(_)

@@ -8,11 +8,14 @@ use super::engine::{Context, OtherRuns, Purpose, Reach};
 use super::failure::{HostError, HostFailure};
 use super::transaction::Transaction;
 use crate::host::{
-    Base, Copies, End, Incoming, Lock, LockOutcome, Password, Session, Stop, probe, recover, stage, sweep,
-    upload, wait_for_run,
+    Base, Copies, End, Extent, Incoming, Lock, LockOutcome, Password, Session, Stop, probe, recover, stage,
+    sweep, upload, wait_for_run,
 };
 use crate::manifest::{Address, Host};
-use crate::plan::{Current, Facts, Inputs, Layout, PendingRun, Plan, RunLife, Step, Sudo, plan};
+use crate::plan::{
+    Current, Destination, Facts, Inputs, Layout, PendingRun, Plan, RollbackInputs, RunLife, Step, Sudo, plan,
+    plan_rollback,
+};
 use crate::release::{Release, ReleaseId, ReleaseRecord};
 use crate::report::{EventKind, Events, Recovery, Verdict, Wait};
 use crate::ssh::{Connection, SftpPool, SshError, Target, connect};
@@ -34,6 +37,36 @@ pub trait SudoPrompt: Send + Sync {
     fn sudo_password(&self, host: &Address, again: bool) -> Option<Password>;
 }
 
+/// What a host is to be brought to.
+#[derive(Debug, Clone)]
+pub enum Goal {
+    /// A release that was made here.
+    Release(Box<Release>),
+    /// A release that is on the host already.
+    Earlier(Destination),
+}
+
+impl Goal {
+    /// How much has to be asked of the host.
+    fn extent(&self) -> Extent {
+        match self {
+            Self::Release(_) => Extent::Present,
+            Self::Earlier(_) => Extent::Past { lines: 0 },
+        }
+    }
+
+    /// How many SFTP channels what is to be sent is worth.
+    fn channels(&self) -> Option<usize> {
+        match self {
+            Self::Release(release) => {
+                let size: u64 = release.artifacts.iter().map(|artifact| artifact.size).sum();
+                Some(if size > LARGE { CHANNELS } else { 1 })
+            }
+            Self::Earlier(_) => None,
+        }
+    }
+}
+
 /// A host that is connected, probed and planned for.
 pub struct Prepared {
     /// The host.
@@ -45,7 +78,7 @@ pub struct Prepared {
     pub(super) session: Session,
     sftp: Option<JoinHandle<Result<SftpPool, SshError>>>,
     lock: Option<JoinHandle<Result<Lock, SshError>>>,
-    release: Release,
+    goal: Goal,
     pub(super) events: Events,
 }
 
@@ -64,11 +97,7 @@ pub async fn connect_host(reach: &Reach, host: &Address, events: &Events) -> Res
 }
 
 /// Connects, probes, plans. Changes nothing on the host, but brings to its end what died in the middle there.
-pub(super) async fn prepare(
-    context: &Context,
-    host: &Host,
-    release: Release,
-) -> Result<Prepared, HostFailure> {
+pub(super) async fn prepare(context: &Context, host: &Host, goal: Goal) -> Result<Prepared, HostFailure> {
     let address = host.address.clone();
     let events = context.events.of(&address);
     let connection =
@@ -76,10 +105,8 @@ pub(super) async fn prepare(
 
     // The SFTP channels, and the one of the lock, open while the probe runs.
     let changes = context.purpose == Purpose::Change;
-    let sftp = changes.then(|| {
+    let sftp = goal.channels().filter(|_| changes).map(|channels| {
         let connection = connection.clone();
-        let size: u64 = release.artifacts.iter().map(|artifact| artifact.size).sum();
-        let channels = if size > LARGE { CHANNELS } else { 1 };
         tokio::spawn(async move { connection.sftp_pool(channels).await })
     });
     let lock = changes.then(|| {
@@ -90,28 +117,31 @@ pub(super) async fn prepare(
     let mut session =
         Session::new(connection).map_err(|error| HostFailure::not_reached(HostError::Random(error)))?;
     let begun = Instant::now();
-    let mut facts = probe(&mut session, &context.manifest).await.map_err(HostFailure::not_reached)?;
+    let look = async |session: &mut Session| {
+        probe(session, &context.manifest, goal.extent()).await.map_err(HostFailure::not_reached)
+    };
+    let mut facts = look(&mut session).await?;
     // One that was waited for may die, and then is to be brought to its end.
     while let Some(pending) = facts.pending.clone() {
         settle(context, &mut session, &facts, &pending, &events).await?;
-        facts = probe(&mut session, &context.manifest).await.map_err(HostFailure::not_reached)?;
+        facts = look(&mut session).await?;
     }
     let current = facts.current.release().cloned();
     events.send(EventKind::Probed { current: current.clone(), elapsed: begun.elapsed() });
 
-    let inputs = Inputs {
-        manifest: &context.manifest,
-        host: &address,
-        release: &release,
-        facts: &facts,
-        now: context.now,
-        operator: context.operator,
+    let (manifest, host, operator) = (&context.manifest, &address, context.operator);
+    let planned = match &goal {
+        Goal::Release(release) => {
+            plan(&Inputs { manifest, host, release, facts: &facts, now: context.now, operator })
+        }
+        Goal::Earlier(destination) => {
+            plan_rollback(&RollbackInputs { manifest, host, facts: &facts, destination, operator })
+        }
     };
-    let plan = plan(&inputs)
-        .map_err(|refusals| HostFailure::untouched(HostError::Refused(refusals), current.clone()))?;
+    let plan = planned.map_err(|refusals| HostFailure::untouched(HostError::Refused(refusals), current))?;
     let plan = Arc::new(plan);
     events.send(EventKind::Planned { plan: Arc::clone(&plan) });
-    Ok(Prepared { host: address, plan, facts, session, sftp, lock, release, events })
+    Ok(Prepared { host: address, plan, facts, session, sftp, lock, goal, events })
 }
 
 /// Deals with a run that was found: waits for one that is at work, ends one that died.
@@ -266,7 +296,8 @@ impl Prepared {
             Some(opened) => opened?,
             None => self.session.connection().sftp_pool(1).await?,
         };
-        let record = ReleaseRecord::new(id.clone(), self.plan.service.clone(), &self.release.artifacts);
+        let Goal::Release(release) = &self.goal else { return Ok(()) };
+        let record = ReleaseRecord::of(id.clone(), release);
         let Some(Step::Upload { files, .. }) =
             self.plan.steps.iter().find(|step| matches!(step, Step::Upload { .. }))
         else {
@@ -275,7 +306,7 @@ impl Prepared {
         let progress = Progress::new(&self.events, self.plan.bytes_to_send());
         let base = self.plan.from.as_ref().zip(self.facts.record.as_ref());
         let base = base.map(|(id, record)| Base { id, record });
-        let incoming = Incoming { record: &record, artifacts: &self.release.artifacts, files, base };
+        let incoming = Incoming { record: &record, artifacts: &release.artifacts, files, base };
         upload(&mut self.session, &sftp, layout, incoming, &|more| progress.add(more)).await?;
         Ok(())
     }

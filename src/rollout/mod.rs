@@ -9,9 +9,9 @@ mod transaction;
 mod verdict;
 
 pub use engine::{
-    Context, Interrupt, OtherRuns, Outcome, PARALLEL, Phase, Phases, Preparation, Purpose, Reach, Revision,
-    RunRecord, carry_out_all, leave_all, prepare_all,
+    Context, Interrupt, OtherRuns, Outcome, PARALLEL, Phase, Phases, Preparation, Purpose, Reach, RunRecord,
+    carry_out_all, leave_all, prepare_all,
 };
-pub use failure::{HostError, HostFailure, HostState};
-pub use host_run::{Prepared, SudoPrompt, connect_host};
+pub use failure::{HostError, HostFailure, HostState, held_by};
+pub use host_run::{Goal, Prepared, SudoPrompt, connect_host};
 pub use verdict::{NotUp, conclude};

@@ -254,6 +254,9 @@ impl<'a> Transaction<'a> {
             }
         }
         match self.teller.failed.and_then(|number| self.plan.steps.get(number)) {
+            Some(Step::CheckRelease { release, .. }) => {
+                HostError::Tampered { release: release.clone(), said: std::mem::take(&mut self.teller.said) }
+            }
             Some(step) => {
                 HostError::Step { what: describe_step(step), said: std::mem::take(&mut self.teller.said) }
             }

@@ -1,6 +1,9 @@
 //! `--help` of every command, which is the reference that everybody reads.
 use assert_cmd::Command;
 
+const COMMANDS: [&str; 10] =
+    ["check", "plan", "deploy", "rollback", "status", "logs", "releases", "history", "lock", "unlock"];
+
 fn shown(args: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shipit"));
     let output = command.env_clear().args(args).output().unwrap();
@@ -17,7 +20,7 @@ fn of_shipit_itself() {
 
 #[test]
 fn of_every_command() {
-    for command in ["check", "plan", "deploy", "status", "logs"] {
+    for command in COMMANDS {
         insta::assert_snapshot!(format!("help_{command}"), shown(&[command, "--help"]));
     }
 }
@@ -28,7 +31,7 @@ fn every_command_is_listed() {
     let help = shown(&["--help"]);
     let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
     let names: Vec<_> = commands.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(names, ["check", "plan", "deploy", "status", "logs", "help"]);
+    assert_eq!(names, [&COMMANDS[..], &["help"]].concat());
 }
 
 #[test]
@@ -39,7 +42,7 @@ fn the_version_is_that_of_the_package() {
 
 #[test]
 fn every_line_fits_a_terminal() {
-    for command in ["check", "plan", "deploy", "status", "logs"] {
+    for command in COMMANDS {
         for line in shown(&[command, "--help"]).lines() {
             assert!(line.chars().count() <= 110, "{command}: {line}");
         }

@@ -85,6 +85,7 @@ fn hosts_that_are_none() {
 #[test]
 fn a_confirmation_that_nobody_can_give() {
     insta::assert_snapshot!(shown(&["deploy", "staging"]));
+    insta::assert_snapshot!("a_rollback_that_nobody_can_confirm", shown(&["rollback", "staging"]));
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::path::Path;
 use jiff::Timestamp;
 use shipit::manifest::{Manifest, load};
 use shipit::plan::{
-    Access, Current, Facts, FoundFile, FoundLink, FoundUnit, Inputs, Layout, Libc, Lingering, LinkState,
-    Manager, Operator, Plan, Refusal, RemotePath, Sudo, Systemd, plan,
+    Access, Current, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, Inputs, Layout, Libc, Lingering,
+    LinkState, Manager, Operator, Plan, Refusal, RemotePath, Standing, Sudo, Systemd, plan,
 };
 use shipit::release::{BinaryKind, Linkage, Machine, Release, ReleaseId, Sources};
 use shipit::report::{Colour, PlanDetail, PlanStyle, write_plan};
@@ -49,6 +49,10 @@ impl Service {
 
     pub(crate) fn write(&self, name: &str, text: &str) {
         fs::write(self.folder.path().join(name), text).unwrap();
+    }
+
+    pub(crate) fn remove(&self, name: &str) {
+        fs::remove_file(self.folder.path().join(name)).unwrap();
     }
 
     pub(crate) fn edit(&self, name: &str, from: &str, to: &str) {
@@ -117,6 +121,9 @@ impl Service {
             files: Default::default(),
             texts: Default::default(),
             releases: Vec::new(),
+            history: Default::default(),
+            lock: Default::default(),
+            freeze: Default::default(),
             units: Default::default(),
             links: links
                 .into_iter()
@@ -156,7 +163,7 @@ impl Service {
             ..FoundUnit::default()
         };
         facts.units.insert("api.service".parse().unwrap(), unit);
-        facts.releases.push(id.clone());
+        facts.releases.push(FoundRelease::new(id.clone(), Standing::Good));
         facts.current = Current::Release(id);
         facts
     }

@@ -2,7 +2,7 @@
 use insta::assert_snapshot;
 use shipit::plan::{Lingering, LinkState, Sudo};
 
-use crate::fixture::{Service, shown, steps, time};
+use crate::fixture::{Service, shown, steps};
 
 #[test]
 fn a_first_deploy_does_everything() {
@@ -123,25 +123,6 @@ fn a_file_that_the_release_no_longer_has_makes_a_new_release() {
     service.edit("api.service", "EnvironmentFile=/etc/default/api.conf\n", "");
     let plan = service.plan(&facts).unwrap();
     assert!(shown(&plan).contains("- env/api.conf  (not in the new release)"), "{}", shown(&plan));
-}
-
-#[test]
-fn old_releases_are_removed_but_never_the_one_before() {
-    let service = Service::new();
-    let mut facts = service.deployed_host();
-    service.edit("api", "1d", "2d");
-    for day in ["15", "16", "17", "18"] {
-        let release = service.release();
-        let made = time(&format!("2026-11-{day}T12:00:00Z"));
-        facts.releases.push(shipit::release::ReleaseId::new(made, &release.digest));
-    }
-    facts.releases.sort();
-    let plan = service.plan(&facts).unwrap();
-    let Some(shipit::plan::Step::Prune { releases }) = plan.steps.last() else { panic!("{}", shown(&plan)) };
-    // Three are kept: the new one, the one before, and one more.
-    let days: Vec<_> = releases.iter().map(|id| id.created().to_string()[8..10].to_owned()).collect();
-    assert_eq!(days, ["15", "16", "17"]);
-    assert!(!releases.contains(facts.current.release().unwrap()));
 }
 
 #[test]

@@ -1,0 +1,156 @@
+//! What `deploy` and `rollback` have in common: plans for all hosts, the question, and the run that carries them out.
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::sync::Mutex;
+
+use super::error::CliError;
+use super::exit_code::Exit;
+use super::global::{ConnectArgs, GlobalArgs, WaitArgs};
+use super::prompt::Asker;
+use super::provenance;
+use super::run::Run;
+use super::selection;
+use crate::manifest::{Confirm, Environment, Host, Manifest};
+use crate::plan::Operator;
+use crate::release::Revision;
+use crate::report::{Command, EventKind};
+use crate::rollout::{
+    Context, Goal, OtherRuns, Preparation, Purpose, RunRecord, carry_out_all, leave_all, prepare_all,
+};
+
+/// A change of an environment's hosts.
+pub(super) struct Change<'a> {
+    /// Which command asks for it.
+    pub(super) command: Command,
+    /// The manifest.
+    pub(super) manifest: Manifest,
+    /// The environment.
+    pub(super) environment: Environment,
+    /// The hosts, and what each is to be brought to.
+    pub(super) goals: Vec<(Host, Goal)>,
+    /// What the history is to say of the sources.
+    pub(super) revision: Option<Revision>,
+    /// Whether the operator has to be asked.
+    pub(super) consent: Consent,
+    /// What to do while others are at work.
+    pub(super) wait: &'a WaitArgs,
+    /// How to connect.
+    pub(super) connect: &'a ConnectArgs,
+}
+
+/// Whether a change may go ahead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Consent {
+    /// It may: nobody wants to be asked, or `--yes` was said.
+    Given,
+    /// The operator is asked, once the plans are known.
+    Asked,
+}
+
+impl Consent {
+    /// What the environment and the command line say.
+    pub(super) fn of(
+        environment: &Environment,
+        yes: bool,
+        command: Command,
+        global: &GlobalArgs,
+    ) -> Result<Self, CliError> {
+        match environment.confirm {
+            Confirm::Always if yes => Ok(Self::Given),
+            Confirm::Always if global.can_ask() => Ok(Self::Asked),
+            Confirm::Always => {
+                Err(CliError::Unconfirmed { environment: environment.name.to_string(), command })
+            }
+            Confirm::Never => Ok(Self::Given),
+        }
+    }
+}
+
+/// Plans, asks where that is wanted, and carries the plans out.
+pub(super) async fn carry_out(change: Change<'_>, global: &GlobalArgs) -> Result<Exit, CliError> {
+    let Change { command, manifest, environment, goals, revision, consent, wait, connect } = change;
+    let hosts: Vec<Host> = goals.iter().map(|(host, _)| host.clone()).collect();
+    let name = match command {
+        Command::Rollback => "rollback",
+        Command::Deploy | Command::Plan | Command::Status => "deploy",
+    };
+    let run = Run::begin(global);
+    let asker = Asker::in_run(global.can_ask(), &run);
+    let context = Arc::new(Context {
+        reach: selection::reach(connect, global, &hosts, &asker)?,
+        events: run.events.clone(),
+        operator: if global.can_ask() { Operator::Present } else { Operator::Absent },
+        now: Timestamp::now(),
+        purpose: Purpose::Change,
+        holder: provenance::holder(name, None),
+        lock_wait: wait.lock_wait,
+        runs: if wait.no_wait { OtherRuns::Refuse } else { OtherRuns::Wait },
+        patience: selection::patience(&manifest),
+        record: RunRecord {
+            environment: environment.name.clone(),
+            command,
+            shipit: env!("CARGO_PKG_VERSION"),
+            revision,
+        },
+        sudo: Arc::new(asker.clone()),
+        sudo_password: Mutex::new(None),
+        interrupt: run.interrupt.clone(),
+        phases: run.phases.clone(),
+        manifest,
+    });
+    run.events.send(EventKind::RunStarted {
+        command,
+        service: context.manifest.name.clone(),
+        environment: environment.name.clone(),
+        hosts: hosts.iter().map(|host| host.address.clone()).collect(),
+        shipit: env!("CARGO_PKG_VERSION"),
+    });
+    let work = async {
+        let preparations = prepare_all(&context, goals).await;
+        if consent == Consent::Asked && changes(&preparations) > 0 {
+            let question = question(command, &preparations, environment.name.as_str());
+            let asked = tokio::task::spawn_blocking(move || asker.confirm(&question)).await;
+            if !asked.unwrap_or(false) {
+                return (leave_all(&context, preparations), Answer::No);
+            }
+        }
+        (carry_out_all(&context, preparations).await, Answer::Yes)
+    };
+    let (outcomes, answer) = run.supervise(work).await?;
+    let exit = run.finish(&outcomes).await;
+    match answer {
+        Answer::Yes => Ok(exit),
+        Answer::No if exit == Exit::Done => Err(CliError::Declined),
+        Answer::No => Ok(exit),
+    }
+}
+
+/// What the operator said; yes where nobody was asked.
+enum Answer {
+    Yes,
+    No,
+}
+
+fn changes(preparations: &[Preparation]) -> usize {
+    let plans = preparations.iter().filter_map(|preparation| preparation.result.as_ref().ok());
+    plans.filter(|prepared| !prepared.plan.is_empty()).count()
+}
+
+fn question(command: Command, preparations: &[Preparation], environment: &str) -> String {
+    let failed = preparations.iter().filter(|preparation| preparation.result.is_err()).count();
+    let hosts = match changes(preparations) {
+        1 => "1 host".to_owned(),
+        n => format!("{n} hosts"),
+    };
+    let but = match failed {
+        0 => String::new(),
+        n => format!(" ({n} more failed, see above)"),
+    };
+    match command {
+        Command::Rollback => format!("Roll back {hosts} of {environment}{but}?"),
+        Command::Deploy | Command::Plan | Command::Status => {
+            format!("Deploy to {hosts} of {environment}{but}?")
+        }
+    }
+}

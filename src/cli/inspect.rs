@@ -1,0 +1,119 @@
+//! The same question to every host of an environment, and an answer from each: for commands that have no run to report.
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use futures::future::join_all;
+use serde::Serialize;
+
+use super::error::CliError;
+use super::exit_code::Exit;
+use super::global::{ConnectArgs, Format, GlobalArgs};
+use super::prompt::Asker;
+use super::selection;
+use crate::host::Session;
+use crate::manifest::{Address, Environment};
+use crate::report::{Events, SCHEMA_VERSION, escape_controls, sanitise};
+use crate::rollout::{HostError, HostFailure, Reach, connect_host};
+
+/// An answer, in both the forms it is printed in.
+pub(super) trait Answer: Serialize {
+    /// For people. What a host said in it need not be cleaned.
+    fn text(&self) -> String;
+}
+
+/// One host's answer, as `--format json` has it.
+#[derive(Debug, Serialize)]
+struct HostAnswer<'a, T> {
+    v: u32,
+    host: &'a Address,
+    #[serde(flatten)]
+    answer: &'a T,
+}
+
+/// Asks all hosts side by side, and prints their answers in the order of the manifest. Failures go to standard error.
+pub(super) async fn inspect<T: Answer>(
+    environment: &Environment,
+    connect: &ConnectArgs,
+    global: &GlobalArgs,
+    question: impl AsyncFn(&mut Session) -> Result<T, HostError>,
+) -> Result<Exit, CliError> {
+    let hosts = selection::hosts(environment, connect)?;
+    let asker = Asker::new(global.can_ask());
+    let reach = selection::reach(connect, global, &hosts, &asker)?;
+    let asked = join_all(hosts.iter().map(|host| ask(&reach, &host.address, &question))).await;
+    let failed = asked.iter().filter_map(|result| result.as_ref().err());
+    let exit = Exit::most_urgent(failed.map(|failure| Exit::of_error(&failure.error)));
+    for (host, result) in hosts.iter().zip(asked) {
+        match result {
+            Ok(answer) => print(&host.address, &answer, global.format),
+            // Standard output is for data.
+            Err(failure) => {
+                let _ = io::stderr().write_all(sanitise(&failure_text(&host.address, &failure)).as_bytes());
+            }
+        }
+    }
+    Ok(exit)
+}
+
+async fn ask<T>(
+    reach: &Reach,
+    host: &Address,
+    question: &impl AsyncFn(&mut Session) -> Result<T, HostError>,
+) -> Result<T, HostFailure> {
+    let connection = connect_host(reach, host, &Events::nowhere()).await.map_err(HostFailure::not_reached)?;
+    let mut session = Session::new(connection.clone())
+        .map_err(|error| HostFailure::not_reached(HostError::Random(error)))?;
+    let answer = question(&mut session).await.map_err(HostFailure::not_reached);
+    connection.close().await;
+    answer
+}
+
+fn print<T: Answer>(host: &Address, answer: &T, format: Format) {
+    let text = match format {
+        Format::Text => sanitise(&format!("{host}  {}", answer.text())),
+        Format::Json => serde_json::to_string(&HostAnswer { v: SCHEMA_VERSION, host, answer })
+            .map_or_else(|_| String::new(), |line| escape_controls(&line) + "\n"),
+    };
+    // `shipit status | head` is fine.
+    let _ = io::stdout().write_all(text.as_bytes());
+}
+
+fn failure_text(host: &Address, failure: &HostFailure) -> String {
+    let report = failure.report();
+    let mut text = format!("{host}  {}\n", report.causes.join(": "));
+    for detail in &report.details {
+        let _ = writeln!(text, "  {detail}");
+    }
+    if let Some(help) = report.help {
+        let _ = writeln!(text, "  help: {}", help.replace('\n', "\n  "));
+    }
+    text
+}
+
+/// Lines of columns, each as wide as its widest cell; indented, and without blanks at their ends.
+pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for row in rows {
+        let cells: Vec<String> =
+            row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let _ = writeln!(text, "  {}", cells.join("  ").trim_end());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_they_must_be() {
+        let rows = [["a".to_owned(), "bb".to_owned()], ["ccc".to_owned(), String::new()]];
+        assert_eq!(columns(&rows), "  a    bb\n  ccc\n");
+    }
+}

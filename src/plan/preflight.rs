@@ -1,0 +1,102 @@
+//! What has to hold of a host before anything on it is changed, whatever is to be done there; and the links that any
+//! release wants.
+use super::deploy::Operator;
+use super::facts::{Access, Current, Facts, FoundUnit, LinkState, Manager, Sudo, Systemd};
+use super::layout::{Layout, LinkSpec};
+use super::refusal::Refusal;
+use super::step::{LinkChange, Privilege, Step};
+use crate::manifest::{Manifest, Scope};
+
+/// The oldest systemd whose `systemctl` and unit handling a plan relies on.
+const OLDEST_SYSTEMD: u32 = 245;
+
+/// Why the host as it is can't be changed.
+pub(super) fn refuse_host(manifest: &Manifest, facts: &Facts) -> Vec<Refusal> {
+    let layout = Layout::new(&facts.home, &manifest.name);
+    let mut refusals = Vec::new();
+    if manifest.scope == Scope::System {
+        refusals.push(Refusal::SystemScope);
+    }
+    if facts.kernel != "Linux" {
+        refusals.push(Refusal::NotLinux { kernel: facts.kernel.clone() });
+    }
+    match facts.systemd {
+        Systemd::Running(has) if has < OLDEST_SYSTEMD => refusals.push(Refusal::SystemdTooOld { has }),
+        Systemd::Running(_) => {
+            if let Manager::Unreachable(said) = &facts.manager {
+                refusals.push(Refusal::NoUserManager { user: facts.user.clone(), said: said.clone() });
+            }
+        }
+        Systemd::NotBooted => {
+            refusals.push(Refusal::NoSystemd { found: "systemd is installed but not running" });
+        }
+        Systemd::Missing => refusals.push(Refusal::NoSystemd { found: "there is no systemctl" }),
+    }
+    if facts.root_access == Access::Root {
+        let root = layout.root().clone();
+        refusals.push(Refusal::RootNotWritable { user: facts.user.clone(), root });
+    }
+    if facts.current == Current::Blocked {
+        refusals.push(Refusal::CurrentBlocked { root: layout.root().clone() });
+    }
+    refusals
+}
+
+/// The links that have to be made or repaired.
+pub(super) fn changed_links(
+    layout: &Layout,
+    wanted: &[LinkSpec],
+    facts: &Facts,
+    refusals: &mut Vec<Refusal>,
+) -> Vec<LinkChange> {
+    let mut links = Vec::new();
+    for spec in wanted {
+        let Some(found) = facts.links.iter().find(|found| found.path == spec.path) else { continue };
+        let target = layout.root().join(&spec.target);
+        match &found.state {
+            LinkState::Symlink(points_to) if points_to == target.as_str() => continue,
+            LinkState::File => refusals.push(Refusal::LinkBlocked { path: spec.path.clone(), is: "a file" }),
+            LinkState::Folder => {
+                refusals.push(Refusal::LinkBlocked { path: spec.path.clone(), is: "a folder" });
+            }
+            LinkState::Symlink(_) | LinkState::Missing => {}
+        }
+        let privilege = match found.access {
+            Access::Direct => Privilege::User,
+            Access::Root => Privilege::Root,
+        };
+        links.push(LinkChange { path: spec.path.clone(), target, privilege, was: found.state.clone() });
+    }
+    links
+}
+
+/// Whether the unit starts by itself already.
+pub(super) fn is_enabled(found: &FoundUnit) -> bool {
+    matches!(found.unit_file_state.as_str(), "enabled" | "enabled-runtime" | "alias" | "indirect")
+}
+
+/// One refusal for each step that can't have root's rights.
+pub(super) fn refuse_sudo(steps: &[Step], facts: &Facts, operator: Operator, refusals: &mut Vec<Refusal>) {
+    let why = match (&facts.sudo, operator) {
+        (Sudo::Root | Sudo::Passwordless | Sudo::NotNeeded, _) | (Sudo::Refused(_), Operator::Present) => {
+            return;
+        }
+        (Sudo::Refused(said), Operator::Absent) => said.clone(),
+        (Sudo::Missing, _) => "there is no sudo".to_owned(),
+    };
+    for step in steps {
+        match step {
+            Step::EnableLingering { user } => {
+                refusals.push(Refusal::LingeringOff { user: user.clone(), why: why.clone() });
+            }
+            Step::Link(LinkChange { path, target, privilege: Privilege::Root, .. }) => {
+                refusals.push(Refusal::SudoNeeded {
+                    what: format!("the link {path}"),
+                    why: why.clone(),
+                    command: format!("sudo ln -sfT {target} {path}"),
+                });
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! The plan of a rollback: what it takes to have a host run a release that is on it already.
+//!
+//! Nothing of the operator's machine but the manifest is needed: what the release is made of stands in its own record.
+use std::collections::BTreeMap;
+
+use super::deploy::{Operator, Plan};
+use super::facts::{Facts, FoundRelease, FoundUnit, Lingering, Standing};
+use super::layout::{Layout, LinkSpec};
+use super::preflight::{changed_links, is_enabled, refuse_host, refuse_sudo};
+use super::refusal::{Refusal, ReleaseLine};
+use super::step::{FileSum, Reason, Step};
+use crate::manifest::{Address, Manifest, UnitKind, UnitName};
+use crate::release::{
+    RecordedRole, RecordedUnit, ReleaseRecord, Sha256Digest, UnitProcess, UnitStart, UnitWork,
+};
+
+/// Everything that the plan of a rollback is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct RollbackInputs<'a> {
+    /// The service.
+    pub manifest: &'a Manifest,
+    /// The host it is for.
+    pub host: &'a Address,
+    /// What the probe found, with the records of all releases.
+    pub facts: &'a Facts,
+    /// Where to go.
+    pub destination: &'a Destination,
+    /// Whether someone can be asked for a password.
+    pub operator: Operator,
+}
+
+/// Where a rollback goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// To the newest good release that is older than the current one.
+    Before,
+    /// To the one whose id begins so.
+    Named(String),
+}
+
+/// Computes the plan, or all the reasons why there can't be one. A host that is on that release already has an empty
+/// plan.
+pub fn plan_rollback(inputs: &RollbackInputs<'_>) -> Result<Plan, Vec<Refusal>> {
+    let RollbackInputs { manifest, host, facts, destination, operator } = *inputs;
+    let layout = Layout::new(&facts.home, &manifest.name);
+    let mut refusals = refuse_host(manifest, facts);
+    let release = match choose(facts, destination) {
+        Ok(release) => release,
+        Err(refusal) => {
+            refusals.push(refusal);
+            return Err(refusals);
+        }
+    };
+    let current = facts.current.release();
+    let mut plan = Plan {
+        service: manifest.name.clone(),
+        host: host.clone(),
+        root: layout.root().clone(),
+        from: current.cloned(),
+        release: release.id.clone(),
+        steps: Vec::new(),
+    };
+    if current == Some(&release.id) {
+        return if refusals.is_empty() { Ok(plan) } else { Err(refusals) };
+    }
+    let record = match complete_record(release, manifest) {
+        Ok(record) => record,
+        Err(why) => {
+            refusals.push(Refusal::ReleaseIncomplete { release: release.id.clone(), why });
+            return Err(refusals);
+        }
+    };
+
+    let steps = &mut plan.steps;
+    if facts.lingering == Lingering::Off {
+        steps.push(Step::EnableLingering { user: facts.user.clone() });
+    }
+    let sums = record.artifacts.iter().map(|file| FileSum { path: file.path.clone(), sha256: file.sha256 });
+    steps.push(Step::CheckRelease { release: release.id.clone(), sums: sums.collect() });
+    let links = changed_links(&layout, &links_of(manifest, record), facts, &mut refusals);
+    steps.extend(links.into_iter().map(Step::Link));
+    steps.extend(stops(manifest, facts, record));
+    steps.push(Step::Switch { from: current.cloned(), to: release.id.clone() });
+    steps.push(Step::ReloadManager);
+    steps.extend(unit_steps(manifest, facts, record));
+
+    refuse_sudo(&plan.steps, facts, operator, &mut refusals);
+    if refusals.is_empty() { Ok(plan) } else { Err(refusals) }
+}
+
+/// The release to go to.
+fn choose<'a>(facts: &'a Facts, destination: &Destination) -> Result<&'a FoundRelease, Refusal> {
+    let current = facts.current.release();
+    let nothing_before = || Refusal::NothingToGoBackTo {
+        current: current.cloned(),
+        releases: ReleaseLine::list(&facts.releases, current),
+    };
+    match destination {
+        Destination::Before => {
+            let current = current.ok_or_else(nothing_before)?;
+            let earlier = facts.releases.iter().filter(|release| release.id < *current);
+            let good = earlier.filter(|release| release.standing == Standing::Good);
+            good.max_by(|a, b| a.id.cmp(&b.id)).ok_or_else(nothing_before)
+        }
+        Destination::Named(wanted) => {
+            let fits = |release: &&FoundRelease| release.id.to_string().starts_with(wanted.as_str());
+            let found: Vec<&FoundRelease> = facts.releases.iter().filter(fits).collect();
+            match found.as_slice() {
+                [one] => Ok(one),
+                [] => Err(Refusal::NoSuchRelease {
+                    wanted: wanted.clone(),
+                    releases: ReleaseLine::list(&facts.releases, current),
+                }),
+                several => Err(Refusal::AmbiguousRelease {
+                    wanted: wanted.clone(),
+                    releases: ReleaseLine::list(several.iter().copied(), current),
+                }),
+            }
+        }
+    }
+}
+
+/// The release's record, when every file in it is there and has its size; else what is wrong. That the bytes are right
+/// is for the host to check, under the lock.
+fn complete_record<'a>(release: &'a FoundRelease, manifest: &Manifest) -> Result<&'a ReleaseRecord, String> {
+    let record = release.record.as_ref().ok_or("its release.json is missing or can't be read")?;
+    if record.id != release.id || record.service != manifest.name {
+        return Err(format!("its release.json is that of release {} of {}", record.id, record.service));
+    }
+    for file in &record.artifacts {
+        match release.sizes.get(file.path.as_str()) {
+            Some(size) if *size == file.size => {}
+            Some(size) => return Err(format!("{} has {size} bytes, and not {}", file.path, file.size)),
+            None => return Err(format!("{} is missing", file.path)),
+        }
+    }
+    Ok(record)
+}
+
+/// The links that the manifest wants and that would lead somewhere.
+fn links_of(manifest: &Manifest, record: &ReleaseRecord) -> Vec<LinkSpec> {
+    let leads = |link: &LinkSpec| {
+        let path = link.target.strip_prefix("current/");
+        record.artifacts.iter().any(|file| Some(file.path.as_str()) == path)
+    };
+    Layout::links(manifest).into_iter().filter(leads).collect()
+}
+
+/// Stops for what is up and has no unit in the release.
+fn stops(manifest: &Manifest, facts: &Facts, record: &ReleaseRecord) -> Vec<Step> {
+    let units = manifest.units.iter().map(|unit| &unit.name).filter(|unit| record.unit(unit).is_none());
+    let up = units.filter(|unit| facts.units.get(*unit).is_some_and(FoundUnit::is_up));
+    up.map(|unit| Step::Stop { unit: unit.clone() }).collect()
+}
+
+fn unit_steps(manifest: &Manifest, facts: &Facts, record: &ReleaseRecord) -> Vec<Step> {
+    let differences = Differences::between(facts, record);
+    let (mut enables, mut starts, mut observes) = (Vec::new(), Vec::new(), Vec::new());
+    for source in &manifest.units {
+        let Some(unit) = record.unit(&source.name) else { continue };
+        let found = facts.units.get(&unit.name).cloned().unwrap_or_default();
+        if unit.start == UnitStart::Enabled && !is_enabled(&found) {
+            enables.push(Step::Enable { unit: unit.name.clone() });
+        }
+        let executable = match unit.process {
+            UnitProcess::Binary => record.binary_hash(),
+            UnitProcess::Other => None,
+        };
+        if !is_to_start(&unit, &found, executable, &differences) {
+            continue;
+        }
+        let name = unit.name;
+        let reasons = vec![Reason::RolledBack];
+        starts.push(if found.is_up() {
+            Step::Restart { unit: name.clone(), reasons }
+        } else {
+            Step::Start { unit: name.clone(), reasons }
+        });
+        observes.push(Step::Observe { unit: name, settle: manifest.settle, executable });
+    }
+    let asks = !observes.is_empty();
+    let health =
+        manifest.health.iter().filter(|_| asks).map(|check| Step::AskHealth { check: check.clone() });
+    enables.into_iter().chain(starts).chain(observes).chain(health).collect()
+}
+
+/// Whether the unit would run something else than it does, or does not run and should.
+fn is_to_start(
+    unit: &RecordedUnit,
+    found: &FoundUnit,
+    executable: Option<Sha256Digest>,
+    differences: &Differences,
+) -> bool {
+    // A job that a timer, a socket or a path has run is not a rollback's to run.
+    if unit.start == UnitStart::Trigger && !found.is_up() {
+        return false;
+    }
+    let has_ended_well = found.active_state == "inactive" && found.result == "success";
+    let work_is_done = unit.work == UnitWork::Oneshot && has_ended_well && !found.invocation.is_empty();
+    let is_service = unit.name.kind() == UnitKind::Service;
+    let changed = differences.units.contains(&unit.name) || (is_service && differences.program);
+    let stale = executable.is_some() && found.executable.is_some() && found.executable != executable;
+    changed || stale || !(found.is_up() || work_is_done)
+}
+
+/// What is different between the release that runs and the one to go to.
+struct Differences {
+    units: Vec<UnitName>,
+    /// The binary, or the env file.
+    program: bool,
+}
+
+impl Differences {
+    fn between(facts: &Facts, record: &ReleaseRecord) -> Self {
+        let running: BTreeMap<&str, Sha256Digest> =
+            facts.files.iter().map(|(path, file)| (path.as_str(), file.sha256)).collect();
+        let mut differences = Self { units: Vec::new(), program: false };
+        for file in &record.artifacts {
+            if running.get(file.path.as_str()) == Some(&file.sha256) {
+                continue;
+            }
+            match (file.role, &file.unit) {
+                (RecordedRole::Unit, Some(unit)) => differences.units.push(unit.clone()),
+                (RecordedRole::Unit, None) => {}
+                (RecordedRole::Binary | RecordedRole::EnvFile | RecordedRole::Other, _) => {
+                    differences.program = true;
+                }
+            }
+        }
+        // What runs may have an env file that the other one has not.
+        let kept = |path: &str| record.artifacts.iter().any(|file| file.path.as_str() == path);
+        differences.program |= running.keys().any(|path| !path.starts_with("units/") && !kept(path));
+        differences
+    }
+}
