@@ -344,13 +344,45 @@ enum Part {
     AfterCommit,
 }
 
+/// Prints a run's state and its log.
+const READ: &str = "printf 'state %s\\n' \"$(cat \"$1/state\")\"\ncat \"$1/log\"";
+
+/// What a run's record says.
+#[derive(Debug, Default)]
+struct Record {
+    state: String,
+    activity: Activity,
+}
+
+impl Record {
+    fn take(&mut self, line: &str, on_event: &mut impl FnMut(ActivationEvent)) {
+        match line.strip_prefix("state ") {
+            Some(text) => text.clone_into(&mut self.state),
+            None => self.activity.take(line, on_event),
+        }
+    }
+
+    /// The state is on the disk before the log says so, and there is room for it where there is none for a log.
+    fn end(&mut self) -> Option<End> {
+        match (self.state.as_str(), &self.activity.stop) {
+            ("given_up", _) => Some(End::Reverted("it had not begun".to_owned())),
+            ("committed", _) => Some(End::Committed),
+            ("reverted", _) => Some(End::Reverted(self.activity.why.clone())),
+            ("revert_failed", Some(Stop::Over(end))) => Some(end.clone()),
+            ("revert_failed", _) => Some(End::RevertFailed(String::new())),
+            _ => None,
+        }
+    }
+}
+
 /// Brings a run that died to its end: back to the old release, unless it was committed.
 pub async fn recover(session: &mut Session, layout: &Layout, id: &RunId) -> Result<Stop, SessionError> {
-    const RECOVER: &str = "/bin/sh \"$1/program\" recover contact >/dev/null\ncat \"$1/log\"";
-    let script = Script::with_arguments(RECOVER, [layout.run(id).as_str()]);
-    let mut activity = Activity::default();
-    let finished = session.run(&script, IDLE, |line| activity.take(line, &mut |_| {})).await?;
-    Ok(activity.stop(finished.said))
+    const RECOVER: &str = "/bin/sh \"$1/program\" recover contact >/dev/null";
+    let mut script = Script::with_arguments(RECOVER, [layout.run(id).as_str()]);
+    script.constant_line(READ);
+    let mut record = Record::default();
+    let finished = session.run(&script, IDLE, |line| record.take(line, &mut |_| {})).await?;
+    Ok(record.end().map_or_else(|| record.activity.stop(finished.said), Stop::Over))
 }
 
 /// Waits until a run that is alive is over.
@@ -380,26 +412,14 @@ pub async fn run_state(
     id: &RunId,
     mut on_event: impl FnMut(ActivationEvent),
 ) -> Result<Option<End>, SessionError> {
-    const STATE: &str = "mkdir -p \"${1%/*}\"\nif mkdir -m 700 \"$1\" 2>/dev/null; then\necho 'state given_up'\nelse\n\
-                         printf 'state %s\\n' \"$(cat \"$1/state\")\"\ncat \"$1/log\"\nfi";
-    let script = Script::with_arguments(STATE, [layout.run(id).as_str()]);
-    let mut activity = Activity::default();
-    let mut state = String::new();
-    session
-        .run(&script, IDLE, |line| match line.strip_prefix("state ") {
-            Some(text) => text.clone_into(&mut state),
-            None => activity.take(line, &mut on_event),
-        })
-        .await?;
-    // The state is on the disk before the log says so.
-    Ok(match (state.as_str(), activity.stop) {
-        ("given_up", _) => Some(End::Reverted("it had not begun".to_owned())),
-        ("committed", _) => Some(End::Committed),
-        ("reverted", _) => Some(End::Reverted(activity.why)),
-        ("revert_failed", Some(Stop::Over(end))) => Some(end),
-        ("revert_failed", _) => Some(End::RevertFailed(String::new())),
-        _ => None,
-    })
+    const GIVE_UP: &str =
+        "mkdir -p \"${1%/*}\"\nif mkdir -m 700 \"$1\" 2>/dev/null; then\necho 'state given_up'\nelse";
+    let mut script = Script::with_arguments(GIVE_UP, [layout.run(id).as_str()]);
+    script.constant_line(READ);
+    script.constant_line("fi");
+    let mut record = Record::default();
+    session.run(&script, IDLE, |line| record.take(line, &mut on_event)).await?;
+    Ok(record.end())
 }
 
 fn words<const N: usize>(words: [&str; N]) -> Vec<String> {

@@ -32,9 +32,10 @@ configure() { # root run-id service current-when-planned seconds-to-wait history
 	units=$*
 }
 
-# Written beside and renamed: a state is never half there, and it is on the disk before anything relies on it.
+# Every state that a run can come to is written when it begins, and takes its place by a rename: it is never half
+# there, it is on the disk before anything relies on it, and it needs no room when the disk is full.
 set_state() {
-	printf '%s\n' "$1" >"$run/state.new" && sync "$run/state.new" && mv -fT "$run/state.new" "$run/state" && sync "$run"
+	[ "$(cat "$run/state" 2>/dev/null)" = "$1" ] || { mv -fT "$run/state.$1" "$run/state" && sync "$run"; }
 }
 
 step() {
@@ -149,6 +150,8 @@ switch() { # release-id
 	note_undo current "$expected" || return
 	# The notes are on the disk before the deed is: power may fail right after.
 	sync "$run/undo" || return
+	# What goes back must not need room on a disk that is full by then.
+	[ "$expected" = - ] || ln -sfT "$expected" "$root/.current.before" || return
 	point_current "releases/$1"
 }
 
@@ -334,11 +337,15 @@ begin_run() { # program
 	true >"$run/undo" || return
 	true >"$run/log" || return
 	mkfifo -m 600 "$run/decision" || return
+	for state in preparing pending committed reverted revert_failed; do
+		printf '%s\n' "$state" >"$run/state.$state" || return
+	done
+	sync "$run/program" "$run"/state.* || return
 	set_state preparing || return
 	# Without -f: while there is another run that is not over, this one does not begin.
 	ln -sT "runs/$run_id" "$root/pending" || return
 	# What goes back after a power cut must be there then.
-	sync "$run/program" "$root/runs" "$root"
+	sync "$root/runs" "$root"
 }
 
 # The link may be another run's by now.
@@ -440,6 +447,7 @@ commit() {
 	say committed
 	mark_good
 	not_pending
+	rm -f "$root/.current.before"
 	remove_recovery
 	after_commit
 	note_history deployed
@@ -491,6 +499,8 @@ undo_links() {
 			[ "$(readlink "$root/current")" = "$path" ] || rm -f "$root/current/good"
 			if [ "$path" = - ]; then
 				rm -f "$root/current"
+			elif [ "$(readlink "$root/.current.before")" = "$path" ]; then
+				mv -fT "$root/.current.before" "$root/current" && sync "$root"
 			else
 				point_current "$path"
 			fi || failures="$failures current could not be set back;"

@@ -1,7 +1,7 @@
 //! A host that is short of room, or whose home can't be written to, is refused, or the upload is swept away.
 use std::fs;
 
-use crate::harness::Project;
+use crate::harness::{Child, Project};
 use crate::hosts::{HostOptions, OwnHost, TestUser, UserOptions};
 
 /// A service of this size, hard to mistake for another.
@@ -95,4 +95,31 @@ fn a_root_that_became_someone_elses_is_refused() {
     user.run_as_root(&format!("chown {} {root} {root}/releases", user.user));
     ran.says("may not write below").says("the service was not touched");
     assert_eq!(project.current(&user), current);
+}
+
+/// Going back needs no room: neither for what it notes, nor for links.
+#[test]
+fn a_disk_that_fills_up_while_the_host_waits_does_not_keep_it_from_going_back() {
+    let options = HostOptions { home_size: Some("24m".into()), home_inodes: Some(400) };
+    let Some(host) = OwnHost::boot(options) else { return };
+    let user = host.user(UserOptions::default());
+    let project = Project::quick(&user);
+    project.deploy();
+    let before = project.standing(&user);
+    let health = format!("health: {{ http: 'http://localhost:{}/', timeout: 6s }}\n", project.port);
+    project.edit("deploy.yaml", "settle: 0s\n", &format!("settle: 0s\n{health}"));
+    project.edit(&format!("{}.conf", project.name), "North Carolina", "Virginia");
+    for fill in
+        ["cat /dev/zero >~/eaten; sync", "mkdir ~/many; i=0; while : >~/many/$i; do i=$((i + 1)); done"]
+    {
+        let mut deploy = Child::spawn(&mut project.command(&["deploy", "prod"]));
+        deploy.wait_for_output("until it answers");
+        user.run(&format!("({fill}) 2>/dev/null; true"));
+        let ran = deploy.wait().exits(3);
+        ran.says("no good answer from").says("runs again, as before");
+        user.run("rm -rf ~/eaten ~/many");
+        project.standing(&user).is_back_at(&before);
+    }
+    project.edit("deploy.yaml", &health, "");
+    project.deploy();
 }

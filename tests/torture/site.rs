@@ -38,16 +38,18 @@ complete() {
             cat release.json; false
         fi)
 }
+# What is current no more may be gone.
+still() {
+    [ "$(readlink "$root/current")" = "$1" ]
+}
 echo watching
 while :; do
     count=$((count + 1))
     if now=$(readlink "$root/current"); then
         if [ ! -f "$root/current/release.json" ]; then
-            again=$(readlink "$root/current")
-            [ "$again" != "$now" ] || echo "VIOLATION current leads to $now, which is not complete"
-        fi
-        if [ "$now" != "$last" ] || [ $((count % 40)) = 0 ]; then
-            said=$(complete "$now" 2>&1) || echo "VIOLATION $now is not complete: $said"
+            still "$now" && echo "VIOLATION current leads to $now, which has no record"
+        elif [ "$now" != "$last" ] || [ $((count % 40)) = 0 ]; then
+            said=$(complete "$now" 2>&1) || ! still "$now" || echo "VIOLATION $now is not complete: $said"
         fi
         last=$now
     elif [ "$first" != yes ]; then
