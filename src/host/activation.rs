@@ -375,10 +375,29 @@ impl Record {
     }
 }
 
-/// Brings a run that died to its end: back to the old release, unless it was committed.
-pub async fn recover(session: &mut Session, layout: &Layout, id: &RunId) -> Result<Stop, SessionError> {
-    const RECOVER: &str = "/bin/sh \"$1/program\" recover contact >/dev/null";
-    let mut script = Script::with_arguments(RECOVER, [layout.run(id).as_str()]);
+/// Whose run is to be brought to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// Ours: we hold the service's lock.
+    Own,
+    /// Someone else's. As long as they hold the lock, it is theirs.
+    Others,
+}
+
+/// Brings a run that died to its end: back to the old release, unless it was committed. [`Stop::Pending`]: it is not dead.
+pub async fn recover(
+    session: &mut Session,
+    layout: &Layout,
+    id: &RunId,
+    whose: Whose,
+) -> Result<Stop, SessionError> {
+    const RECOVER: &str =
+        "/bin/sh \"$1/program\" recover \"$2\" >/dev/null\n[ $? != 75 ] || { echo 'pending 0'; exit; }";
+    let by = match whose {
+        Whose::Own => "own",
+        Whose::Others => "contact",
+    };
+    let mut script = Script::with_arguments(RECOVER, [layout.run(id).as_str(), by]);
     script.constant_line(READ);
     let mut record = Record::default();
     let finished = session.run(&script, IDLE, |line| record.take(line, &mut |_| {})).await?;
@@ -387,7 +406,9 @@ pub async fn recover(session: &mut Session, layout: &Layout, id: &RunId) -> Resu
 
 /// Waits until a run that is alive is over.
 pub async fn wait_for_run(session: &mut Session, layout: &Layout, id: &RunId) -> Result<(), SessionError> {
-    const WAIT: &str = "while systemctl --user is-active --quiet \"shipit-$2\"; do\nsleep 0.5\ndone";
+    // One that is being prepared has no unit yet, but its client has the lock.
+    const WAIT: &str = "root=${1%/runs/*}\nwhile systemctl --user is-active --quiet \"shipit-$2\" || {\n\
+        [ \"$(readlink \"$root/pending\")\" = \"runs/$2\" ] && ! flock -n \"$root/lock\" true\n}; do\nsleep 0.2\ndone";
     let script = Script::with_arguments(WAIT, [layout.run(id).as_str(), &id.to_string()]);
     session.run(&script, IDLE, |_| {}).await.map(drop)
 }

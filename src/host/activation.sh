@@ -559,9 +559,17 @@ undo_units() { # stop|start
 }
 
 # A run that died is found by its state. Whoever finds it goes back.
-recover() { # boot|contact
+# Status 75: it is not dead.
+recover() { # boot|contact|own
+	if [ "$1" = contact ]; then
+		# Whoever holds the service's lock may be about to start the run. As long as we go back, nobody gets the lock.
+		exec 7>>"$root/lock"
+		flock -n 7 || exit 75
+	fi
 	# A run that was killed may still have a child or two; one that holds on is alive.
-	flock -w 5 8 || exit 0
+	flock -w 5 8 || exit 75
+	# It may have come to its end while we were on our way.
+	[ "$(readlink "$root/pending")" = "runs/$run_id" ] || exit 0
 	case $(cat "$run/state") in
 	preparing)
 		abandon "it was interrupted"

@@ -25,6 +25,18 @@ holder_now() {
 	cat "$root/lock.holder" 2>/dev/null
 }
 
+wait_for_lock() { # holder
+	if [ "$patience" = 0 ]; then
+		printf 'held %s\n' "$1"
+		return 1
+	fi
+	printf 'waiting %s\n' "$1"
+	if ! flock -w "$patience" 9; then
+		printf 'held %s\n' "$(holder_now)"
+		return 1
+	fi
+}
+
 hold() {
 	echo ready
 	# No lock yet, so nothing is held up by a client that takes its time.
@@ -35,14 +47,10 @@ hold() {
 	fi
 	exec 9>>"$root/lock"
 	if ! flock -n 9; then
-		if [ "$patience" = 0 ]; then
-			printf 'held %s\n' "$(holder_now)"
-			return
-		fi
-		printf 'waiting %s\n' "$(holder_now)"
-		if ! flock -w "$patience" 9; then
-			printf 'held %s\n' "$(holder_now)"
-			return
+		who=$(holder_now)
+		# Without a name it was one who only looked, for a moment.
+		if [ -n "$who" ] || ! flock -n 9; then
+			wait_for_lock "$who" || return
 		fi
 	fi
 	if [ -e "$root/freeze" ]; then

@@ -17,7 +17,7 @@ mod session;
 mod upload;
 
 pub use activation::{
-    ActivationEvent, Activity, End, Executable, Observed, Run, Stop, UnitProperties, Word, recover,
+    ActivationEvent, Activity, End, Executable, Observed, Run, Stop, UnitProperties, Whose, Word, recover,
     remove_links, run_state, wait_for_run,
 };
 pub use exit_status::{Meaning, meaning};

@@ -8,15 +8,15 @@ use super::engine::{Context, OtherRuns, Purpose, Reach};
 use super::failure::{HostError, HostFailure};
 use super::transaction::Transaction;
 use crate::host::{
-    Base, Copies, End, Extent, Incoming, Lock, LockOutcome, Password, Session, Stop, probe, recover, stage,
-    sweep, upload, wait_for_run,
+    Base, Copies, End, Extent, Incoming, Lock, LockOutcome, Password, Session, Stop, Whose, probe, recover,
+    stage, sweep, upload, wait_for_run,
 };
 use crate::manifest::{Address, Host};
 use crate::plan::{
     Current, Destination, Facts, Inputs, Layout, PendingRun, Plan, RollbackInputs, RunLife, Step, Sudo, plan,
     plan_rollback,
 };
-use crate::release::{Release, ReleaseId, ReleaseRecord};
+use crate::release::{Release, ReleaseId, ReleaseRecord, RunId};
 use crate::report::{EventKind, Events, Recovery, Verdict, Wait};
 use crate::ssh::{Connection, SftpPool, SshError, Target, connect};
 
@@ -157,14 +157,14 @@ async fn settle(
     let run = pending.id.clone();
     match pending.life {
         _ if context.purpose == Purpose::Look => Err(untouched(HostError::UnderWay(run))),
-        RunLife::Alive if context.runs == OtherRuns::Refuse => Err(untouched(HostError::UnderWay(run))),
-        RunLife::Alive => {
-            events.send(EventKind::Waiting { what: Wait::Activation, holder: None });
-            let waited = wait_for_run(session, &layout, &run).await;
-            waited.map_err(|error| untouched(error.into()))
-        }
+        RunLife::Alive => wait_for_other(context, session, &layout, &run, events).await.map_err(untouched),
         RunLife::Dead => {
-            let stop = recover(session, &layout, &run).await.map_err(|error| untouched(error.into()))?;
+            let stop = recover(session, &layout, &run, Whose::Others).await;
+            let stop = stop.map_err(|error| untouched(error.into()))?;
+            if matches!(stop, Stop::Pending(_)) {
+                // Its client is about to start it.
+                return wait_for_other(context, session, &layout, &run, events).await.map_err(untouched);
+            }
             let outcome = match &stop {
                 Stop::Over(End::Committed) => Recovery::Committed,
                 Stop::Over(End::Reverted(_)) => Recovery::Reverted,
@@ -180,6 +180,21 @@ async fn settle(
             }
         }
     }
+}
+
+/// Waits for the end of someone else's run, or leaves.
+async fn wait_for_other(
+    context: &Context,
+    session: &mut Session,
+    layout: &Layout,
+    run: &RunId,
+    events: &Events,
+) -> Result<(), HostError> {
+    if context.runs == OtherRuns::Refuse {
+        return Err(HostError::UnderWay(run.clone()));
+    }
+    events.send(EventKind::Waiting { what: Wait::Activation, holder: None });
+    Ok(wait_for_run(session, layout, run).await?)
 }
 
 impl Prepared {

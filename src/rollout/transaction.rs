@@ -14,7 +14,7 @@ use super::host_run::{Prepared, connect_host, current_text};
 use super::verdict::{NotUp, conclude};
 use crate::host::{
     ActivationEvent, Activity, Copies, End, MainProcess, Run, Session, SessionError, Stop, Subject, UnitRuns,
-    Word, ask, read_journal, remove_links, run_state,
+    Whose, Word, ask, read_journal, recover, remove_links, run_state,
 };
 use crate::manifest::UnitName;
 use crate::plan::{Layout, Plan, Step};
@@ -277,7 +277,7 @@ impl<'a> Transaction<'a> {
                 HostError::Step { what: "run the activation".to_owned(), said: vec![said] }
             }
         });
-        match crate::host::recover(&mut self.prepared.session, self.layout, &self.id).await {
+        match recover(&mut self.prepared.session, self.layout, &self.id, Whose::Own).await {
             Ok(Stop::Over(End::Committed)) => Ok(Verdict::Deployed),
             Ok(Stop::Over(end)) => Err(self.failure(error, &end)),
             Ok(Stop::Died(_) | Stop::Pending(_)) => {
