@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 use super::error::CliError;
 use super::exit_code::Exit;
 use super::global::{ConnectArgs, GlobalArgs, ManifestArgs, WaitArgs};
+use super::local_hook;
 use super::prompt::Asker;
 use super::provenance;
 use super::run::Run;
@@ -16,7 +17,7 @@ use crate::manifest::Confirm;
 use crate::plan::Operator;
 use crate::report::{Command, EventKind};
 use crate::rollout::{
-    Context, OtherRuns, Preparation, Purpose, RunRecord, carry_out_all, leave_all, prepare_all,
+    Context, Gate, OtherRuns, Preparation, Purpose, RunRecord, carry_out_all, leave_all, prepare_all,
 };
 
 /// Deploy to every host of an environment
@@ -47,6 +48,7 @@ pub(super) async fn deploy(args: &DeployArgs, global: &GlobalArgs) -> Result<Exi
         return Err(CliError::Unconfirmed { environment: environment.name.to_string() });
     }
     let hosts = selection::hosts(&environment, &args.connect)?;
+    local_hook::before(&manifest, &environment, global).await?;
     let releases = selection::releases(global, &manifest, &environment, hosts.clone())?;
 
     let run = Run::begin(global);
@@ -71,6 +73,7 @@ pub(super) async fn deploy(args: &DeployArgs, global: &GlobalArgs) -> Result<Exi
         sudo_password: Mutex::new(None),
         interrupt: run.interrupt.clone(),
         phases: run.phases.clone(),
+        gate: Gate::default(),
         manifest,
     });
     run.events.send(EventKind::RunStarted {
@@ -93,6 +96,9 @@ pub(super) async fn deploy(args: &DeployArgs, global: &GlobalArgs) -> Result<Exi
     };
     let (outcomes, answer) = run.supervise(work).await?;
     let exit = run.finish(&outcomes).await;
+    if matches!(answer, Answer::Yes) {
+        local_hook::after(&context.manifest, &environment, &outcomes, global).await;
+    }
     match answer {
         Answer::Yes => Ok(exit),
         Answer::No if exit == Exit::Done => Err(CliError::Declined),

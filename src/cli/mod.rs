@@ -7,12 +7,14 @@ mod deploy;
 mod error;
 mod exit_code;
 mod global;
+mod local_hook;
 mod logs;
 mod plan;
 mod problem;
 mod prompt;
 mod provenance;
 mod run;
+mod say;
 mod selection;
 mod status;
 

@@ -10,7 +10,7 @@ mod layout;
 mod refusal;
 mod step;
 
-pub use deploy::{Inputs, Operator, Plan, plan};
+pub use deploy::{Inputs, Operator, Plan, Position, plan};
 pub use diff::{EnvChange, KeyChange, TextDiff};
 pub use facts::{
     Access, Current, Facts, FoundFile, FoundLink, FoundUnit, Libc, Lingering, LinkState, Manager, PendingRun,

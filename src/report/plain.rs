@@ -126,7 +126,11 @@ impl PlainReporter {
             EventKind::UploadProgressed { sent, total } if normal => {
                 self.progress(event, *sent, *total).into_iter().collect()
             }
-            EventKind::StepSaid { line, .. } if verbose => vec![Line::new().dim("  | ").plain(line)],
+            EventKind::StepSaid { number, line }
+                if verbose || (normal && self.run.is_hook(event, *number)) =>
+            {
+                vec![Line::new().dim("  | ").plain(line)]
+            }
             EventKind::StepFinished { number, elapsed } if normal => {
                 let words = self.run.step(event, *number).map(|step| step_words(step, Tense::Done));
                 let words = words.unwrap_or_else(|| format!("step {} done", number + 1));
@@ -206,7 +210,7 @@ impl PlainReporter {
 fn is_long(step: &Step) -> bool {
     match step {
         Step::Upload { files, .. } => files.iter().map(|file| file.size).sum::<u64>() >= LONG_UPLOAD,
-        Step::Restart { .. } | Step::Start { .. } | Step::AskHealth { .. } => true,
+        Step::Restart { .. } | Step::Start { .. } | Step::AskHealth { .. } | Step::Hook { .. } => true,
         Step::Observe { settle, .. } => *settle >= LONG_SETTLE,
         Step::EnableLingering { .. }
         | Step::Seal { .. }

@@ -6,13 +6,14 @@ use tokio::task::JoinHandle;
 
 use super::engine::{Context, OtherRuns, Purpose, Reach};
 use super::failure::{HostError, HostFailure};
+use super::gate::GateState;
 use super::transaction::Transaction;
 use crate::host::{
     Base, Copies, End, Incoming, Lock, LockOutcome, Password, Session, Stop, probe, recover, stage, sweep,
     upload, wait_for_run,
 };
 use crate::manifest::{Address, Host};
-use crate::plan::{Current, Facts, Inputs, Layout, PendingRun, Plan, RunLife, Step, Sudo, plan};
+use crate::plan::{Current, Facts, Inputs, Layout, PendingRun, Plan, Position, RunLife, Step, Sudo, plan};
 use crate::release::{Release, ReleaseId, ReleaseRecord};
 use crate::report::{EventKind, Events, Recovery, Verdict, Wait};
 use crate::ssh::{Connection, SftpPool, SshError, Target, connect};
@@ -68,6 +69,7 @@ pub(super) async fn prepare(
     context: &Context,
     host: &Host,
     release: Release,
+    position: Position,
 ) -> Result<Prepared, HostFailure> {
     let address = host.address.clone();
     let events = context.events.of(&address);
@@ -105,6 +107,7 @@ pub(super) async fn prepare(
         facts: &facts,
         now: context.now,
         operator: context.operator,
+        position,
     };
     let plan = plan(&inputs)
         .map_err(|refusals| HostFailure::untouched(HostError::Refused(refusals), current.clone()))?;
@@ -173,6 +176,10 @@ impl Prepared {
             // From the switch on it is quicker, and safer, to go through with it.
             let _ = sweep(&mut self.session, &layout).await;
             return Err(self.untouched(HostError::Interrupted));
+        }
+        if plan.last_shared_step().is_none() && context.gate.pass().await == GateState::Failed {
+            let _ = sweep(&mut self.session, &layout).await;
+            return Err(self.untouched(HostError::FirstHostFailed));
         }
         let current = plan.from.clone();
         let transaction = Transaction::new(self, context, &layout, copies);

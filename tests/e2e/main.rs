@@ -11,6 +11,7 @@ mod first_deploy;
 mod fixture;
 mod harness;
 mod health;
+mod hooks;
 mod host_keys;
 mod interrupt;
 mod lingering_and_sudo;

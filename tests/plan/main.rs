@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test that can't go on has failed")]
 
 mod fixture;
+mod hooks;
 mod refusals;
 mod steps;
