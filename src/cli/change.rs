@@ -7,6 +7,7 @@ use tokio::sync::Mutex;
 use super::error::CliError;
 use super::exit_code::Exit;
 use super::global::{ConnectArgs, GlobalArgs, WaitArgs};
+use super::local_hook;
 use super::prompt::Asker;
 use super::provenance;
 use super::run::Run;
@@ -16,7 +17,7 @@ use crate::plan::Operator;
 use crate::release::Revision;
 use crate::report::{Command, EventKind};
 use crate::rollout::{
-    Context, Goal, OtherRuns, Preparation, Purpose, RunRecord, carry_out_all, leave_all, prepare_all,
+    Context, Gate, Goal, OtherRuns, Preparation, Purpose, RunRecord, carry_out_all, leave_all, prepare_all,
 };
 
 /// A change of an environment's hosts.
@@ -97,6 +98,7 @@ pub(super) async fn carry_out(change: Change<'_>, global: &GlobalArgs) -> Result
         sudo_password: Mutex::new(None),
         interrupt: run.interrupt.clone(),
         phases: run.phases.clone(),
+        gate: Gate::default(),
         manifest,
     });
     run.events.send(EventKind::RunStarted {
@@ -119,6 +121,9 @@ pub(super) async fn carry_out(change: Change<'_>, global: &GlobalArgs) -> Result
     };
     let (outcomes, answer) = run.supervise(work).await?;
     let exit = run.finish(&outcomes).await;
+    if command == Command::Deploy && matches!(answer, Answer::Yes) {
+        local_hook::after(&context.manifest, &environment, &outcomes, global).await;
+    }
     match answer {
         Answer::Yes => Ok(exit),
         Answer::No if exit == Exit::Done => Err(CliError::Declined),

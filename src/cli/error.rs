@@ -6,7 +6,7 @@ use miette::{Diagnostic, Report};
 
 use super::exit_code::Exit;
 use super::problem::{Look, ProblemReport};
-use crate::manifest::{Address, Problem, SelectError};
+use crate::manifest::{Address, HookPoint, Problem, SelectError};
 use crate::report::{Command, Verdict};
 use crate::rollout::Phase;
 
@@ -55,6 +55,19 @@ pub(super) enum CliError {
     /// There is no login name.
     #[error("no login name: the manifest has none for a host, and USER is not set")]
     NoUser,
+    /// A local hook failed.
+    #[error("the hook {} failed: `{text}`: {end}", when.as_str())]
+    Hook {
+        /// When it ran.
+        when: HookPoint,
+        /// The first line of its text.
+        text: String,
+        /// How it ended.
+        end: String,
+    },
+    /// The operator ended a local hook.
+    #[error("stopped by the operator: no host was connected to")]
+    InterruptedHook,
     /// The operator left without waiting.
     #[error("left before the hosts were done")]
     Left(Vec<(Address, Phase)>),
@@ -80,8 +93,8 @@ impl CliError {
             | Self::Unconfirmed { .. }
             | Self::NoHome
             | Self::NoUser => Exit::Usage,
-            Self::Declined | Self::Local { .. } => Exit::Failed,
-            Self::Left(_) => Exit::Interrupted,
+            Self::Declined | Self::Local { .. } | Self::Hook { .. } => Exit::Failed,
+            Self::Left(_) | Self::InterruptedHook => Exit::Interrupted,
         }
     }
 
@@ -132,7 +145,8 @@ impl Diagnostic for Shown {
             CliError::Unconfirmed { .. } | CliError::Declined => "shipit::cli::unconfirmed",
             CliError::NoHome => "shipit::cli::no_home",
             CliError::NoUser => "shipit::cli::no_user",
-            CliError::Left(_) => "shipit::interrupted",
+            CliError::Hook { .. } => "shipit::hook::local",
+            CliError::Left(_) | CliError::InterruptedHook => "shipit::interrupted",
             CliError::Local { .. } => "shipit::system",
         };
         Some(Box::new(code))
@@ -150,6 +164,9 @@ impl Diagnostic for Shown {
                 "look at `shipit plan`, and say `shipit deploy --yes` if it is what you want".to_owned()
             }
             CliError::Left(hosts) => left_help(hosts),
+            CliError::Hook { .. } => {
+                "no host was connected to, and nothing was changed; what the hook said is above".to_owned()
+            }
             CliError::NoUser => "write the host as user@host".to_owned(),
             CliError::NoHome => "set HOME to the folder with .ssh in it".to_owned(),
             _ => return None,

@@ -11,6 +11,7 @@ mod freeze;
 mod global;
 mod history;
 mod inspect;
+mod local_hook;
 mod logs;
 mod plan;
 mod problem;
@@ -19,6 +20,7 @@ mod provenance;
 mod releases;
 mod rollback;
 mod run;
+mod say;
 mod selection;
 mod status;
 

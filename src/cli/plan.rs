@@ -14,9 +14,10 @@ use super::prompt::Asker;
 use super::provenance;
 use super::run::{Run, colour};
 use super::selection;
+use crate::manifest::{HookPoint, Hooks, first_line};
 use crate::plan::{Operator, Plan};
 use crate::report::{Command, EventKind, PlanDetail, PlanStyle, write_plans};
-use crate::rollout::{Context, OtherRuns, Purpose, RunRecord, leave_all, prepare_all};
+use crate::rollout::{Context, Gate, OtherRuns, Purpose, RunRecord, leave_all, prepare_all};
 
 /// Show what a deploy would do, without doing it
 #[derive(Debug, Args)]
@@ -61,6 +62,7 @@ pub(super) async fn plan(args: &PlanArgs, global: &GlobalArgs) -> Result<Exit, C
         sudo_password: Mutex::new(None),
         interrupt: run.interrupt.clone(),
         phases: run.phases.clone(),
+        gate: Gate::default(),
         manifest,
     });
     run.events.send(EventKind::RunStarted {
@@ -78,18 +80,33 @@ pub(super) async fn plan(args: &PlanArgs, global: &GlobalArgs) -> Result<Exit, C
     let outcomes = leave_all(&context, preparations);
     let exit = run.finish(&outcomes).await;
     if global.format == Format::Text {
-        show(&plans, global)
+        show(&context.manifest.hooks, &plans, global)
             .map_err(|source| CliError::Local { what: "the plan could not be printed", source })?;
     }
     Ok(exit)
 }
 
-fn show(plans: &[Arc<Plan>], global: &GlobalArgs) -> io::Result<()> {
+fn show(hooks: &Hooks, plans: &[Arc<Plan>], global: &GlobalArgs) -> io::Result<()> {
     let style = PlanStyle { detail: PlanDetail::Full, colour: colour(global.colours(&io::stdout())) };
     let plans: Vec<&Plan> = plans.iter().map(Arc::as_ref).collect();
     let mut text = String::new();
+    for hook in hooks.local_at(HookPoint::BeforeDeploy) {
+        text.push_str(&format!(
+            "a deploy begins here, with the hook before_deploy: {}\n",
+            first_line(&hook.text)
+        ));
+    }
     // Writing to a string does not fail.
     let _ = write_plans(&mut text, &plans, style);
+    for when in [HookPoint::AfterDeploy, HookPoint::OnFailure] {
+        for hook in hooks.local_at(when) {
+            text.push_str(&format!(
+                "a deploy ends here, with the hook {}: {}\n",
+                when.as_str(),
+                first_line(&hook.text)
+            ));
+        }
+    }
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         // `shipit plan | head` is fine.

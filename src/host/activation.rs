@@ -10,9 +10,9 @@ use super::journal::{JournalEntry, MainProcess, UnitRuns, journal_script};
 use super::script::Script;
 use super::session::{PRELUDE, Session, SessionError};
 use super::upload::Copies;
-use crate::manifest::UnitName;
+use crate::manifest::{Address, EnvironmentName, HookPoint, UnitName};
 use crate::plan::{FileChange, Layout, Privilege, RemotePath, Step, Transfer};
-use crate::release::{RunId, Sha256Digest};
+use crate::release::{ReleaseId, RunId, Sha256Digest};
 
 const PROGRAM: &str = include_str!("activation.sh");
 
@@ -93,6 +93,14 @@ pub struct Run<'a> {
     pub history: &'a str,
     /// The units of the service.
     pub units: &'a [UnitName],
+    /// The environment, for hooks.
+    pub environment: &'a EnvironmentName,
+    /// The host as the manifest has it, for hooks.
+    pub host: &'a Address,
+    /// The release that the host is to end on.
+    pub release: &'a ReleaseId,
+    /// The one before.
+    pub previous: Option<&'a ReleaseId>,
     /// What is known of the files that were taken over.
     pub copies: Copies,
 }
@@ -210,8 +218,9 @@ impl Run<'_> {
         mut on_event: impl FnMut(ActivationEvent),
     ) -> Result<Stop, SessionError> {
         session.attach(&self.folder());
-        let finished =
-            session.run(&self.session_script(), IDLE, |line| activity.take(line, &mut on_event)).await?;
+        let finished = session
+            .run(&self.session_script(), self.idle(), |line| activity.take(line, &mut on_event))
+            .await?;
         Ok(activity.stop(finished.said))
     }
 
@@ -237,10 +246,19 @@ impl Run<'_> {
             script.constant_line(")");
         }
         script.call("decide", [word, &(activity.lines + 1).to_string()]);
-        let finished = session.run(&script, IDLE, |line| activity.take(line, &mut on_event)).await?;
+        let finished = session.run(&script, self.idle(), |line| activity.take(line, &mut on_event)).await?;
         // Not before: a program that is cut on its way is not run, and the end of the session must still be noticed.
         session.detach();
         Ok(activity.stop(finished.said))
+    }
+
+    /// How long the run may say nothing: a hook may be silent for as long as it may run.
+    fn idle(&self) -> Duration {
+        let hooks = self.steps.iter().filter_map(|step| match step {
+            Step::Hook { timeout, .. } => Some(*timeout),
+            _ => None,
+        });
+        IDLE + hooks.max().unwrap_or_default()
     }
 
     fn head(&self) -> Script {
@@ -261,11 +279,22 @@ impl Run<'_> {
         ];
         arguments.extend(self.units.iter().map(ToString::to_string));
         script.call("configure", arguments);
+        let previous = self.previous.map(ToString::to_string).unwrap_or_default();
+        let host = self.host.to_string();
+        script.call("describe", [self.environment.as_str(), &host, &self.release.to_string(), &previous]);
+    }
+
+    /// The function that runs what is to be run on a failure, in the session or in the run.
+    fn on_failure(&self, script: &mut Script) {
+        script.constant_line("on_failure() {\n:");
+        self.calls(script, Part::OnFailure);
+        script.constant_line("}");
     }
 
     /// What the session's shell runs: the steps up to the switch, and the start of the run.
     fn session_script(&self) -> Script {
         let mut script = self.head();
+        self.on_failure(&mut script);
         script.call("begin_run", [self.program().as_str()]);
         script.constant_line("[ $? -eq 0 ] || abandon 'the folder of the run could not be made'");
         self.calls(&mut script, Part::Session);
@@ -278,6 +307,7 @@ impl Run<'_> {
         let mut script = Script::constant(PRELUDE);
         script.constant_line(PROGRAM);
         self.configure(&mut script);
+        self.on_failure(&mut script);
         script.constant_line("plan_steps() {\n:");
         self.calls(&mut script, Part::Unit);
         script.constant_line("}\nafter_commit() {\n:");
@@ -291,7 +321,11 @@ impl Run<'_> {
             if let Some((of, call)) = self.call(step)
                 && of == part
             {
-                script.call("step", std::iter::once(number.to_string()).chain(call));
+                let function = match step {
+                    Step::Hook { .. } => "live_step",
+                    _ => "step",
+                };
+                script.call(function, std::iter::once(number.to_string()).chain(call));
             }
         }
     }
@@ -325,6 +359,16 @@ impl Run<'_> {
             Step::Observe { unit, settle, .. } => {
                 (Part::Unit, words(["observe", unit.as_str(), &settle.as_millis().to_string()]))
             }
+            Step::Hook { when, run, timeout, .. } => {
+                let part = match when {
+                    HookPoint::BeforeDeploy => return None,
+                    HookPoint::BeforeActivate => Part::Session,
+                    HookPoint::AfterActivate => Part::Unit,
+                    HookPoint::AfterDeploy => Part::AfterCommit,
+                    HookPoint::OnFailure => Part::OnFailure,
+                };
+                (part, words(["run_hook", &timeout.as_secs_f64().to_string(), run]))
+            }
             Step::Prune { releases } => {
                 let ids = releases.iter().map(ToString::to_string);
                 (Part::AfterCommit, words(["prune"]).into_iter().chain(ids).collect())
@@ -342,6 +386,8 @@ enum Part {
     Unit,
     /// The run's unit, once the new release is kept.
     AfterCommit,
+    /// Whoever went back.
+    OnFailure,
 }
 
 /// Prints a run's state and its log.

@@ -8,6 +8,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
+use super::hooks::first_line;
 use super::http_url::HttpUrl;
 use super::name::{HostName, NameError, UnitName};
 
@@ -86,13 +87,6 @@ impl fmt::Display for HostCommand {
             Self::Shell(text) => f.write_str(&first_line(text)),
         }
     }
-}
-
-/// What is shown of a text that may have many lines.
-pub(crate) fn first_line(text: &str) -> String {
-    let mut lines = text.trim().lines();
-    let first = lines.next().unwrap_or_default().trim_end().to_owned();
-    if lines.next().is_some() { format!("{first} ...") } else { first }
 }
 
 /// A host, as seen from the machine that the service runs on, and a port.

@@ -273,6 +273,21 @@ environments:
             with("health: { command: [] }"),
             ["7: `command` has to be a text for the shell, or a list of words, not a list"]
         );
+        assert_eq!(
+            with(
+                "hooks: { before_deploy: [{ run: x }], before_activate: [{ local: x }], on_failure: [{}], \
+                 after_deploy: [{ local: a, once: true }, { run: ' ' }, { run: x, once: 1 }], after: [] }"
+            ),
+            [
+                "7: a hook with `run` can't be in `before_deploy`",
+                "7: a hook with `local` can't be in `before_activate`",
+                "7: a hook has no `run`",
+                "7: there is no key `once` in a local hook",
+                "7: `run` is empty",
+                "7: `once` has to be `true` or `false`, not a number",
+                "7: there is no key `after` in `hooks`",
+            ]
+        );
         assert_eq!(with("settle: 2"), ["7: `settle`: `2` has no unit of time"]);
         assert_eq!(
             with("confirm_timeout: 500ms"),

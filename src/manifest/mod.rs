@@ -9,6 +9,7 @@ pub mod env_file;
 mod env_problem;
 pub mod exec;
 mod health;
+mod hooks;
 mod http_url;
 pub mod lint;
 mod load;
@@ -19,6 +20,7 @@ pub mod problem;
 mod read;
 mod read_environments;
 mod read_health;
+mod read_hooks;
 mod read_problem;
 mod source;
 pub mod template;
@@ -36,6 +38,7 @@ pub use health::{
     DEFAULT_INTERVAL, Header, HealthCheck, HostCommand, HttpQuestion, Question, TcpAddress, TcpAddressError,
     longest,
 };
+pub use hooks::{DEFAULT_HOOK_TIMEOUT, HookHosts, HookPoint, Hooks, HostHook, LocalHook, first_line};
 pub use http_url::{HttpUrl, UrlError};
 pub use load::{LoadError, Loaded, load, parse};
 pub use model::{

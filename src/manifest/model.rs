@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use super::address::Address;
 use super::health::HealthCheck;
+use super::hooks::Hooks;
 use super::name::{EnvironmentName, ServiceName, Tag, UnitName, VarName};
 use super::nearest::nearest;
 use super::source::SourceText;
@@ -54,6 +55,8 @@ pub struct Manifest {
     pub settle: Duration,
     /// How long a host waits for the client's word before it goes back by itself.
     pub confirm_timeout: Duration,
+    /// What is run around the switch.
+    pub hooks: Hooks,
     /// How many good releases stay on a host.
     pub keep_releases: NonZeroU32,
     /// Where it is deployed to; at least one.

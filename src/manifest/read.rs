@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::duration::{DurationError, parse_duration, write_duration};
 use super::health::{HealthCheck, longest};
+use super::hooks::Hooks;
 use super::model::{
     CONFIRM_SPARE, DEFAULT_CONFIRM_TIMEOUT, DEFAULT_KEEP_RELEASES, DEFAULT_SETTLE, LEAST_CONFIRM_TIMEOUT,
     Manifest, Scope, Spans, UnitSource,
@@ -29,6 +30,7 @@ const TOP_KEYS: &[&str] = &[
     "settle",
     "confirm_timeout",
     "keep_releases",
+    "hooks",
     "environments",
 ];
 const MAX_KEEP: u32 = 1000;
@@ -178,6 +180,7 @@ impl Reader<'_> {
         let env_file = fields.get("env_file").map(|node| self.path("env_file", node));
         let health = fields.get("health").map(|node| self.health(node));
         let settle = fields.get("settle").map_or(Some(DEFAULT_SETTLE), |node| self.duration("settle", node));
+        let hooks = fields.get("hooks").map(|node| self.hooks(node));
         let confirm_timeout = self.confirm_timeout(&fields, health.as_ref(), settle);
         let keep_releases = fields.get("keep_releases").map_or(Some(DEFAULT_KEEP_RELEASES), |node| {
             self.count("keep_releases", MAX_KEEP, "the release that runs counts as one", node)
@@ -203,6 +206,7 @@ impl Reader<'_> {
             health: health.unwrap_or(Some(Vec::new()))?,
             settle: settle?,
             confirm_timeout: confirm_timeout?,
+            hooks: hooks.unwrap_or_else(|| Some(Hooks::default()))?,
             keep_releases: keep_releases?,
             environments: environments?,
             source: Arc::clone(self.source),
@@ -417,12 +421,13 @@ fn quoted(words: &[&str]) -> String {
 mod tests {
     use super::super::read_environments::{ENVIRONMENT_KEYS, HOST_KEYS, RESERVED_VARS};
     use super::super::read_health::HEALTH_KEYS;
+    use super::super::read_hooks::{HOOK_KEYS, HOOKS_KEYS};
     use super::*;
 
     #[test]
     fn every_key_is_in_the_reference() {
         let reference = include_str!("../../docs/manifest.md");
-        for key in [TOP_KEYS, HEALTH_KEYS, ENVIRONMENT_KEYS, HOST_KEYS].concat() {
+        for key in [TOP_KEYS, HEALTH_KEYS, HOOKS_KEYS, HOOK_KEYS, ENVIRONMENT_KEYS, HOST_KEYS].concat() {
             let heading = format!("# `{key}`\n");
             assert!(reference.contains(&heading), "docs/manifest.md has no heading for `{key}`");
         }

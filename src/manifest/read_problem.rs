@@ -121,6 +121,14 @@ pub enum ManifestProblem {
         /// The other.
         second: &'static str,
     },
+    /// A hook where it can't run.
+    #[error("a hook with `{place}` can't be in `{when}`")]
+    MisplacedHook {
+        /// `local` or `run`.
+        place: &'static str,
+        /// The list it is in.
+        when: &'static str,
+    },
     /// A list without entries.
     #[error("{what} is empty")]
     EmptyList {
@@ -197,6 +205,7 @@ impl ManifestProblem {
             Self::Header { .. } => "header",
             Self::Path { .. } => "path",
             Self::Conflict { .. } => "conflict",
+            Self::MisplacedHook { .. } => "misplaced_hook",
             Self::EmptyList { .. } => "empty_list",
             Self::DuplicateHost { .. } => "duplicate_host",
             Self::DuplicateUnit { .. } => "duplicate_unit",

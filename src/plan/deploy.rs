@@ -11,7 +11,9 @@ use super::layout::{Layout, RemotePath};
 use super::preflight::{changed_links, is_enabled, refuse_host, refuse_sudo};
 use super::refusal::Refusal;
 use super::step::{Detail, FileChange, Privilege, Reason, Step, Transfer};
-use crate::manifest::{Address, EnvFile, Manifest, ServiceName, UnitKind, UnitName};
+use crate::manifest::{
+    Address, EnvFile, HookHosts, HookPoint, HostHook, Manifest, ServiceName, UnitKind, UnitName,
+};
 use crate::release::{Artifact, BinaryKind, Release, ReleaseId, Role};
 
 /// Room left on the disk beside the release itself: its record, the folders, what a service writes meanwhile.
@@ -32,6 +34,17 @@ pub struct Inputs<'a> {
     pub now: Timestamp,
     /// Whether someone can be asked for a password.
     pub operator: Operator,
+    /// Where the host stands among those selected.
+    pub position: Position,
+}
+
+/// Where a host stands among those of a run. What runs on one host only runs on the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Position {
+    /// It is the first.
+    First,
+    /// There is one before it.
+    Later,
 }
 
 /// Whether someone sits at a terminal.
@@ -77,6 +90,14 @@ impl Plan {
         files.flatten().filter(|file| file.transfer == Transfer::Send).map(|file| file.size).sum()
     }
 
+    /// The last step that other hosts wait for: a hook before the activation that runs on this host for all of them.
+    #[must_use]
+    pub fn last_shared_step(&self) -> Option<usize> {
+        self.steps.iter().rposition(|step| {
+            matches!(step, Step::Hook { when: HookPoint::BeforeActivate, hosts: HookHosts::Once, .. })
+        })
+    }
+
     /// Whether any step needs root's rights.
     #[must_use]
     pub fn needs_root(&self) -> bool {
@@ -111,10 +132,12 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
         steps.push(Step::Seal { release: target.clone() });
         refuse_room(&changes, &layout, facts, &mut refusals);
     }
+    let switched = current != Some(&target);
+    let hooks = |when: HookPoint| if switched { hook_steps(inputs, when) } else { Vec::new() };
+    steps.extend(hooks(HookPoint::BeforeActivate));
     let links = changed_links(&layout, &Layout::links(manifest), facts, &mut refusals);
     let units_linked = links.iter().any(|link| link.path.as_str().starts_with("~/"));
     steps.extend(links.into_iter().map(Step::Link));
-    let switched = current != Some(&target);
     if switched {
         steps.push(Step::Switch { from: current.cloned(), to: target.clone() });
     }
@@ -124,6 +147,10 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
         steps.push(Step::ReloadManager);
     }
     steps.extend(unit_steps(inputs, &changes));
+    steps.extend(hooks(HookPoint::AfterActivate));
+    if steps.iter().any(|step| matches!(step, Step::Observe { .. })) {
+        steps.extend(manifest.health.iter().map(|check| Step::AskHealth { check: check.clone() }));
+    }
 
     refuse_sudo(&steps, facts, inputs.operator, &mut refusals);
     if !refusals.is_empty() {
@@ -135,6 +162,8 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
             steps.push(Step::Prune { releases });
         }
     }
+    steps.extend(hooks(HookPoint::AfterDeploy));
+    steps.extend(hooks(HookPoint::OnFailure));
     Ok(Plan {
         service: manifest.name.clone(),
         host: inputs.host.clone(),
@@ -260,10 +289,23 @@ fn unit_steps(inputs: &Inputs<'_>, changes: &Changes) -> Vec<Step> {
         });
         observes.push(Step::Observe { unit, settle: manifest.settle, executable });
     }
-    let asks = !observes.is_empty();
-    let health =
-        manifest.health.iter().filter(|_| asks).map(|check| Step::AskHealth { check: check.clone() });
-    enables.into_iter().chain(starts).chain(observes).chain(health).collect()
+    enables.into_iter().chain(starts).chain(observes).collect()
+}
+
+/// The hooks of a point that run on this host. They go with a new release, and with nothing else.
+fn hook_steps(inputs: &Inputs<'_>, when: HookPoint) -> Vec<Step> {
+    let here = |hook: &&HostHook| match hook.hosts {
+        HookHosts::Every => true,
+        HookHosts::Once => inputs.position == Position::First,
+    };
+    let hooks = inputs.manifest.hooks.host_at(when).filter(here);
+    let steps = hooks.map(|hook| Step::Hook {
+        when,
+        run: hook.text.clone(),
+        hosts: hook.hosts,
+        timeout: hook.timeout,
+    });
+    steps.collect()
 }
 
 fn reasons(

@@ -13,7 +13,7 @@ mod refusal;
 mod rollback;
 mod step;
 
-pub use deploy::{Inputs, Operator, Plan, plan};
+pub use deploy::{Inputs, Operator, Plan, Position, plan};
 pub use diff::{EnvChange, KeyChange, TextDiff};
 pub use facts::{
     Access, Current, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, Libc, Lingering, LinkState,

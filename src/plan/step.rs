@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::diff::{EnvChange, TextDiff};
 use super::facts::LinkState;
 use super::layout::{LinkPath, RemotePath};
-use crate::manifest::{HealthCheck, UnitName};
+use crate::manifest::{HealthCheck, HookHosts, HookPoint, UnitName};
 use crate::release::{Mode, ReleaseId, ReleasePath, Sha256Digest};
 
 /// One entry of a plan.
@@ -89,6 +89,18 @@ pub enum Step {
         /// What is asked, and how.
         #[serde(flatten)]
         check: HealthCheck,
+    },
+    /// Runs a program of the operator's on the host.
+    Hook {
+        /// When it runs: this says what its failure means.
+        when: HookPoint,
+        /// The text of a shell program.
+        run: String,
+        /// On which hosts of the run.
+        hosts: HookHosts,
+        /// How long it may run.
+        #[serde(serialize_with = "as_milliseconds", rename = "timeout_ms")]
+        timeout: Duration,
     },
     /// Removes old releases.
     Prune {
@@ -208,6 +220,7 @@ impl Step {
             Self::Start { .. } => "start",
             Self::Observe { .. } => "observe",
             Self::AskHealth { .. } => "ask_health",
+            Self::Hook { .. } => "hook",
             Self::Prune { .. } => "prune",
         }
     }
@@ -229,6 +242,7 @@ impl Step {
             | Self::Start { .. }
             | Self::Observe { .. }
             | Self::AskHealth { .. }
+            | Self::Hook { .. }
             | Self::Prune { .. } => Privilege::User,
         }
     }
@@ -247,7 +261,9 @@ impl Step {
             | Self::Observe { .. }
             | Self::AskHealth { .. }
             | Self::Prune { .. } => true,
-            Self::EnableLingering { .. }
+            // Those after the switch come behind a step that does.
+            Self::Hook { .. }
+            | Self::EnableLingering { .. }
             | Self::Upload { .. }
             | Self::Seal { .. }
             | Self::CheckRelease { .. }

@@ -224,6 +224,20 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Its word in JSON, and for hooks.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unchanged => "unchanged",
+            Self::Deployed => "deployed",
+            Self::Planned => "planned",
+            Self::FailedUntouched => "failed_untouched",
+            Self::Unreachable => "unreachable",
+            Self::Reverted => "reverted",
+            Self::NeedsAttention => "needs_attention",
+        }
+    }
+
     /// Whether the host did not end as it should.
     #[must_use]
     pub fn is_failure(self) -> bool {

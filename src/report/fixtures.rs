@@ -12,7 +12,8 @@ use super::line::Colour;
 use super::plain::{TextStyle, Verbosity};
 use crate::host::{Holder, JournalEntry};
 use crate::manifest::{
-    DEFAULT_INTERVAL, HealthCheck, HttpQuestion, Manifest, Question, Scope, SourceText, Spans, UnitSource,
+    DEFAULT_INTERVAL, HealthCheck, Hooks, HttpQuestion, Manifest, Question, Scope, SourceText, Spans,
+    UnitSource,
 };
 use crate::plan::{
     Detail, EnvChange, FileChange, Layout, LinkChange, LinkState, Plan, Privilege, Reason, RemotePath, Step,
@@ -61,6 +62,7 @@ fn manifest() -> Manifest {
         health: Vec::new(),
         settle: Duration::from_secs(2),
         confirm_timeout: Duration::from_secs(60),
+        hooks: Hooks::default(),
         keep_releases: 5.try_into().unwrap(),
         environments: std::collections::BTreeMap::new(),
         source: SourceText::new("deploy.yaml", ""),

@@ -182,6 +182,7 @@ mod tests {
         let step = include_str!("../plan/step.rs");
         let diff = include_str!("../plan/diff.rs");
         let facts = include_str!("../plan/facts.rs");
+        let hooks = include_str!("../manifest/hooks.rs");
         let enums = [
             (event, "EventKind"),
             (event, "Command"),
@@ -193,6 +194,8 @@ mod tests {
             (step, "Reason"),
             (diff, "KeyChange"),
             (facts, "LinkState"),
+            (hooks, "HookPoint"),
+            (hooks, "HookHosts"),
         ];
         for (source, name) in enums {
             let words = variants(source, name);

@@ -127,7 +127,11 @@ impl PlainReporter {
             EventKind::UploadProgressed { sent, total } if normal => {
                 self.progress(event, *sent, *total).into_iter().collect()
             }
-            EventKind::StepSaid { line, .. } if verbose => vec![Line::new().dim("  | ").plain(line)],
+            EventKind::StepSaid { number, line }
+                if verbose || (normal && self.run.is_hook(event, *number)) =>
+            {
+                vec![Line::new().dim("  | ").plain(line)]
+            }
             EventKind::StepFinished { number, elapsed } if normal => {
                 let words = self.run.step(event, *number).map(|step| step_words(step, Tense::Done));
                 let words = words.unwrap_or_else(|| format!("step {} done", number + 1));
@@ -211,7 +215,8 @@ fn is_long(step: &Step) -> bool {
         | Step::Stop { .. }
         | Step::Restart { .. }
         | Step::Start { .. }
-        | Step::AskHealth { .. } => true,
+        | Step::AskHealth { .. }
+        | Step::Hook { .. } => true,
         Step::Observe { settle, .. } => *settle >= LONG_SETTLE,
         Step::EnableLingering { .. }
         | Step::Seal { .. }

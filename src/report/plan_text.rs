@@ -115,7 +115,7 @@ pub(super) fn announcement(plan: &Plan) -> Vec<Line> {
 fn summary_lines(plan: &Plan) -> Vec<Line> {
     let mut lines = vec![headline(plan)];
     let mut parts = Vec::new();
-    let (mut links, mut enabled) = (0, Vec::new());
+    let (mut links, mut hooks, mut enabled) = (0, 0, Vec::new());
     for step in &plan.steps {
         match step {
             Step::Upload { files, .. } => {
@@ -127,6 +127,7 @@ fn summary_lines(plan: &Plan) -> Vec<Line> {
                 });
             }
             Step::Link(_) => links += 1,
+            Step::Hook { .. } => hooks += 1,
             Step::Enable { unit } => enabled.push(unit.as_str()),
             Step::Restart { .. } | Step::Start { .. } | Step::Stop { .. } => parts.push(describe_step(step)),
             Step::EnableLingering { .. }
@@ -141,6 +142,9 @@ fn summary_lines(plan: &Plan) -> Vec<Line> {
     }
     if links > 0 {
         parts.push(words::count(links, "link", "links"));
+    }
+    if hooks > 0 {
+        parts.push(words::count(hooks, "hook", "hooks"));
     }
     if !enabled.is_empty() {
         parts.push(format!("enable {}", enabled.join(" ")));
@@ -311,6 +315,7 @@ fn steps_section(plan: &Plan, lines: &mut Vec<Line>) {
         | Step::Start { .. }
         | Step::Observe { .. }
         | Step::AskHealth { .. }
+        | Step::Hook { .. }
         | Step::Prune { .. } => true,
     });
     let mut steps = steps.peekable();

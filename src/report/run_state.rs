@@ -93,6 +93,11 @@ impl RunState {
         self.host(event).and_then(|host| host.steps.get(&number)).map(Arc::as_ref)
     }
 
+    /// Whether that step is a hook: what it says is for the operator.
+    pub(super) fn is_hook(&self, event: &Event, number: usize) -> bool {
+        matches!(self.step(event, number), Some(Step::Hook { .. }))
+    }
+
     /// The width of a column of hosts; long names stick out of it.
     pub(super) fn label_width(&self) -> usize {
         self.hosts.iter().map(|host| host.label.chars().count()).max().unwrap_or(0).min(32)

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use super::event::{RunCounts, Verdict};
 use super::health_words::health_words;
+use crate::manifest::{HookHosts, HookPoint, first_line};
 use crate::plan::{FileChange, LinkChange, LinkState, Privilege, Reason, Step, Transfer};
 
 /// What the step does, in the words of an order: `restart simple_api.service (binary and env file changed)`.
@@ -90,6 +91,7 @@ pub(super) fn step_words(step: &Step, tense: Tense) -> String {
             }
         }
         Step::AskHealth { check } => health_words(check, tense),
+        Step::Hook { when, run, hosts, timeout: _ } => hook_words(*when, run, *hosts, tense),
         Step::Prune { releases } => {
             let what = count(releases.len(), "old release", "old releases");
             format!("{} {what}", tense.of("remove", "removing", "removed"))
@@ -99,6 +101,20 @@ pub(super) fn step_words(step: &Step, tense: Tense) -> String {
         Privilege::Root => format!("{words} [sudo]"),
         Privilege::User => words,
     }
+}
+
+/// `run the hook before_activate: ./bin/migrate (on this host only)`.
+fn hook_words(when: HookPoint, text: &str, hosts: HookHosts, tense: Tense) -> String {
+    let verb = tense.of("run", "running", "ran");
+    let only = match hosts {
+        HookHosts::Every => "",
+        HookHosts::Once => " (on this host only)",
+    };
+    let case = match (when, tense) {
+        (HookPoint::OnFailure, Tense::Order) => ", if something fails",
+        _ => "",
+    };
+    format!("{verb} the hook {}{case}: {}{only}", when.as_str(), first_line(text))
 }
 
 fn upload_words(files: &[FileChange], tense: Tense) -> String {

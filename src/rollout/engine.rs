@@ -9,10 +9,11 @@ use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::failure::{HostError, HostFailure};
+use super::gate::Gate;
 use super::host_run::{Goal, Prepared, SudoPrompt, prepare};
 use crate::host::{Holder, Password};
-use crate::manifest::{Address, EnvironmentName, Host, Manifest};
-use crate::plan::Operator;
+use crate::manifest::{Address, EnvironmentName, HookHosts, HookPoint, Host, Manifest};
+use crate::plan::{Operator, Position};
 use crate::release::{ReleaseId, Revision};
 use crate::report::{Command, EventKind, Events, Verdict};
 use crate::ssh::ConnectOptions;
@@ -61,6 +62,8 @@ pub struct Context {
     pub interrupt: Interrupt,
     /// How far each host is.
     pub phases: Phases,
+    /// What the first host does for all.
+    pub gate: Gate,
 }
 
 /// What hosts are connected to for.
@@ -191,13 +194,14 @@ impl Outcome {
 
 /// Connects to the hosts, probes them and plans for the release that each is to end on. In the order given.
 pub async fn prepare_all(context: &Arc<Context>, hosts: Vec<(Host, Goal)>) -> Vec<Preparation> {
-    side_by_side(hosts, |(host, goal)| {
+    let positions = std::iter::once(Position::First).chain(std::iter::repeat(Position::Later));
+    side_by_side(positions.zip(hosts).collect(), |(position, (host, goal))| {
         let context = Arc::clone(context);
         async move {
             let begun = Instant::now();
             context.phases.set(&host.address, Phase::Untouched);
             let result = tokio::select! {
-                result = prepare(&context, &host, goal) => result,
+                result = prepare(&context, &host, goal, position) => result,
                 () = context.interrupt.wait() => Err(HostFailure::not_reached(HostError::Interrupted)),
             };
             if let Err(failure) = &result {
@@ -211,6 +215,23 @@ pub async fn prepare_all(context: &Arc<Context>, hosts: Vec<(Host, Goal)>) -> Ve
 
 /// Carries out the plans of all hosts that have one; tells of every host's end.
 pub async fn carry_out_all(context: &Arc<Context>, preparations: Vec<Preparation>) -> Vec<Outcome> {
+    // What is to be done once is done on the first host, or it is there already from an earlier run.
+    let once =
+        context.manifest.hooks.host_at(HookPoint::BeforeActivate).any(|hook| hook.hosts == HookHosts::Once);
+    let mut position = Position::First;
+    for preparation in &preparations {
+        match (&preparation.result, position) {
+            (Ok(prepared), Position::First) if prepared.plan.last_shared_step().is_some() => {
+                context.gate.shut()
+            }
+            (Err(_), Position::First) if once => {
+                context.gate.shut();
+                context.gate.fail();
+            }
+            _ => {}
+        }
+        position = Position::Later;
+    }
     side_by_side(preparations, |preparation| {
         let context = Arc::clone(context);
         async move {
@@ -221,7 +242,11 @@ pub async fn carry_out_all(context: &Arc<Context>, preparations: Vec<Preparation
                 Err(failure) => return Outcome { host, result: Err(failure) },
             };
             let release = Some(prepared.plan.release.clone());
+            let for_all = prepared.plan.last_shared_step().is_some();
             let result = Box::pin(prepared.carry_out(&context)).await;
+            if for_all {
+                context.gate.fail();
+            }
             let verdict = result.as_ref().map_or_else(HostFailure::verdict, |verdict| *verdict);
             context.phases.set(&host, Phase::Ended(verdict));
             tell(&context.events.of(&host), &result.as_ref().copied(), release, begun);
@@ -269,9 +294,14 @@ where
     let mut tasks = JoinSet::new();
     for (number, item) in items.into_iter().enumerate() {
         let (places, work) = (Arc::clone(&places), task(item));
+        // The first ones get theirs here, in order: others may wait for what the first one does.
+        let early = Arc::clone(&places).try_acquire_owned();
         tasks.spawn(async move {
-            // The semaphore is never closed.
-            let _place = places.acquire_owned().await;
+            let _place = match early {
+                Ok(place) => Ok(place),
+                // The semaphore is never closed.
+                Err(_) => places.acquire_owned().await,
+            };
             (number, work.await)
         });
     }

@@ -97,6 +97,9 @@ pub enum HostError {
     /// The service does not answer well.
     #[error(transparent)]
     Health(#[from] HealthError),
+    /// A hook that runs once, on the first host, did not succeed.
+    #[error("the hook that runs once, on the first host, did not succeed there")]
+    FirstHostFailed,
     /// The operator stopped the run.
     #[error("stopped by the operator")]
     Interrupted,
@@ -334,6 +337,7 @@ impl HostError {
             Self::ActivationCut => "shipit::activation::cut",
             Self::NotUp(_) => "shipit::verdict::not_up",
             Self::Health(_) => "shipit::verdict::health",
+            Self::FirstHostFailed => "shipit::hook::first_host",
             Self::Interrupted => "shipit::interrupted",
             Self::Random(_) => "shipit::system::random",
         };
@@ -406,6 +410,7 @@ impl HostError {
             | Self::WentBack(_)
             | Self::Unwritable
             | Self::NotUp(_)
+            | Self::FirstHostFailed
             | Self::Interrupted
             | Self::Random(_) => None,
         }

@@ -6,6 +6,7 @@ use tokio::task::JoinHandle;
 
 use super::engine::{Context, OtherRuns, Purpose, Reach};
 use super::failure::{HostError, HostFailure};
+use super::gate::GateState;
 use super::transaction::Transaction;
 use crate::host::{
     Base, Copies, End, Extent, Incoming, Lock, LockOutcome, Password, Session, Stop, Whose, probe, recover,
@@ -13,8 +14,8 @@ use crate::host::{
 };
 use crate::manifest::{Address, Host};
 use crate::plan::{
-    Current, Destination, Facts, Inputs, Layout, PendingRun, Plan, RollbackInputs, RunLife, Step, Sudo, plan,
-    plan_rollback,
+    Current, Destination, Facts, Inputs, Layout, PendingRun, Plan, Position, RollbackInputs, RunLife, Step,
+    Sudo, plan, plan_rollback,
 };
 use crate::release::{Release, ReleaseId, ReleaseRecord, RunId};
 use crate::report::{EventKind, Events, Recovery, Verdict, Wait};
@@ -97,7 +98,12 @@ pub async fn connect_host(reach: &Reach, host: &Address, events: &Events) -> Res
 }
 
 /// Connects, probes, plans. Changes nothing on the host, but brings to its end what died in the middle there.
-pub(super) async fn prepare(context: &Context, host: &Host, goal: Goal) -> Result<Prepared, HostFailure> {
+pub(super) async fn prepare(
+    context: &Context,
+    host: &Host,
+    goal: Goal,
+    position: Position,
+) -> Result<Prepared, HostFailure> {
     let address = host.address.clone();
     let events = context.events.of(&address);
     let connection =
@@ -132,7 +138,7 @@ pub(super) async fn prepare(context: &Context, host: &Host, goal: Goal) -> Resul
     let (manifest, host, operator) = (&context.manifest, &address, context.operator);
     let planned = match &goal {
         Goal::Release(release) => {
-            plan(&Inputs { manifest, host, release, facts: &facts, now: context.now, operator })
+            plan(&Inputs { manifest, host, release, facts: &facts, now: context.now, operator, position })
         }
         Goal::Earlier(destination) => {
             plan_rollback(&RollbackInputs { manifest, host, facts: &facts, destination, operator })
@@ -219,6 +225,10 @@ impl Prepared {
             // From the switch on it is quicker, and safer, to go through with it.
             let _ = sweep(&mut self.session, &layout).await;
             return Err(self.untouched(HostError::Interrupted));
+        }
+        if plan.last_shared_step().is_none() && context.gate.pass().await == GateState::Failed {
+            let _ = sweep(&mut self.session, &layout).await;
+            return Err(self.untouched(HostError::FirstHostFailed));
         }
         let current = plan.from.clone();
         let transaction = Transaction::new(self, context, &layout, copies);

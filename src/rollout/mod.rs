@@ -4,6 +4,7 @@
 //! to be done was decided by [`crate::plan`]; what happened goes out as events.
 mod engine;
 mod failure;
+mod gate;
 mod host_run;
 mod transaction;
 mod verdict;
@@ -13,5 +14,6 @@ pub use engine::{
     carry_out_all, leave_all, prepare_all,
 };
 pub use failure::{HostError, HostFailure, HostState, held_by};
+pub use gate::{Gate, GateState};
 pub use host_run::{Goal, Prepared, SudoPrompt, connect_host};
 pub use verdict::{NotUp, conclude};

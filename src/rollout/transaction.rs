@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::engine::{Context, Phase, RunRecord};
 use super::failure::{HostError, HostFailure, HostState};
+use super::gate::Gate;
 use super::host_run::{Prepared, connect_host, current_text};
 use super::verdict::{NotUp, conclude};
 use crate::host::{
@@ -23,6 +24,9 @@ use crate::report::{EventKind, Events, Verdict, describe_step};
 
 /// How many lines of journal are read back.
 const JOURNAL_LINES: u32 = 50;
+
+/// How many lines of what a step said are kept for its failure.
+const KEPT_LINES: usize = 10;
 
 /// How much later than its deadline a host may settle: going back takes a moment.
 const GRACE: Duration = Duration::from_secs(5);
@@ -84,7 +88,7 @@ impl<'a> Transaction<'a> {
         };
         // The host adds how it ended, and the closing brace.
         let history = serde_json::to_string(&line).unwrap_or_default().trim_end_matches('}').to_owned();
-        let teller = Teller::new(&plan, &prepared.events);
+        let teller = Teller::new(&plan, &prepared.events, &context.gate);
         Ok(Self {
             expected: current_text(&prepared.facts),
             units: context.manifest.units.iter().map(|unit| unit.name.clone()).collect(),
@@ -141,6 +145,10 @@ impl<'a> Transaction<'a> {
             patience: self.context.patience,
             history: &self.history,
             units: &self.units,
+            environment: &self.context.record.environment,
+            host: &self.prepared.host,
+            release: &self.plan.release,
+            previous: self.plan.from.as_ref(),
             copies: self.copies,
         };
         let teller = &mut self.teller;
@@ -161,6 +169,10 @@ impl<'a> Transaction<'a> {
             patience: self.context.patience,
             history: &self.history,
             units: &self.units,
+            environment: &self.context.record.environment,
+            host: &self.prepared.host,
+            release: &self.plan.release,
+            previous: self.plan.from.as_ref(),
             copies: self.copies,
         };
         let teller = &mut self.teller;
@@ -374,10 +386,11 @@ struct Teller {
     watched: Vec<(usize, Duration)>,
     /// Whether a step that touches the service has begun.
     touched: bool,
+    gate: Gate,
 }
 
 impl Teller {
-    fn new(plan: &Arc<Plan>, events: &Events) -> Self {
+    fn new(plan: &Arc<Plan>, events: &Events, gate: &Gate) -> Self {
         Self {
             events: events.clone(),
             plan: Arc::clone(plan),
@@ -386,6 +399,7 @@ impl Teller {
             said: Vec::new(),
             watched: Vec::new(),
             touched: false,
+            gate: gate.clone(),
         }
     }
 
@@ -393,7 +407,9 @@ impl Teller {
         match event {
             ActivationEvent::Started(number) => {
                 self.began = Instant::now();
-                self.said.clear();
+                if self.failed.is_none() {
+                    self.said.clear();
+                }
                 if let Some(step) = self.plan.steps.get(number) {
                     self.touched |= step.touches_service();
                     self.events.send(EventKind::StepStarted { number, step: Arc::new(step.clone()) });
@@ -401,6 +417,9 @@ impl Teller {
             }
             ActivationEvent::Finished(number) => {
                 let elapsed = self.began.elapsed();
+                if self.plan.last_shared_step() == Some(number) {
+                    self.gate.open();
+                }
                 match self.plan.steps.get(number) {
                     // Seen is not yet well: the verdict is ours.
                     Some(Step::Observe { .. }) => self.watched.push((number, elapsed)),
@@ -408,11 +427,16 @@ impl Teller {
                 }
             }
             ActivationEvent::Said { step: number, line } => {
-                self.said.push(line.clone());
+                // What came last says why; a program may say a lot before.
+                if self.failed.is_none() {
+                    let excess = (self.said.len() + 1).saturating_sub(KEPT_LINES);
+                    self.said.drain(..excess);
+                    self.said.push(line.clone());
+                }
                 self.events.send(EventKind::StepSaid { number, line });
             }
             ActivationEvent::Failed { step: number, .. } => {
-                self.failed = Some(number);
+                self.failed = self.failed.or(Some(number));
                 self.events.send(EventKind::StepFailed { number });
             }
             ActivationEvent::Reverting(why) => self.events.send(EventKind::RevertStarted { why }),

@@ -13,6 +13,7 @@ mod freeze;
 mod harness;
 mod health;
 mod history;
+mod hooks;
 mod host_keys;
 mod interrupt;
 mod lingering_and_sudo;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use shipit::manifest::{Manifest, load};
 use shipit::plan::{
     Access, Current, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, Inputs, Layout, Libc, Lingering,
-    LinkState, Manager, Operator, Plan, Refusal, RemotePath, Standing, Sudo, Systemd, plan,
+    LinkState, Manager, Operator, Plan, Position, Refusal, RemotePath, Standing, Sudo, Systemd, plan,
 };
 use shipit::release::{BinaryKind, Linkage, Machine, Release, ReleaseId, Sources};
 use shipit::report::{Colour, PlanDetail, PlanStyle, write_plan};
@@ -84,16 +84,35 @@ impl Service {
         self.plan_of(&self.release(), facts, operator)
     }
 
+    pub(crate) fn plan_at(
+        &self,
+        facts: &Facts,
+        operator: Operator,
+        position: Position,
+    ) -> Result<Plan, Vec<Refusal>> {
+        self.plan_in(&self.release(), facts, operator, position)
+    }
+
     pub(crate) fn plan_of(
         &self,
         release: &Release,
         facts: &Facts,
         operator: Operator,
     ) -> Result<Plan, Vec<Refusal>> {
+        self.plan_in(release, facts, operator, Position::First)
+    }
+
+    fn plan_in(
+        &self,
+        release: &Release,
+        facts: &Facts,
+        operator: Operator,
+        position: Position,
+    ) -> Result<Plan, Vec<Refusal>> {
         let manifest = self.manifest();
         let host = manifest.environment(None).unwrap().hosts[0].address.clone();
         let now = time("2026-11-20T03:00:00Z");
-        plan(&Inputs { manifest: &manifest, host: &host, release, facts, now, operator })
+        plan(&Inputs { manifest: &manifest, host: &host, release, facts, now, operator, position })
     }
 
     /// A host that nothing was ever deployed to.

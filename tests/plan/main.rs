@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test that can't go on has failed")]
 
 mod fixture;
+mod hooks;
 mod prune;
 mod refusals;
 mod rollback;
