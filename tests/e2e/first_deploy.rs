@@ -141,7 +141,7 @@ fn a_unit_file_that_shipit_stopped_managing_is_gone_from_the_release() {
     project.deploy();
     let files = user.run(&format!("cd {}/current/ && find . -type f | sort", project.root(&user)));
     let name = &project.name;
-    assert_eq!(files, format!("./bin/{name}\n./release.json\n./sealed\n./units/{name}.service\n"));
+    assert_eq!(files, format!("./bin/{name}\n./good\n./release.json\n./sealed\n./units/{name}.service\n"));
     project.deploy().says("nothing to do");
 }
 

@@ -15,30 +15,22 @@ fn a_freeze_stops_deploys_and_rollbacks_until_it_is_lifted() {
 
     project.edit("service.sh", "echo", "echo again; echo");
     let ran = project.shipit(&["deploy", "prod"]).exits(7);
-    ran.says("the service is frozen on this host by someone@").says("the fair: it's \"on\" $(until) Monday");
+    ran.says("the service is frozen on this host by ada@").says("the fair: it's \"on\" $(until) Monday");
     ran.says("shipit unlock").says("the service was not touched");
     // Not even when it would wait for the lock.
     project.shipit(&["deploy", "prod", "--lock-wait", "5m"]).exits(7);
     assert_eq!(project.current(&user), current);
     project.shipit(&["plan", "prod"]).exits(0);
     let ran = project.shipit(&["status", "prod"]).exits(0);
-    assert!(
-        ran.stdout.contains("  frozen by someone@") && ran.stdout.contains("until) Monday"),
-        "{}",
-        ran.all()
-    );
+    assert!(ran.stdout.contains("  frozen by ada@") && ran.stdout.contains("until) Monday"), "{}", ran.all());
 
     // Whoever was first stays on record.
     let ran = project.shipit(&["lock", "prod", "-m", "another reason"]).exits(0);
-    assert!(
-        ran.stdout.contains("already frozen by someone@") && ran.stdout.contains("Monday"),
-        "{}",
-        ran.all()
-    );
+    assert!(ran.stdout.contains("already frozen by ada@") && ran.stdout.contains("Monday"), "{}", ran.all());
 
     let ran = project.shipit(&["unlock", "prod"]).exits(0);
     assert!(
-        ran.stdout.contains("lifted the freeze by someone@") && ran.stdout.contains("Monday"),
+        ran.stdout.contains("lifted the freeze by ada@") && ran.stdout.contains("Monday"),
         "{}",
         ran.all()
     );
@@ -90,13 +82,9 @@ fn a_run_that_is_under_way_goes_on_and_is_shown() {
     });
     let ran = project.shipit(&["status", "prod"]).exits(0);
     assert!(ran.stdout.contains("  an activation is under way: run "), "{}", ran.all());
-    assert!(
-        ran.stdout.contains("  locked by someone@") && ran.stdout.contains(", for deploy"),
-        "{}",
-        ran.all()
-    );
+    assert!(ran.stdout.contains("  locked by ada@") && ran.stdout.contains(", for deploy"), "{}", ran.all());
     let ran = project.shipit(&["lock", "prod"]).exits(0);
-    assert!(ran.stdout.contains("a run is under way, and goes on: locked by someone@"), "{}", ran.all());
+    assert!(ran.stdout.contains("a run is under way, and goes on: locked by ada@"), "{}", ran.all());
     deploy.wait_for_output("1 host deployed");
     deploy.wait().exits(0);
     let ran = project.shipit(&["status", "prod"]).exits(0);

@@ -106,6 +106,7 @@ impl Project {
             .current_dir(self.folder.path())
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("USER", "ada")
             .env("HOME", self.path("home"))
             .stdin(Stdio::null());
         match &self.key {
@@ -146,6 +147,7 @@ impl Project {
             .current_dir(self.folder.path())
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("USER", "ada")
             .env("HOME", self.path("home"))
             .env("TERM", "dumb")
             .env("SHELL", "/bin/sh");

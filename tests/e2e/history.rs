@@ -43,7 +43,7 @@ fn every_run_is_there_with_its_end() {
     let lines: Vec<&str> = ran.stdout.lines().collect();
     assert_eq!(lines.len(), 3, "{}", ran.all());
     assert!(lines[0].ends_with("2 runs"), "{}", ran.all());
-    assert!(lines[1].contains("someone@") && lines[1].contains("  deploy "), "{}", ran.all());
+    assert!(lines[1].contains("ada@") && lines[1].contains("  deploy "), "{}", ran.all());
     assert!(lines[2].contains("  rollback ") && lines[2].contains(" -> "), "{}", ran.all());
 }
 
@@ -80,7 +80,7 @@ fn releases_are_listed_newest_first() {
     let ran = project.shipit(&["releases", "prod"]).exits(0);
     let lines: Vec<&str> = ran.stdout.lines().collect();
     assert!(lines[0].ends_with("3 releases"), "{}", ran.all());
-    assert!(lines[1].contains("  current  ") && lines[1].contains(" ago  someone@"), "{}", ran.all());
+    assert!(lines[1].contains("  current  ") && lines[1].contains(" ago  ada@"), "{}", ran.all());
     assert!(lines[2].contains("  reverted  "), "{}", ran.all());
     assert!(lines[3].contains("  deployed  "), "{}", ran.all());
     let answer = json(&project, &["releases", "prod"]);

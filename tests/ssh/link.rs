@@ -71,39 +71,42 @@ async fn round_trips_are_few() {
     let options = server.options();
     let count = |since: Instant| since.elapsed().as_secs_f64() / round_trip.as_secs_f64();
 
-    let start = Instant::now();
-    let connection = connect(&at(port), &options).await.unwrap();
-    // One more for the TCP handshake, which the relay does not delay.
-    let connected = count(start) + 1.0;
-    // The best of three: here the login shell starts in the time that is measured.
-    let mut constant = f64::INFINITY;
-    for _ in 0..3 {
+    // Of each the best of several: a busy machine adds to a time, and takes nothing from it.
+    let mut best = [f64::INFINITY; 5];
+    let limits = [6.9, 2.9, 3.9, 3.9, 2.9];
+    for attempt in 0..8 {
+        let start = Instant::now();
+        let connection = connect(&at(port), &options).await.unwrap();
+        // One more for the TCP handshake, which the relay does not delay.
+        let connected = count(start) + 1.0;
         let start = Instant::now();
         let end = connection.start("echo done").await.unwrap().output(100).await.unwrap();
         assert_eq!(end.stdout, b"done\n");
-        constant = constant.min(count(start));
+        let constant = count(start);
+        let start = Instant::now();
+        let process = connection.start_with_input("exec /bin/sh -s", b"echo done\n".to_vec()).await.unwrap();
+        let end = process.output(100).await.unwrap();
+        assert_eq!(end.stdout, b"done\n");
+        let program = count(start);
+        let start = Instant::now();
+        let sftp = connection.sftp().await.unwrap();
+        let opened = count(start);
+        let path = server.path(&format!("file{attempt}")).to_str().unwrap().to_owned();
+        let upload = Upload { path, mode: 0o644, source: Source::Bytes(vec![1; 1000].into()), reuse: None };
+        let start = Instant::now();
+        sftp.write_file(&upload, &|_| ()).await.unwrap();
+        let seen = [connected, constant, program, opened, count(start)];
+        for (best, seen) in best.iter_mut().zip(seen) {
+            *best = best.min(seen);
+        }
+        if best.iter().zip(limits).all(|(best, limit)| *best < limit) {
+            break;
+        }
     }
-    let start = Instant::now();
-    let process = connection.start_with_input("exec /bin/sh -s", b"echo done\n".to_vec()).await.unwrap();
-    let end = process.output(100).await.unwrap();
-    assert_eq!(end.stdout, b"done\n");
-    let program = count(start);
-    let start = Instant::now();
-    let sftp = connection.sftp().await.unwrap();
-    let opened = count(start);
-    let start = Instant::now();
-    let path = server.path("file").to_str().unwrap().to_owned();
-    let upload = Upload { path, mode: 0o644, source: Source::Bytes(vec![1; 1000].into()), reuse: None };
-    sftp.write_file(&upload, &|_| ()).await.unwrap();
-    let written = count(start);
-    eprintln!(
-        "connect {connected:.2}, constant {constant:.2}, program {program:.2}, SFTP {opened:.2}, small file {written:.2} round trips"
-    );
-    assert!(connected < 6.9, "{connected}");
-    assert!(constant < 2.9, "{constant}");
-    assert!(program < 3.9, "{program}");
-    assert!(opened < 3.9, "{opened}");
-    assert!(written < 2.9, "{written}");
+    eprintln!("connect, constant, program, SFTP, small file: {best:.2?} round trips");
+    for (best, limit) in best.into_iter().zip(limits) {
+        assert!(best < limit, "{best:.2}, and {limit} at most");
+    }
 }
 
 /// A measurement: `cargo test --release --test ssh -- --ignored --nocapture throughput`.
