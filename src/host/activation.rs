@@ -169,6 +169,8 @@ impl Activity {
 /// What was seen of a unit after its start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Observed {
+    /// Before a reload.
+    pub before: UnitProperties,
     /// Right after the start.
     pub first: UnitProperties,
     /// When the watch ended.
@@ -348,6 +350,7 @@ impl Run<'_> {
             Step::ReloadManager => (Part::Unit, words(["reload_manager"])),
             Step::Enable { unit } => (Part::Unit, words(["enable", unit.as_str()])),
             Step::Restart { unit, .. } => (Part::Unit, words(["restart", unit.as_str()])),
+            Step::Reload { unit, .. } => (Part::Unit, words(["reload", unit.as_str()])),
             Step::Start { unit, .. } => (Part::Unit, words(["start", unit.as_str()])),
             Step::Observe { unit, settle, .. } => {
                 (Part::Unit, words(["observe", unit.as_str(), &settle.as_millis().to_string()]))
@@ -488,6 +491,7 @@ fn found(observed: &mut BTreeMap<UnitName, Observed>, text: &str) {
     let Ok(unit) = unit.parse() else { return };
     let unit: &mut Observed = observed.entry(unit).or_default();
     let properties = match what {
+        "before" => &mut unit.before,
         "first" => &mut unit.first,
         "last" => &mut unit.last,
         "executable" => {

@@ -55,6 +55,13 @@ pub enum Step {
         /// Why.
         reasons: Vec<Reason>,
     },
+    /// Tells the unit, which goes on, to take over what is new.
+    Reload {
+        /// Which.
+        unit: UnitName,
+        /// Why.
+        reasons: Vec<Reason>,
+    },
     /// Starts the unit.
     Start {
         /// Which.
@@ -192,6 +199,7 @@ impl Step {
             Self::ReloadManager => "reload_manager",
             Self::Enable { .. } => "enable",
             Self::Restart { .. } => "restart",
+            Self::Reload { .. } => "reload",
             Self::Start { .. } => "start",
             Self::Observe { .. } => "observe",
             Self::AskHealth { .. } => "ask_health",
@@ -212,6 +220,7 @@ impl Step {
             | Self::ReloadManager
             | Self::Enable { .. }
             | Self::Restart { .. }
+            | Self::Reload { .. }
             | Self::Start { .. }
             | Self::Observe { .. }
             | Self::AskHealth { .. }
@@ -229,6 +238,7 @@ impl Step {
             | Self::ReloadManager
             | Self::Enable { .. }
             | Self::Restart { .. }
+            | Self::Reload { .. }
             | Self::Start { .. }
             | Self::Observe { .. }
             | Self::AskHealth { .. }

@@ -210,7 +210,11 @@ impl PlainReporter {
 fn is_long(step: &Step) -> bool {
     match step {
         Step::Upload { files, .. } => files.iter().map(|file| file.size).sum::<u64>() >= LONG_UPLOAD,
-        Step::Restart { .. } | Step::Start { .. } | Step::AskHealth { .. } | Step::Hook { .. } => true,
+        Step::Restart { .. }
+        | Step::Reload { .. }
+        | Step::Start { .. }
+        | Step::AskHealth { .. }
+        | Step::Hook { .. } => true,
         Step::Observe { settle, .. } => *settle >= LONG_SETTLE,
         Step::EnableLingering { .. }
         | Step::Seal { .. }

@@ -23,3 +23,4 @@ mod plan_matches;
 mod repair;
 mod several_hosts;
 mod wrong_binary;
+mod zero_downtime;
