@@ -9,9 +9,10 @@ use std::time::Duration;
 use super::journal::{JournalEntry, MainProcess, UnitRuns, journal_script};
 use super::script::Script;
 use super::session::{PRELUDE, Session, SessionError};
+use super::sums::sums;
 use super::upload::Copies;
 use crate::manifest::{Address, EnvironmentName, HookPoint, UnitName};
-use crate::plan::{FileChange, Layout, Privilege, RemotePath, Step, Transfer};
+use crate::plan::{Layout, Privilege, RemotePath, Step};
 use crate::release::{ReleaseId, RunId, Sha256Digest};
 
 const PROGRAM: &str = include_str!("activation.sh");
@@ -443,28 +444,6 @@ pub async fn run_state(
 
 fn words<const N: usize>(words: [&str; N]) -> Vec<String> {
     words.map(str::to_owned).into()
-}
-
-/// The list that `sha256sum --check` reads: every file of the upload whose bytes are not known yet.
-fn sums(steps: &[Step], copies: Copies) -> String {
-    let files = steps.iter().filter_map(|step| match step {
-        Step::Upload { files, .. } => Some(files),
-        _ => None,
-    });
-    let unknown = |file: &&FileChange| copies == Copies::Unproven || file.transfer == Transfer::Send;
-    let lines: Vec<String> =
-        files.flatten().filter(unknown).map(|file| sum(&file.sha256, file.path.as_str())).collect();
-    lines.join("\n")
-}
-
-/// A line as sha256sum(1) writes it: a name with a backslash (as `systemd-escape` makes them) is escaped, and the
-/// line says so by beginning with one.
-fn sum(hash: &Sha256Digest, path: &str) -> String {
-    if path.contains('\\') {
-        format!("\\{hash}  {}", path.replace('\\', r"\\"))
-    } else {
-        format!("{hash}  {path}")
-    }
 }
 
 /// Reads what follows "step ": "3 started", "3 failed 1", "3 said Job failed."

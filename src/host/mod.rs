@@ -13,6 +13,7 @@ mod probe;
 mod request;
 mod script;
 mod session;
+mod sums;
 mod upload;
 
 pub use activation::{

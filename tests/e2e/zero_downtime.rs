@@ -17,8 +17,9 @@ fn with_a_socket(user: &TestUser) -> Project {
     let project = Project::quick(user);
     let name = &project.name;
     let built = Path::new(env!("CARGO_BIN_EXE_shipit")).with_file_name("examples/socket_server");
-    fs::copy(&built, project.path("service.sh"))
-        .unwrap_or_else(|e| panic!("{}: {e}; `cargo test` builds it, or `cargo build --examples`", built.display()));
+    fs::copy(&built, project.path("service.sh")).unwrap_or_else(|e| {
+        panic!("{}: {e}; `cargo test` builds it, or `cargo build --examples`", built.display())
+    });
     project.write(
         &format!("{name}.socket"),
         &format!("[Socket]\nListenStream=0.0.0.0:{}\n\n[Install]\nWantedBy=sockets.target\n", project.port),
