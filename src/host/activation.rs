@@ -9,9 +9,10 @@ use std::time::Duration;
 use super::journal::{JournalEntry, MainProcess, UnitRuns, journal_script};
 use super::script::Script;
 use super::session::{PRELUDE, Session, SessionError};
+use super::sums::{sum, sums};
 use super::upload::Copies;
 use crate::manifest::{Address, EnvironmentName, HookPoint, UnitName};
-use crate::plan::{FileChange, Layout, Privilege, RemotePath, Step, Transfer};
+use crate::plan::{Layout, Privilege, RemotePath, Step};
 use crate::release::{ReleaseId, RunId, Sha256Digest};
 
 const PROGRAM: &str = include_str!("activation.sh");
@@ -169,6 +170,8 @@ impl Activity {
 /// What was seen of a unit after its start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Observed {
+    /// Before a reload.
+    pub before: UnitProperties,
     /// Right after the start.
     pub first: UnitProperties,
     /// When the watch ended.
@@ -355,6 +358,7 @@ impl Run<'_> {
             Step::ReloadManager => (Part::Unit, words(["reload_manager"])),
             Step::Enable { unit } => (Part::Unit, words(["enable", unit.as_str()])),
             Step::Restart { unit, .. } => (Part::Unit, words(["restart", unit.as_str()])),
+            Step::Reload { unit, .. } => (Part::Unit, words(["reload", unit.as_str()])),
             Step::Start { unit, .. } => (Part::Unit, words(["start", unit.as_str()])),
             Step::Observe { unit, settle, .. } => {
                 (Part::Unit, words(["observe", unit.as_str(), &settle.as_millis().to_string()]))
@@ -493,28 +497,6 @@ fn words<const N: usize>(words: [&str; N]) -> Vec<String> {
     words.map(str::to_owned).into()
 }
 
-/// The list that `sha256sum --check` reads: every file of the upload whose bytes are not known yet.
-fn sums(steps: &[Step], copies: Copies) -> String {
-    let files = steps.iter().filter_map(|step| match step {
-        Step::Upload { files, .. } => Some(files),
-        _ => None,
-    });
-    let unknown = |file: &&FileChange| copies == Copies::Unproven || file.transfer == Transfer::Send;
-    let lines: Vec<String> =
-        files.flatten().filter(unknown).map(|file| sum(&file.sha256, file.path.as_str())).collect();
-    lines.join("\n")
-}
-
-/// A line as sha256sum(1) writes it: a name with a backslash (as `systemd-escape` makes them) is escaped, and the
-/// line says so by beginning with one.
-fn sum(hash: &Sha256Digest, path: &str) -> String {
-    if path.contains('\\') {
-        format!("\\{hash}  {}", path.replace('\\', r"\\"))
-    } else {
-        format!("{hash}  {path}")
-    }
-}
-
 /// Reads what follows "step ": "3 started", "3 failed 1", "3 said Job failed."
 fn event(text: &str) -> Option<ActivationEvent> {
     let mut words = text.splitn(3, ' ');
@@ -539,6 +521,7 @@ fn found(observed: &mut BTreeMap<UnitName, Observed>, text: &str) {
     let Ok(unit) = unit.parse() else { return };
     let unit: &mut Observed = observed.entry(unit).or_default();
     let properties = match what {
+        "before" => &mut unit.before,
         "first" => &mut unit.first,
         "last" => &mut unit.last,
         "executable" => {

@@ -264,7 +264,36 @@ enable() { # unit
 restart() { # unit
 	note_unit "$1" || return
 	systemctl --user reset-failed -- "$1" 2>/dev/null
-	systemctl --user restart -- "$1" || show_failed "$1"
+	restart_unit "$1" || show_failed "$1"
+}
+
+# systemd starts no socket whose service runs: the service makes way, and comes back.
+restart_unit() { # unit
+	services=
+	case $1 in
+	*.socket)
+		for service_of_socket in $(systemctl --user show -p Triggers --value -- "$1"); do
+			if systemctl --user is-active --quiet -- "$service_of_socket"; then
+				services="$services $service_of_socket"
+			fi
+		done
+		;;
+	esac
+	if [ -z "$services" ]; then
+		# shellcheck disable=SC2086 # one option, or none
+		systemctl --user ${block:-} restart -- "$1"
+		return
+	fi
+	# Names of units have no spaces.
+	# shellcheck disable=SC2086
+	systemctl --user stop -- "$1" $services && systemctl --user start -- "$1" && systemctl --user start -- $services
+}
+
+# Has a unit take over what is new, without a stop.
+reload() { # unit
+	found_lines "unit $1 before" "$(properties "$1")"
+	note_undo reload "$1" || return
+	systemctl --user reload -- "$1" || show_failed "$1"
 }
 
 # systemctl says only that the job failed; the unit's state says why, as long as nothing was undone.
@@ -612,6 +641,10 @@ undo_links() {
 # Stops the units that were not up before; starts those that were, and sees that they are.
 undo_units() { # stop|start
 	while IFS=$tab read -r kind unit before _; do
+		if [ "$kind:$1:$block" = reload:start: ]; then
+			systemctl --user reload -- "$unit" || systemctl --user restart -- "$unit" ||
+				failures="$failures $unit could not be reloaded;"
+		fi
 		[ "$kind" = unit ] || continue
 		case $1:$before in
 		stop:active | stop:activating | stop:reloading) ;;
@@ -622,8 +655,7 @@ undo_units() { # stop|start
 			;;
 		start:active | start:activating | start:reloading)
 			systemctl --user reset-failed -- "$unit" 2>/dev/null
-			# shellcheck disable=SC2086 # one option, or none
-			if ! systemctl --user $block restart -- "$unit"; then
+			if ! restart_unit "$unit"; then
 				failures="$failures $unit could not be started again;"
 			elif [ "$before" = active ] && [ -z "$block" ]; then
 				sleep 0.3

@@ -14,6 +14,7 @@ mod probe;
 mod request;
 mod script;
 mod session;
+mod sums;
 mod upload;
 
 pub use activation::{

@@ -2,7 +2,7 @@
 //!
 //! Only what can be told without the host. Each rule says what will happen and how to write it instead.
 use super::exec::{ExecCommand, ExecError, resolve_specifiers, words};
-use super::model::{Manifest, Scope};
+use super::model::{Manifest, OnChange, Scope, UnitSource};
 use super::name::UnitName;
 use super::nearest::nearest;
 use super::problem::Problem;
@@ -53,6 +53,7 @@ impl Lint<'_> {
             return;
         }
         self.sections(name, file);
+        self.reload(name, file);
         if name.kind() == UnitKind::Service {
             self.commands(name, file);
             self.env_files(name, file);
@@ -61,6 +62,21 @@ impl Lint<'_> {
             self.user_unit(file);
         }
         self.install(name, file, units);
+    }
+
+    fn reload(&mut self, name: &UnitName, file: &UnitFile) {
+        let reloads = |unit: &&UnitSource| unit.name == *name && unit.on_change == OnChange::Reload;
+        if !self.manifest.units.iter().any(|unit| reloads(&unit)) {
+            return;
+        }
+        // systemd.service(5): such a service is reloaded by a signal.
+        let by_signal = file.value("Service", "Type").is_some_and(|entry| entry.value == "notify-reload");
+        if !by_signal && file.value("Service", "ExecReload").is_none() {
+            let kind = UnitProblem::NoReload { unit: name.to_string() };
+            let span = file.sections.iter().find(|s| s.name == "Service").map(|s| s.span.clone());
+            let help = "add `ExecReload=` to `[Service]`, or write `on_change: restart` in the manifest";
+            self.problems.push(Problem::new(kind, &file.source).at_maybe(span).help(help.to_owned()));
+        }
     }
 
     fn sections(&mut self, name: &UnitName, file: &UnitFile) {

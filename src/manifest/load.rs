@@ -288,6 +288,12 @@ environments:
                 "7: there is no key `after` in `hooks`",
             ]
         );
+        let units = |units: &str| problems(&GOOD.replace("unit: deploy/simple_api.service", units));
+        assert_eq!(units("units: [a.socket, { path: a.service, on_change: reload }]"), Vec::<String>::new());
+        assert_eq!(
+            units("units: [{ path: a.service, on_change: relaod }, { on_change: none }]"),
+            ["3: `on_change` can't be `relaod`", "3: a unit has no `path`"]
+        );
         assert_eq!(with("settle: 2"), ["7: `settle`: `2` has no unit of time"]);
         assert_eq!(
             with("confirm_timeout: 500ms"),

@@ -43,7 +43,7 @@ pub use http_url::{HttpUrl, UrlError};
 pub use load::{LoadError, Loaded, load, parse};
 pub use model::{
     Confirm, DEFAULT_HEALTH_TIMEOUT, DEFAULT_KEEP_RELEASES, DEFAULT_SETTLE, Environment, Host, Manifest,
-    Scope, SelectError, Spans, UnitSource,
+    OnChange, Scope, SelectError, Spans, UnitSource,
 };
 pub use name::{EnvironmentName, HostName, NameError, ServiceName, Tag, UnitName, UserName, VarName};
 pub use problem::{Problem, ProblemKind, Severity};

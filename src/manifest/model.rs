@@ -96,6 +96,21 @@ pub struct UnitSource {
     pub name: UnitName,
     /// The file.
     pub path: PathBuf,
+    /// What a change means for it while it runs.
+    pub on_change: OnChange,
+}
+
+/// What is done to a unit that is up when something of its release has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnChange {
+    /// It is stopped and started.
+    #[default]
+    Restart,
+    /// It is told to take over what is new, and goes on: `ExecReload=`.
+    Reload,
+    /// Nothing: it sees to that by itself, or at its next start.
+    None,
 }
 
 /// Whether a person has to agree before an environment is changed.

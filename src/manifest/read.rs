@@ -10,7 +10,7 @@ use super::health::{HealthCheck, longest};
 use super::hooks::Hooks;
 use super::model::{
     CONFIRM_SPARE, DEFAULT_CONFIRM_TIMEOUT, DEFAULT_KEEP_RELEASES, DEFAULT_SETTLE, LEAST_CONFIRM_TIMEOUT,
-    Manifest, Scope, Spans, UnitSource,
+    Manifest, OnChange, Scope, Spans, UnitSource,
 };
 use super::name::{NameError, UnitName};
 use super::nearest::nearest;
@@ -33,6 +33,7 @@ const TOP_KEYS: &[&str] = &[
     "hooks",
     "environments",
 ];
+const UNIT_KEYS: &[&str] = &["path", "on_change"];
 const MAX_KEEP: u32 = 1000;
 
 /// Reads the tree. `None` when something is missing or wrong that a manifest can't be without; the problems say what.
@@ -320,13 +321,47 @@ impl Reader<'_> {
     }
 
     fn unit(&mut self, key: &str, node: &Node) -> Option<UnitSource> {
+        let (node, on_change) = match &node.value {
+            Value::Map(entries) => {
+                let fields = self.fields("a unit", UNIT_KEYS, entries);
+                let on_change =
+                    fields.get("on_change").map_or(Some(OnChange::default()), |node| self.on_change(node));
+                let Some(path) = fields.get("path") else {
+                    self.missing(
+                        "path",
+                        "a unit",
+                        node,
+                        "add the unit file, such as `path: deploy/api.service`",
+                    );
+                    return None;
+                };
+                (path, on_change?)
+            }
+            _ => (node, OnChange::default()),
+        };
         let path = self.path(key, node)?;
         let file_name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let name = file_name.strip_suffix(".j2").unwrap_or(file_name).parse::<UnitName>();
         match name {
-            Ok(name) => Some(UnitSource { name, path }),
+            Ok(name) => Some(UnitSource { name, path, on_change }),
             Err(error) => {
                 self.bad_name(error, node.span.clone());
+                None
+            }
+        }
+    }
+
+    fn on_change(&mut self, node: &Node) -> Option<OnChange> {
+        const WORDS: [&str; 3] = ["restart", "reload", "none"];
+        match self.text("on_change", "`restart`, `reload` or `none`", node)? {
+            "restart" => Some(OnChange::Restart),
+            "reload" => Some(OnChange::Reload),
+            "none" => Some(OnChange::None),
+            other => {
+                let kind = ManifestProblem::UnknownValue { key: "on_change", value: other.to_owned() };
+                let problem = self.problem(kind, node).label("expected `restart`, `reload` or `none`");
+                let near = nearest(other, WORDS).map(|near| format!("did you mean `{near}`?"));
+                self.problems.push(problem.help(near));
                 None
             }
         }
@@ -427,7 +462,9 @@ mod tests {
     #[test]
     fn every_key_is_in_the_reference() {
         let reference = include_str!("../../docs/manifest.md");
-        for key in [TOP_KEYS, HEALTH_KEYS, HOOKS_KEYS, HOOK_KEYS, ENVIRONMENT_KEYS, HOST_KEYS].concat() {
+        for key in
+            [TOP_KEYS, UNIT_KEYS, HEALTH_KEYS, HOOKS_KEYS, HOOK_KEYS, ENVIRONMENT_KEYS, HOST_KEYS].concat()
+        {
             let heading = format!("# `{key}`\n");
             assert!(reference.contains(&heading), "docs/manifest.md has no heading for `{key}`");
         }

@@ -107,6 +107,12 @@ pub enum UnitProblem {
         /// Where it is linked to.
         link: String,
     },
+    /// A unit that is to be reloaded, and can't be.
+    #[error("`{unit}` is to be reloaded on a change, and has no `ExecReload=`")]
+    NoReload {
+        /// The unit.
+        unit: String,
+    },
     /// A unit that is never started by anything.
     #[error("`{unit}` has no `[Install]` section with `WantedBy=`, so it does not start at boot")]
     NoInstall {
@@ -134,6 +140,7 @@ impl UnitProblem {
             | Self::NotAbsolute { .. }
             | Self::SystemTarget { .. }
             | Self::UserSetting { .. }
+            | Self::NoReload { .. }
             | Self::EnvFileNotAbsolute { .. } => Severity::Error,
         }
     }
@@ -156,6 +163,7 @@ impl UnitProblem {
             Self::EnvFileNotProvided { .. } => "env_file_not_provided",
             Self::EnvFileNotAbsolute { .. } => "env_file_not_absolute",
             Self::EnvFileUnread { .. } => "env_file_unread",
+            Self::NoReload { .. } => "no_reload",
             Self::NoInstall { .. } => "no_install",
         }
     }

@@ -12,7 +12,8 @@ use super::preflight::{changed_links, is_enabled, refuse_host, refuse_sudo};
 use super::refusal::Refusal;
 use super::step::{Detail, FileChange, Privilege, Reason, Step, Transfer};
 use crate::manifest::{
-    Address, EnvFile, HookHosts, HookPoint, HostHook, Manifest, ServiceName, UnitKind, UnitName,
+    Address, EnvFile, HookHosts, HookPoint, HostHook, Manifest, OnChange, ServiceName, UnitKind, UnitName,
+    UnitSource,
 };
 use crate::release::{Artifact, BinaryKind, Release, ReleaseId, Role};
 
@@ -270,17 +271,32 @@ fn unit_steps(inputs: &Inputs<'_>, changes: &Changes) -> Vec<Step> {
     let mut enables = Vec::new();
     let mut starts = Vec::new();
     let mut observes = Vec::new();
-    for unit in &manifest.units {
+    // systemd starts no socket whose service runs already: sockets come first.
+    let is_socket = |unit: &&UnitSource| unit.name.kind() == UnitKind::Socket;
+    let (sockets, others): (Vec<_>, Vec<_>) = manifest.units.iter().partition(is_socket);
+    for unit in sockets.into_iter().chain(others) {
         let found = facts.units.get(&unit.name).cloned().unwrap_or_default();
         if release.wants_enabling(&unit.name) && !is_enabled(&found) {
             enables.push(Step::Enable { unit: unit.name.clone() });
         }
         let executable = release.runs_binary(&unit.name).then(|| release.binary_hash()).flatten();
-        let reasons = reasons(&unit.name, &found, executable.is_some(), inputs, changes);
+        // One that goes on over a change may run an older binary for long.
+        let proves = executable.is_some() && unit.on_change == OnChange::Restart;
+        let reasons = reasons(&unit.name, &found, proves, inputs, changes);
         if reasons.is_empty() {
             continue;
         }
+        let on_change = if found.is_up() { unit.on_change } else { OnChange::Restart };
         let unit = unit.name.clone();
+        match on_change {
+            OnChange::None => continue,
+            OnChange::Reload => {
+                starts.push(Step::Reload { unit: unit.clone(), reasons });
+                observes.push(Step::Observe { unit, settle: manifest.settle, executable: None });
+                continue;
+            }
+            OnChange::Restart => {}
+        }
         let only_down = matches!(reasons.as_slice(), [Reason::NotRunning(_)] | [Reason::FirstDeploy]);
         starts.push(if only_down && !found.is_up() {
             Step::Start { unit: unit.clone(), reasons }

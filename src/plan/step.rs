@@ -67,6 +67,13 @@ pub enum Step {
         /// Why.
         reasons: Vec<Reason>,
     },
+    /// Tells the unit, which goes on, to take over what is new.
+    Reload {
+        /// Which.
+        unit: UnitName,
+        /// Why.
+        reasons: Vec<Reason>,
+    },
     /// Starts the unit.
     Start {
         /// Which.
@@ -217,6 +224,7 @@ impl Step {
             Self::ReloadManager => "reload_manager",
             Self::Enable { .. } => "enable",
             Self::Restart { .. } => "restart",
+            Self::Reload { .. } => "reload",
             Self::Start { .. } => "start",
             Self::Observe { .. } => "observe",
             Self::AskHealth { .. } => "ask_health",
@@ -239,6 +247,7 @@ impl Step {
             | Self::ReloadManager
             | Self::Enable { .. }
             | Self::Restart { .. }
+            | Self::Reload { .. }
             | Self::Start { .. }
             | Self::Observe { .. }
             | Self::AskHealth { .. }
@@ -257,6 +266,7 @@ impl Step {
             | Self::ReloadManager
             | Self::Enable { .. }
             | Self::Restart { .. }
+            | Self::Reload { .. }
             | Self::Start { .. }
             | Self::Observe { .. }
             | Self::AskHealth { .. }

@@ -12,8 +12,8 @@ use super::line::Colour;
 use super::plain::{TextStyle, Verbosity};
 use crate::host::{Holder, JournalEntry};
 use crate::manifest::{
-    DEFAULT_INTERVAL, HealthCheck, Hooks, HttpQuestion, Manifest, Question, Scope, SourceText, Spans,
-    UnitSource,
+    DEFAULT_INTERVAL, HealthCheck, Hooks, HttpQuestion, Manifest, OnChange, Question, Scope, SourceText,
+    Spans, UnitSource,
 };
 use crate::plan::{
     Detail, EnvChange, FileChange, Layout, LinkChange, LinkState, Plan, Privilege, Reason, RemotePath, Step,
@@ -57,7 +57,11 @@ fn manifest() -> Manifest {
         name: "simple_api".parse().unwrap(),
         scope: Scope::User,
         binary: Some("simple_api".into()),
-        units: vec![UnitSource { name: "simple_api.service".parse().unwrap(), path: "x".into() }],
+        units: vec![UnitSource {
+            name: "simple_api.service".parse().unwrap(),
+            path: "x".into(),
+            on_change: OnChange::Restart,
+        }],
         env_file: Some("x.conf".into()),
         health: Vec::new(),
         settle: Duration::from_secs(2),

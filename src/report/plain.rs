@@ -214,6 +214,7 @@ fn is_long(step: &Step) -> bool {
         Step::CheckRelease { .. }
         | Step::Stop { .. }
         | Step::Restart { .. }
+        | Step::Reload { .. }
         | Step::Start { .. }
         | Step::AskHealth { .. }
         | Step::Hook { .. } => true,

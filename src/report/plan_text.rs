@@ -129,7 +129,9 @@ fn summary_lines(plan: &Plan) -> Vec<Line> {
             Step::Link(_) => links += 1,
             Step::Hook { .. } => hooks += 1,
             Step::Enable { unit } => enabled.push(unit.as_str()),
-            Step::Restart { .. } | Step::Start { .. } | Step::Stop { .. } => parts.push(describe_step(step)),
+            Step::Restart { .. } | Step::Reload { .. } | Step::Start { .. } | Step::Stop { .. } => {
+                parts.push(describe_step(step));
+            }
             Step::EnableLingering { .. }
             | Step::Seal { .. }
             | Step::CheckRelease { .. }
@@ -312,6 +314,7 @@ fn steps_section(plan: &Plan, lines: &mut Vec<Line>) {
         | Step::ReloadManager
         | Step::Enable { .. }
         | Step::Restart { .. }
+        | Step::Reload { .. }
         | Step::Start { .. }
         | Step::Observe { .. }
         | Step::AskHealth { .. }

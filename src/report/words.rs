@@ -68,6 +68,10 @@ pub(super) fn step_words(step: &Step, tense: Tense) -> String {
                 describe_reasons(reasons)
             )
         }
+        Step::Reload { unit, reasons } => {
+            let verb = tense.of("reload", "reloading", "reloaded");
+            format!("{verb} {unit}, which goes on running ({})", describe_reasons(reasons))
+        }
         Step::Start { unit, reasons } => {
             format!("{} {unit} ({})", tense.of("start", "starting", "started"), describe_reasons(reasons))
         }

@@ -222,7 +222,7 @@ pub async fn carry_out_all(context: &Arc<Context>, preparations: Vec<Preparation
     for preparation in &preparations {
         match (&preparation.result, position) {
             (Ok(prepared), Position::First) if prepared.plan.last_shared_step().is_some() => {
-                context.gate.shut()
+                context.gate.shut();
             }
             (Err(_), Position::First) if once => {
                 context.gate.shut();

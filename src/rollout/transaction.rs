@@ -12,7 +12,7 @@ use super::engine::{Context, Phase, RunRecord};
 use super::failure::{HostError, HostFailure, HostState};
 use super::gate::Gate;
 use super::host_run::{Prepared, connect_host, current_text};
-use super::verdict::{NotUp, conclude};
+use super::verdict::{NotUp, conclude, conclude_reload};
 use crate::host::{
     ActivationEvent, Activity, Copies, End, MainProcess, Run, Session, SessionError, Stop, Subject, UnitRuns,
     Whose, Word, ask, read_journal, recover, remove_links, run_state,
@@ -194,7 +194,15 @@ impl<'a> Transaction<'a> {
                 Step::Observe { unit, executable, .. } => {
                     let seen = self.activity.observed.get(unit).cloned().unwrap_or_default();
                     let before = self.prepared.facts.units.get(unit).map(|found| found.invocation.clone());
-                    if let Err(error) = conclude(unit, &seen, executable.as_ref(), before.as_deref()) {
+                    let reloaded = plan.steps.iter().any(
+                        |other| matches!(other, Step::Reload { unit: reloaded, .. } if reloaded == unit),
+                    );
+                    let verdict = if reloaded {
+                        conclude_reload(unit, &seen)
+                    } else {
+                        conclude(unit, &seen, executable.as_ref(), before.as_deref())
+                    };
+                    if let Err(error) = verdict {
                         self.teller.events.send(EventKind::StepFailed { number });
                         return Err(error.into());
                     }

@@ -157,6 +157,25 @@ impl fmt::Display for End {
     }
 }
 
+/// Whether a unit that was reloaded is still up: the same start of it, or one that it made by itself.
+pub(super) fn conclude_reload(unit: &UnitName, observed: &Observed) -> Result<(), NotUp> {
+    let Observed { before, last, .. } = observed;
+    let restarts = |properties: &UnitProperties| properties.get("NRestarts").parse::<u32>().unwrap_or(0);
+    let (active, sub) = (last.get("ActiveState"), last.get("SubState"));
+    if sub == "auto-restart" || restarts(last) > restarts(before) {
+        let ended = last.get("ExecMainCode") != "0";
+        return Err(NotUp::Restarting { unit: unit.clone(), end: ended.then(|| End::of(last)) });
+    }
+    match active {
+        "active" | "reloading" => Ok(()),
+        "failed" => Err(NotUp::Failed { unit: unit.clone(), end: End::of(last) }),
+        "inactive" | "deactivating" if last.get("Result") == "success" => {
+            Err(NotUp::Ended { unit: unit.clone() })
+        }
+        _ => Err(NotUp::State { unit: unit.clone(), active: active.to_owned(), sub: sub.to_owned() }),
+    }
+}
+
 /// Whether the unit is up, and runs what it should.
 pub fn conclude(
     unit: &UnitName,
@@ -164,7 +183,7 @@ pub fn conclude(
     executable: Option<&Sha256Digest>,
     before: Option<&str>,
 ) -> Result<(), NotUp> {
-    let Observed { first, last, executable: running } = observed;
+    let Observed { before: _, first, last, executable: running } = observed;
     let unit = || unit.clone();
     let restarts = |properties: &UnitProperties| properties.get("NRestarts").parse::<u32>().unwrap_or(0);
     let again = last.get("InvocationID") != first.get("InvocationID");
@@ -220,7 +239,8 @@ mod tests {
     }
 
     fn verdict(last: UnitProperties, running: Option<Executable>) -> Result<(), NotUp> {
-        let observed = Observed { first: properties("active", "running", "0"), last, executable: running };
+        let (before, first) = (UnitProperties::default(), properties("active", "running", "0"));
+        let observed = Observed { before, first, last, executable: running };
         conclude(&"api.service".parse().unwrap(), &observed, Some(&Sha256Digest::of(b"new")), Some("zz"))
     }
 
@@ -237,6 +257,19 @@ mod tests {
             verdict(properties("active", "running", "0"), None),
             Err(NotUp::ExecutableUnreadable { .. })
         ));
+    }
+
+    #[test]
+    fn a_reload_is_judged_by_what_has_happened_since() {
+        let unit = "api.service".parse().unwrap();
+        let seen =
+            |last| Observed { before: properties("active", "running", "2"), last, ..Observed::default() };
+        // It had crashed before, and is the same start as before: both are fine.
+        assert_eq!(conclude_reload(&unit, &seen(properties("active", "running", "2"))), Ok(()));
+        let again = conclude_reload(&unit, &seen(properties("active", "running", "3")));
+        assert!(matches!(again, Err(NotUp::Restarting { .. })));
+        let failed = conclude_reload(&unit, &seen(properties("failed", "failed", "2")));
+        assert!(matches!(failed, Err(NotUp::Failed { .. })));
     }
 
     #[test]

@@ -78,7 +78,7 @@ fn a_failure_means_what_its_point_means() {
     set_hooks(&project, &format!("  before_deploy: [ {{ local: 'echo no; exit 3' }} ]\n{told}"));
     let ran = changed(&project, 1).exits(1);
     ran.says("the hook before_deploy failed").says("exit status: 3").says("nothing was");
-    ran.never_says("connected to");
+    ran.never_says("connected to 1");
 
     set_hooks(&project, &format!("  before_activate: [ {{ run: 'echo no database; exit 3' }} ]\n{told}"));
     let ran = changed(&project, 2).exits(1);

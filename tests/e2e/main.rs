@@ -28,3 +28,4 @@ mod rollback;
 mod several_hosts;
 mod transaction;
 mod wrong_binary;
+mod zero_downtime;
