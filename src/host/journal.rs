@@ -51,7 +51,14 @@ if [ "$ended" = ended ]; then
 	done
 	sleep 0.1
 fi
-journalctl --quiet --no-pager --output=json --lines="$lines" $matches
+# systemd writes a line about every start, so nothing at all means that journald has not got round to it yet.
+tries=0
+until entries=$(journalctl --quiet --no-pager --output=json --lines="$lines" $matches) && [ -n "$entries" ]; do
+	tries=$((tries + 1))
+	[ "$tries" -lt 8 ] || break
+	sleep 0.1
+done
+printf '%s\n' "$entries"
 "#;
 
 /// A unit's entries. With "follow", the program ends when its input does: sshd does not end a silent `journalctl -f`

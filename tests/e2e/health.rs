@@ -1,6 +1,6 @@
 //! A health check decides: what answers well is kept, what doesn't is taken back, and the last answer is shown.
 use crate::harness::{Project, Ran};
-use crate::hosts::{TestUser, UserOptions};
+use crate::hosts::{HostOptions, OwnHost, TestUser, UserOptions};
 
 /// A service that answers every request over HTTP with `answer`, with what a minimal Debian has: perl.
 fn server(port: u16, answer: &str) -> String {
@@ -109,8 +109,9 @@ fn a_line_of_the_start_before_does_not_count() {
 
 #[test]
 fn an_sshd_that_forbids_forwarding_is_no_obstacle() {
-    let Some(user) = TestUser::new(UserOptions::default()) else { return };
-    // For this user only.
+    // A host of its own: while sshd reads its configuration anew, it refuses others.
+    let Some(host) = OwnHost::boot(HostOptions::default()) else { return };
+    let user = host.user(UserOptions::default());
     let file = format!("/etc/ssh/sshd_config.d/{}.conf", user.user);
     let text = format!("Match User {}\\nAllowTcpForwarding no\\n", user.user);
     user.run(&format!("printf '{text}' | sudo tee {file} >/dev/null && sudo systemctl reload ssh"));
