@@ -703,9 +703,12 @@ recover() { # boot|contact|own
 
 # A unit that goes back at the next boot, before the service's own units are started, should the power fail now.
 install_recovery() {
-	mkdir -p "$user_units/default.target.wants" || return
+	[ -d "$user_units/default.target.wants" ] || mkdir -p "$user_units/default.target.wants" || return
 	# systemd.service(5), "Command lines", and systemd.unit(5), "Specifiers".
-	quoted=$(printf '%s' "$run/program" | sed 's/[\\"]/\\&/g; s/%/%%/g; s/\$/$$/g')
+	quoted=$run/program
+	case $quoted in
+	*[\\\"%\$]*) quoted=$(printf '%s' "$quoted" | sed 's/[\\"]/\\&/g; s/%/%%/g; s/\$/$$/g') ;;
+	esac
 	printf '%s\n' "[Unit]" "Description=shipit: go back from an interrupted activation of $service" \
 		"Before=$units" "[Service]" "Type=oneshot" "ExecStart=/bin/sh \"$quoted\" recover boot" \
 		>"$user_units/shipit-recover-$service.service" || return

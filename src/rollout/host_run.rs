@@ -56,14 +56,11 @@ impl Goal {
         }
     }
 
-    /// How many SFTP channels what is to be sent is worth.
-    fn channels(&self) -> Option<usize> {
+    /// Whether files may have to be sent.
+    fn sends(&self) -> bool {
         match self {
-            Self::Release(release) => {
-                let size: u64 = release.artifacts.iter().map(|artifact| artifact.size).sum();
-                Some(if size > LARGE { CHANNELS } else { 1 })
-            }
-            Self::Earlier(_) => None,
+            Self::Release(_) => true,
+            Self::Earlier(_) => false,
         }
     }
 }
@@ -109,19 +106,20 @@ pub(super) async fn prepare(
     let connection =
         connect_host(&context.reach, &address, &events).await.map_err(HostFailure::not_reached)?;
 
-    // The SFTP channels, and the one of the lock, open while the probe runs.
+    // An SFTP channel, and the one of the lock, open while the probe runs.
     let changes = context.purpose == Purpose::Change;
-    let sftp = goal.channels().filter(|_| changes).map(|channels| {
+    let open_sftp = |channels: usize| {
         let connection = connection.clone();
         tokio::spawn(async move { connection.sftp_pool(channels).await })
-    });
+    };
+    let mut sftp = (changes && goal.sends()).then(|| open_sftp(1));
     let lock = changes.then(|| {
         let (connection, holder) = (connection.clone(), context.holder.clone());
         let (service, patience) = (context.manifest.name.clone(), context.lock_wait);
         tokio::spawn(async move { Lock::open(&connection, &service, &holder, patience).await })
     });
-    let mut session =
-        Session::new(connection).map_err(|error| HostFailure::not_reached(HostError::Random(error)))?;
+    let mut session = Session::new(connection.clone())
+        .map_err(|error| HostFailure::not_reached(HostError::Random(error)))?;
     let begun = Instant::now();
     let look = async |session: &mut Session| {
         probe(session, &context.manifest, goal.extent()).await.map_err(HostFailure::not_reached)
@@ -147,6 +145,11 @@ pub(super) async fn prepare(
     let plan = planned.map_err(|refusals| HostFailure::untouched(HostError::Refused(refusals), current))?;
     let plan = Arc::new(plan);
     events.send(EventKind::Planned { plan: Arc::clone(&plan) });
+    // More channels cost the host a process each, so they are opened for a large release that goes as a whole: one that
+    // has another before it sends the difference.
+    if sftp.is_some() && facts.record.is_none() && plan.bytes_to_send() > LARGE {
+        sftp = Some(open_sftp(CHANNELS));
+    }
     Ok(Prepared { host: address, plan, facts, session, sftp, lock, goal, events })
 }
 
