@@ -105,8 +105,9 @@ mkdir -p "$building/var/log/journal" "$building/etc/systemd/journald.conf.d"
 cat >"$building/etc/systemd/journald.conf.d/test-host.conf" <<'CONF'
 [Journal]
 Storage=persistent
-SystemMaxUse=200M
+SystemMaxUse=2G
 SystemMaxFileSize=1M
+SystemMaxFiles=100000
 RateLimitIntervalSec=0
 CONF
 
