@@ -171,11 +171,13 @@ fn a_first_deploy_that_is_killed_leaves_nothing_that_runs_or_would() {
 #[test]
 fn a_way_back_that_fails_is_never_hidden_and_the_next_deploy_mends_it() {
     let Some(user) = TestUser::new(UserOptions::default()) else { return };
-    let (project, before) = waiting(&user, "timeout: 2s }");
+    let (project, before) = waiting(&user, "timeout: 4s }");
     let deploy = deploy_until_pending(&project, &[]);
-    // What is to come back can't be started any more.
+    // What is to come back can't be started any more. The client must not send it back before that.
+    deploy.signal("STOP");
     let program = format!("{}/{}/bin/{}", project.root(&user), before.current, project.name);
     user.run(&format!("mv {program} {program}.away"));
+    deploy.signal("CONT");
     let ran = deploy.wait().exits(4);
     let id = before.current.trim_start_matches("releases/");
     ran.says("FAILED (needs attention)").says("going back failed:").says("did not stay up");
