@@ -50,7 +50,7 @@ lint:
 	cargo clippy --all-targets --manifest-path examples/simple_api/Cargo.toml -- -D warnings
 	@if command -v shellcheck >/dev/null; then \
 		shellcheck -x tests/hosts/*.sh .ci/* bench/*.sh && \
-		shellcheck -s sh -e SC2034,SC2154,SC2317 src/host/*.sh; \
+		shellcheck -s sh -e SC2034,SC2154,SC2317 src/host/*.sh src/host/activation/*.sh; \
 	else \
 		echo 'shellcheck is not installed: shell scripts not checked'; \
 	fi

@@ -9,6 +9,7 @@ mod freeze;
 mod health;
 mod http;
 mod journal;
+mod library;
 mod lock;
 mod probe;
 mod request;

@@ -69,7 +69,7 @@ set +f
 if current=$(readlink "$root/current" 2>/dev/null); then
 	fact current "$current"
 	if cd "$root/$current" 2>/dev/null; then
-		# What has not been touched since it was sealed (seal in activation.sh) has the hashes of its record: reading
+		# What has not been touched since it was sealed (seal in activation/release.sh) has the hashes of its record: reading
 		# the files again is most of what a probe can cost.
 		files=$(find . -type f ! -path ./sealed ! -path ./good -printf 'file %m %s %C@ %i %P\n' 2>/dev/null)
 		printf '%s\n' "$files"

@@ -7,15 +7,13 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use super::library::{Library, PRELUDE};
 use super::script::Script;
 use crate::plan::RemotePath;
 use crate::ssh::{Connection, Events, Output, SshError, Stdin};
 
 /// The only text that a login shell gets to see.
 pub(super) const SHELL: &str = "exec /bin/sh -s";
-
-/// What every program can use; see the file.
-pub(super) const PRELUDE: &str = include_str!("prelude.sh");
 
 /// What is kept of what a program says on standard error, and of what a login shell says before it ends.
 const KEPT: usize = 64 * 1024;
@@ -85,6 +83,8 @@ pub struct Session {
     stderr: Vec<u8>,
     /// What goes before the next program, into the session's shell itself.
     before_next: String,
+    /// The libraries that the shell has, by the line that loads them.
+    provided: Vec<&'static str>,
     /// What came before the first program began: the login shell's own words.
     preamble: Vec<u8>,
 }
@@ -100,6 +100,7 @@ impl Session {
             stdout: Vec::new(),
             stderr: Vec::new(),
             before_next: String::new(),
+            provided: Vec::new(),
             preamble: Vec::new(),
         })
     }
@@ -126,12 +127,20 @@ impl Session {
         let mut script = Script::default();
         script.call("set --", [run.as_str()]);
         script.constant_line("attached=$1");
-        self.before_next = script.as_str().to_owned();
+        self.before_next.push_str(script.as_str());
     }
 
     /// The run is over.
     pub fn detach(&mut self) {
-        "attached=\n".clone_into(&mut self.before_next);
+        self.before_next.push_str("attached=\n");
+    }
+
+    /// Gives the shell a library, unless it has it. Takes effect with the next program.
+    pub(super) fn provide(&mut self, library: &Library) {
+        if !self.provided.contains(&library.load) {
+            self.provided.push(library.load);
+            self.before_next.push_str(library.provide().as_str());
+        }
     }
 
     /// Runs a program where [`Place`] says.
@@ -199,7 +208,9 @@ impl Session {
         if let Some((stdin, _)) = &mut self.channel {
             stdin.write(frame.into_bytes()).await?;
         } else {
-            let input = format!("{PRELUDE}\n{frame}").into_bytes();
+            let mut input = PRELUDE.provide();
+            input.constant_line(PRELUDE.load);
+            let input = format!("{}{frame}", input.as_str()).into_bytes();
             self.channel = Some(self.connection.start_with_input(SHELL, input).await?.split());
         }
         Ok(())
@@ -228,6 +239,7 @@ impl Session {
                     said.append(&mut self.stdout);
                 }
                 self.channel = None;
+                self.provided.clear();
                 let said = String::from_utf8_lossy(&said).trim().to_owned();
                 return Err(SessionError::Ended { said });
             }

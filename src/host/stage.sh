@@ -19,7 +19,7 @@ stage() { # root id folders-by-line from-id ("-" for none) path...
 		cmp -s -- "$releases/$from/$path" "$path" || return
 	done
 	echo staged
-	# See seal in activation.sh. Looked at after the copies were compared: it holds for what they were compared with.
+	# See seal in activation/release.sh. Looked at after the copies were compared: it holds for what they were compared with.
 	[ "$from" != - ] && cd "$releases/$from" 2>/dev/null && [ -r sealed ] || return 0
 	if [ "$(find . -type f ! -path ./sealed ! -path ./good -printf 'file %m %s %C@ %i %P\n')" = "$(cat sealed)" ]; then
 		echo intact

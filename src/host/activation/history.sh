@@ -1,0 +1,21 @@
+# The record of the runs.
+
+# One line for the run: what the client knew, and how it ended.
+note_history() { # verdict
+	ended=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+	printf '%s,"ended":"%s","verdict":"%s"}\n' "$history" "$ended" "$1" >>"$root/history.jsonl"
+	printf 'shipit %s: %s,"ended":"%s","verdict":"%s"}\n' "$service" "$history" "$ended" "$1"
+}
+
+# Keeps the folders of the last ten runs.
+sweep_runs() {
+	count=0
+	for folder in "$root"/runs/*; do
+		count=$((count + 1))
+	done
+	for folder in "$root"/runs/*; do
+		[ "$count" -gt 10 ] || break
+		[ "$folder" = "$run" ] || rm -rf "${folder:?}"
+		count=$((count - 1))
+	done
+}

@@ -1,0 +1,66 @@
+# An activation: the switch of a host from one release to another, as a transaction that the host itself carries out.
+#
+# The same functions run in two places. In the session's shell, over the connection, they prepare: check the release,
+# make links. Then the program of the run, which is this text and one call a step, is started as a transient unit of the
+# service manager. It outlives the connection: it switches, starts, waits for the client's word, and goes back by itself
+# when a step fails or no word comes.
+#
+# A run is the folder runs/<id>/ below the service's root: program, log, undo (how to go back, by line), decision (a
+# fifo), state (preparing, pending, committed, reverted, revert_failed). The link `pending` at the root points to a run
+# that is not over.
+#
+# Output, to descriptor 3 (the session's standard output, or the run's log): "step N started", "step N finished",
+# "step N failed STATUS", what a step's commands said as "step N said LINE", what it found as "found KEY VALUE"; then
+# "pending SECONDS", "committed", "reverting WHY", "reverted", "revert_failed WHY", and "end".
+tab='	'
+user_units=$HOME/.config/systemd/user
+
+say() {
+	printf '%s\n' "$*" >&3
+}
+
+# What every part needs to know.
+configure() { # root run-id service current-when-planned seconds-to-wait history-json unit...
+	root=$1
+	run=$1/runs/$2
+	run_id=$2
+	service=$3
+	expected=$4
+	patience=$5
+	history=$6
+	shift 6
+	units=$*
+}
+
+# Every state that a run can come to is written when it begins, and takes its place by a rename: it is never half
+# there, it is on the disk before anything relies on it, and it needs no room when the disk is full.
+set_state() {
+	[ "$(cat "$run/state" 2>/dev/null)" = "$1" ] || { mv -fT "$run/state.$1" "$run/state" && sync "$run"; }
+}
+
+step() {
+	number=$1
+	shift
+	say "step $number started"
+	said=$("$@" 2>&1)
+	status=$?
+	if [ -n "$said" ]; then
+		printf '%s\n' "$said" | sed "s/^/step $number said /" >&3
+	fi
+	if [ "$status" -eq 0 ]; then
+		say "step $number finished"
+	else
+		say "step $number failed $status"
+		give_up "step $number failed"
+	fi
+}
+
+# What a failure means depends on how far the run is.
+stage_of_run=preparing
+give_up() { # why
+	case $stage_of_run in
+	preparing) abandon "$1" ;;
+	pending) revert "$1" ;;
+	committed | over) return 1 ;;
+	esac
+}

@@ -1,0 +1,106 @@
+//! Runs that are not ours to follow, or no longer: waited for, brought to their end, read back.
+use super::activity::{ActivationEvent, Activity, End, Stop};
+use super::run::IDLE;
+use crate::host::script::Script;
+use crate::host::session::{Session, SessionError};
+use crate::plan::{Layout, RemotePath};
+use crate::release::RunId;
+
+/// Prints a run's state and its log.
+const READ: &str = "printf 'state %s\\n' \"$(cat \"$1/state\")\"\ncat \"$1/log\"";
+
+/// What a run's record says.
+#[derive(Debug, Default)]
+struct Record {
+    state: String,
+    activity: Activity,
+}
+
+impl Record {
+    fn take(&mut self, line: &str, on_event: &mut impl FnMut(ActivationEvent)) {
+        match line.strip_prefix("state ") {
+            Some(text) => text.clone_into(&mut self.state),
+            None => self.activity.take(line, on_event),
+        }
+    }
+
+    /// The state is on the disk before the log says so, and there is room for it where there is none for a log.
+    fn end(&mut self) -> Option<End> {
+        match (self.state.as_str(), &self.activity.stop) {
+            ("given_up", _) => Some(End::Reverted("it had not begun".to_owned())),
+            ("committed", _) => Some(End::Committed),
+            ("reverted", _) => Some(End::Reverted(self.activity.why.clone())),
+            ("revert_failed", Some(Stop::Over(end))) => Some(end.clone()),
+            ("revert_failed", _) => Some(End::RevertFailed(String::new())),
+            _ => None,
+        }
+    }
+}
+
+/// Whose run is to be brought to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// Ours: we hold the service's lock.
+    Own,
+    /// Someone else's. As long as they hold the lock, it is theirs.
+    Others,
+}
+
+/// Brings a run that died to its end: back to the old release, unless it was committed. [`Stop::Pending`]: it is not dead.
+pub async fn recover(
+    session: &mut Session,
+    layout: &Layout,
+    id: &RunId,
+    whose: Whose,
+) -> Result<Stop, SessionError> {
+    const RECOVER: &str =
+        "/bin/sh \"$1/program\" recover \"$2\" >/dev/null\n[ $? != 75 ] || { echo 'pending 0'; exit; }";
+    let by = match whose {
+        Whose::Own => "own",
+        Whose::Others => "contact",
+    };
+    let mut script = Script::with_arguments(RECOVER, [layout.run(id).as_str(), by]);
+    script.constant_line(READ);
+    let mut record = Record::default();
+    let finished = session.run(&script, IDLE, |line| record.take(line, &mut |_| {})).await?;
+    Ok(record.end().map_or_else(|| record.activity.stop(finished.said), Stop::Over))
+}
+
+/// Waits until a run that is alive is over.
+pub async fn wait_for_run(session: &mut Session, layout: &Layout, id: &RunId) -> Result<(), SessionError> {
+    // One that is being prepared has no unit yet, but its client has the lock.
+    const WAIT: &str = "root=${1%/runs/*}\nwhile systemctl --user is-active --quiet \"shipit-$2\" || {\n\
+        [ \"$(readlink \"$root/pending\")\" = \"runs/$2\" ] && ! flock -n \"$root/lock\" true\n}; do\nsleep 0.2\ndone";
+    let script = Script::with_arguments(WAIT, [layout.run(id).as_str(), &id.to_string()]);
+    session.run(&script, IDLE, |_| {}).await.map(drop)
+}
+
+/// Removes links that a run could not remove by itself, with the sudo password that the session knows. Returns those that
+/// are left all the same.
+pub async fn remove_links(
+    session: &mut Session,
+    links: &[RemotePath],
+) -> Result<Vec<RemotePath>, SessionError> {
+    const REMOVE: &str = "for path in \"$@\"; do\n[ ! -L \"$path\" ] || as_root rm -f -- \"$path\" || printf '%s\\n' \"$path\"\ndone";
+    let script = Script::with_arguments(REMOVE, links.iter().map(RemotePath::as_str));
+    let mut left = Vec::new();
+    session.run(&script, IDLE, |line| left.extend(RemotePath::new(line))).await?;
+    Ok(left)
+}
+
+/// What is on file about a run: `None` while it is not over. One that has not begun never will from now on.
+pub async fn run_state(
+    session: &mut Session,
+    layout: &Layout,
+    id: &RunId,
+    mut on_event: impl FnMut(ActivationEvent),
+) -> Result<Option<End>, SessionError> {
+    const GIVE_UP: &str =
+        "mkdir -p \"${1%/*}\"\nif mkdir -m 700 \"$1\" 2>/dev/null; then\necho 'state given_up'\nelse";
+    let mut script = Script::with_arguments(GIVE_UP, [layout.run(id).as_str()]);
+    script.constant_line(READ);
+    script.constant_line("fi");
+    let mut record = Record::default();
+    session.run(&script, IDLE, |line| record.take(line, &mut on_event)).await?;
+    Ok(record.end())
+}

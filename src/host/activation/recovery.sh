@@ -1,0 +1,53 @@
+# Going back from a run that died: at the next boot, or by whoever finds it.
+
+# A unit that goes back at the next boot, before the service's own units are started, should the power fail now.
+install_recovery() {
+	[ -d "$user_units/default.target.wants" ] || mkdir -p "$user_units/default.target.wants" || return
+	# systemd.service(5), "Command lines", and systemd.unit(5), "Specifiers".
+	quoted=$run/program
+	case $quoted in
+	*[\\\"%\$]*) quoted=$(printf '%s' "$quoted" | sed 's/[\\"]/\\&/g; s/%/%%/g; s/\$/$$/g') ;;
+	esac
+	printf '%s\n' "[Unit]" "Description=shipit: go back from an interrupted activation of $service" \
+		"Before=$units" "[Service]" "Type=oneshot" "ExecStart=/bin/sh \"$quoted\" recover boot" \
+		>"$user_units/shipit-recover-$service.service" || return
+	ln -sfT "../shipit-recover-$service.service" \
+		"$user_units/default.target.wants/shipit-recover-$service.service" || return
+	# It is for a power cut, so it must be on the disk before what it is to undo.
+	sync "$user_units/shipit-recover-$service.service" "$user_units" "$user_units/default.target.wants"
+}
+
+remove_recovery() {
+	rm -f "$user_units/default.target.wants/shipit-recover-$service.service" \
+		"$user_units/shipit-recover-$service.service"
+}
+
+# A run that died is found by its state. Whoever finds it goes back.
+# Status 75: it is not dead.
+recover() { # boot|contact|own
+	if [ "$1" = contact ]; then
+		# Whoever holds the service's lock may be about to start the run. As long as we go back, nobody gets the lock.
+		exec 7>>"$root/lock"
+		flock -n 7 || exit 75
+	fi
+	# A run that was killed may still have a child or two; one that holds on is alive.
+	flock -w 5 8 || exit 75
+	# It may have come to its end while we were on our way.
+	[ "$(readlink "$root/pending")" = "runs/$run_id" ] || exit 0
+	case $(cat "$run/state") in
+	preparing)
+		abandon "it was interrupted"
+		;;
+	pending | revert_failed)
+		revert "it was interrupted" "$1"
+		;;
+	committed)
+		# It died before it could write so.
+		mark_good
+		remove_recovery
+		not_pending
+		note_history deployed
+		say end
+		;;
+	esac
+}

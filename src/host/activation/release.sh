@@ -1,0 +1,54 @@
+# Releases: checked and named, switched to, marked, removed.
+
+# Checks the staged release against its list of hashes, and gives it its final name. From here on it is complete.
+#
+# What the files were like before they were hashed goes into "sealed": as long as a file has the same inode, size and
+# time of last change (ctime, which cannot be set), it still has that hash, and a probe need not read it again.
+seal() { # release-id sums
+	staged=$root/incoming/$1
+	files=$(cd "$staged" && find . -type f ! -path ./sealed -printf 'file %m %s %C@ %i %P\n') || return
+	# Nothing to hash: every file was copied from a release whose hashes are known, and compared.
+	if [ -n "$2" ]; then
+		(cd "$staged" && printf '%s\n' "$2" | sha256sum --check --strict --quiet -) || return
+	fi
+	printf '%s\n' "$files" >"$staged/sealed" || return
+	# A release that is named is on the disk, folders and all: power may fail right after.
+	find "$staged" -exec sync {} + || return
+	mv -T "$staged" "$root/releases/$1" || return
+	sync "$root/releases"
+}
+
+# Checks a release that is on the host already. Nothing of it is touched.
+check_release() { # release-id sums
+	(cd "$root/releases/$1" && printf '%s\n' "$2" | sha256sum --check --strict --quiet -)
+}
+
+switch() { # release-id
+	note_undo current "$expected" || return
+	# The notes are on the disk before the deed is: power may fail right after.
+	sync "$run/undo" || return
+	# What goes back must not need room on a disk that is full by then.
+	[ "$expected" = - ] || ln -sfT "$expected" "$root/.current.before" || return
+	point_current "releases/$1"
+}
+
+point_current() { # target
+	ln -sfT "$1" "$root/.current.new" || return
+	mv -fT "$root/.current.new" "$root/current" || return
+	sync "$root"
+}
+
+# A release is good when the last run to it was kept. The mark is in the release, so it goes where the release goes; the
+# probe leaves it out of the release's files. Pruning and `rollback` without a release go by it.
+mark_good() {
+	# Not `:`, a special builtin: a redirection that fails would end the shell, after the point of no return.
+	true >"$root/current/good"
+}
+
+# Removes releases that the plan named, and never the one that runs.
+prune() { # release-id...
+	for id in "$@"; do
+		[ "$(readlink "$root/current")" != "releases/$id" ] || continue
+		rm -rf "${root:?}/releases/${id:?}" || return
+	done
+}

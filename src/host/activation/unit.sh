@@ -1,0 +1,102 @@
+# What the service manager is told to do.
+
+enable_lingering() {
+	as_root loginctl enable-linger "$user" || return
+	# The user's manager is started by this; wait for its bus, at most 10 s.
+	tries=0
+	until systemctl --user show -p SystemState >/dev/null 2>&1; do
+		tries=$((tries + 1))
+		[ "$tries" -lt 100 ] || {
+			echo "the user manager did not come up within 10 s of enabling lingering"
+			return 1
+		}
+		sleep 0.1
+	done
+}
+
+reload_manager() {
+	systemctl --user daemon-reload
+}
+
+# Every link in the folders of user units: what `enable` makes is among them.
+unit_links() {
+	for link in "$user_units"/* "$user_units"/*/*; do
+		[ -L "$link" ] && printf '%s\n' "$link"
+	done
+}
+
+# `systemctl enable` writes the path that the unit's link resolves to, which is inside one release: it would dangle
+# once that release is pruned. Such links are pointed through `current` instead.
+enable() { # unit
+	before=$newline$(unit_links)$newline
+	systemctl --user enable --quiet -- "$1" || return
+	unit_links >"$run/links"
+	while IFS= read -r link; do
+		case $before in
+		*"$newline$link$newline"*) ;;
+		*) note_undo link "$link" - direct || return ;;
+		esac
+		case $(readlink "$link") in
+		"$root/releases/"*"/units/$1") place_link "$link" "$root/current/units/$1" direct || return ;;
+		esac
+	done <"$run/links"
+}
+
+# Starts anew. A unit that is waiting out its start limit would refuse the very release that mends it.
+restart() { # unit
+	note_unit "$1" || return
+	systemctl --user reset-failed -- "$1" 2>/dev/null
+	restart_unit "$1" || show_failed "$1"
+}
+
+# systemd starts no socket whose service runs: the service makes way, and comes back.
+restart_unit() { # unit
+	services=
+	case $1 in
+	*.socket)
+		for service_of_socket in $(systemctl --user show -p Triggers --value -- "$1"); do
+			if systemctl --user is-active --quiet -- "$service_of_socket"; then
+				services="$services $service_of_socket"
+			fi
+		done
+		;;
+	esac
+	if [ -z "$services" ]; then
+		# shellcheck disable=SC2086 # one option, or none
+		systemctl --user ${block:-} restart -- "$1"
+		return
+	fi
+	# Names of units have no spaces.
+	# shellcheck disable=SC2086
+	systemctl --user stop -- "$1" $services && systemctl --user start -- "$1" && systemctl --user start -- $services
+}
+
+# Has a unit take over what is new, without a stop.
+reload() { # unit
+	found_lines "unit $1 before" "$(properties "$1")"
+	note_undo reload "$1" || return
+	systemctl --user reload -- "$1" || show_failed "$1"
+}
+
+# systemctl says only that the job failed; the unit's state says why, as long as nothing was undone.
+show_failed() { # unit
+	failed=$(properties "$1")
+	found_lines "unit $1 first" "$failed"
+	found_lines "unit $1 last" "$failed"
+	return 1
+}
+
+start() { # unit
+	note_unit "$1" || return
+	systemctl --user reset-failed -- "$1" 2>/dev/null
+	systemctl --user start -- "$1" || show_failed "$1"
+}
+
+stop_unit() { # unit
+	note_unit "$1" || return
+	systemctl --user stop -- "$1"
+}
+
+note_unit() { # unit
+	note_undo unit "$1" "$(systemctl --user show -p ActiveState --value -- "$1")"
+}
