@@ -128,6 +128,8 @@ impl Exit {
     pub fn of_ssh(error: &SshError) -> Self {
         match error {
             SshError::HostKey(_) => Self::HostKey,
+            SshError::Config(_) => Self::Usage,
+            SshError::Jump { source, .. } => Self::of_ssh(source),
             SshError::Sftp(_) => Self::Failed,
             _ => Self::Unreachable,
         }

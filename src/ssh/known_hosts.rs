@@ -18,7 +18,7 @@ use super::host_key_error::KnownKey;
 use super::pattern::matches_list;
 
 /// The port that known_hosts leaves out.
-const DEFAULT_PORT: u16 = 22;
+pub(super) const DEFAULT_PORT: u16 = 22;
 
 /// A public key of a host.
 #[derive(Debug, Clone, PartialEq, Eq)]

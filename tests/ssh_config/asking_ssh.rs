@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use shipit::ssh::config::{ConfigError, Files, Keyword, Query, Reader};
+use shipit::ssh::config::{ConfigError, Files, Keyword, Login, Reader};
 
 use crate::situation::{Home, find, host, ssh_is_there};
 
@@ -49,8 +49,8 @@ fn what_is_said_with_the_question_wins_and_decides_what_matches() {
     let text = "Match user ada\n  IdentityFile /keys/ada\nHost *\n  User deploy\n  Port 2222\n  IdentityFile /keys/%r-%p\n";
     let file = home.write("special", text);
     let config = home.config(Files::Only(file), Reader::Ssh);
-    let query = Query { host: "web1".into(), user: Some("ada".into()), port: Some(2022) };
-    let found = find(&config, &query).unwrap();
+    let login = Login { host: "web1".into(), user: Some("ada".into()), port: Some(2022) };
+    let found = find(&config, &login).unwrap();
     assert_eq!((found.config.user.as_str(), found.config.port), ("ada", 2022));
     let keys: Vec<PathBuf> = vec!["/keys/ada".into(), "/keys/ada-2022".into()];
     assert_eq!(found.config.identity_files, Some(keys));
@@ -108,8 +108,8 @@ fn a_name_is_never_taken_for_an_option() {
         let _ = find(&home.config(Files::None, Reader::Ssh), &host(&name));
         assert!(!canary.exists());
     }
-    let query = Query { host: "web1".into(), user: Some("-V".into()), port: None };
-    match find(&home.config(Files::None, Reader::Ssh), &query) {
+    let login = Login { host: "web1".into(), user: Some("-V".into()), port: None };
+    match find(&home.config(Files::None, Reader::Ssh), &login) {
         Ok(found) => assert_eq!(found.config.user, "-V"),
         Err(error) => assert!(error.to_string().contains("invalid characters"), "{error}"),
     }

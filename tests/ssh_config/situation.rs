@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use shipit::ssh::config::{ConfigError, Files, Found, Query, Reader, SshConfig};
+use shipit::ssh::config::{ConfigError, Files, Found, Login, Reader, SshConfig};
 use tempfile::TempDir;
 
 /// Says so, where there is no ssh to compare with.
@@ -42,10 +42,10 @@ impl Home {
     }
 }
 
-pub(crate) fn host(name: &str) -> Query {
-    Query { host: name.to_owned(), user: None, port: None }
+pub(crate) fn host(name: &str) -> Login {
+    Login { host: name.to_owned(), user: None, port: None }
 }
 
-pub(crate) fn find(config: &SshConfig, query: &Query) -> Result<Arc<Found>, ConfigError> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(config.find(query))
+pub(crate) fn find(config: &SshConfig, login: &Login) -> Result<Arc<Found>, ConfigError> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(config.find(login))
 }

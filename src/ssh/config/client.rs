@@ -15,7 +15,7 @@ use super::error::ConfigError;
 use super::include;
 use super::settings::Settings;
 use super::words::quoted;
-use super::{Files, Query};
+use super::{Files, Login};
 
 /// A `Match exec` may ask a server, a name may have to be looked up.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -81,7 +81,7 @@ impl Client {
     }
 
     /// What ssh would use for a host.
-    pub(super) async fn settings(&self, files: &Files, query: &Query) -> Result<Settings, ConfigError> {
+    pub(super) async fn settings(&self, files: &Files, login: &Login) -> Result<Settings, ConfigError> {
         let not_run = |source| ConfigError::SshNotRun { source };
         // It is never closed.
         let _running = self.running.acquire().await;
@@ -101,24 +101,31 @@ impl Client {
                 command.arg("-F").arg(&own_file.insert(file).0);
             }
         }
-        if let Some(user) = &query.user {
+        if let Some(user) = &login.user {
             command.args(["-l", user]);
         }
-        if let Some(port) = query.port {
+        if let Some(port) = login.port {
             command.args(["-p", &port.to_string()]);
         }
         // A name that begins with a dash is no option.
-        command.args(["--", &query.host]);
-        let host = || query.host.clone();
+        command.args(["--", &login.host]);
+        let host = || login.host.clone();
         let output = match timeout(LIMIT, command.output()).await {
             Ok(output) => output.map_err(not_run)?,
             Err(_) => return Err(ConfigError::SshTimeout { host: host(), after: LIMIT }),
         };
         if !output.status.success() {
-            return Err(ConfigError::Ssh { host: host(), said: said(&output) });
+            let from = match (files, &self.homes) {
+                (Files::None, _) => " -F none".to_owned(),
+                (Files::Only(path), _) => format!(" -F {}", path.display()),
+                (Files::Usual, Homes::One) => String::new(),
+                (Files::Usual, Homes::Two { home, .. }) => format!(" -F {home}/.ssh/config"),
+            };
+            let command = format!("ssh -G{from} {}", login.host);
+            return Err(ConfigError::Ssh { host: host(), said: said(&output), command });
         }
         for line in said(&output) {
-            tracing::debug!("ssh -G {}: {line}", query.host);
+            tracing::debug!("ssh -G {}: {line}", login.host);
         }
         let dump = Dump::parse(&String::from_utf8_lossy(&output.stdout));
         Ok(dump.settings(&self.baseline, &self.homes))

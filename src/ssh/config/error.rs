@@ -18,6 +18,8 @@ pub enum ConfigError {
         host: String,
         /// What ssh said, with files and lines.
         said: Vec<String>,
+        /// The command that says it again.
+        command: String,
     },
     /// `ssh -G` is still at it.
     #[error("`ssh -G {host}` has not answered within {} s", after.as_secs())]
@@ -135,7 +137,7 @@ impl ConfigError {
     #[must_use]
     pub fn help(&self) -> Option<String> {
         Some(match self {
-            Self::Ssh { host, .. } => format!("`ssh -G {host}` shows the same"),
+            Self::Ssh { command, .. } => format!("`{command}` shows the same"),
             Self::SshTimeout { host, .. } => {
                 format!("does a `Match exec` of the configuration wait for something? Try: ssh -G {host}")
             }

@@ -12,7 +12,7 @@ use super::include;
 use super::keyword::{Form, Keyword, Meaning, meaning};
 use super::settings::Settings;
 use super::words::{arguments, keyword};
-use super::{Files, Query};
+use super::{Files, Login};
 use crate::ssh::pattern::{matches_list, matches_pattern};
 
 /// As OpenSSH (READCONF_MAX_DEPTH).
@@ -27,8 +27,8 @@ const LARGEST: u64 = 16 << 20;
 const SYSTEM: &str = "/etc/ssh/ssh_config";
 
 /// What the configuration sets for a host.
-pub(super) fn settings(files: &Files, query: &Query, machine: &Machine) -> Result<Settings, ConfigError> {
-    let mut reading = Reading::new(query, machine);
+pub(super) fn settings(files: &Files, login: &Login, machine: &Machine) -> Result<Settings, ConfigError> {
+    let mut reading = Reading::new(login, machine);
     match files {
         Files::None => {}
         Files::Usual => {
@@ -43,11 +43,11 @@ pub(super) fn settings(files: &Files, query: &Query, machine: &Machine) -> Resul
     }
     let mut settings = reading.settings;
     // What was said with the question wins.
-    if let Some(user) = &query.user {
+    if let Some(user) = &login.user {
         settings
             .set(Keyword::User, super::settings::Setting { words: vec![user.clone()], ..Default::default() });
     }
-    if let Some(port) = query.port {
+    if let Some(port) = login.port {
         let words = vec![port.to_string()];
         settings.set(Keyword::Port, super::settings::Setting { words, ..Default::default() });
     }
@@ -56,11 +56,11 @@ pub(super) fn settings(files: &Files, query: &Query, machine: &Machine) -> Resul
 
 /// Reads one text as a configuration file for a host. For tests: no text may do harm, and no other file is opened.
 pub fn read_text(text: &[u8], host: &str) {
-    let query = Query { host: host.to_owned(), user: None, port: None };
+    let login = Login { host: host.to_owned(), user: None, port: None };
     let machine = Machine { home: "/nonexistent".into(), user: Some("nobody".to_owned()) };
-    let mut reading = Reading::new(&query, &machine);
+    let mut reading = Reading::new(&login, &machine);
     let _ = reading.text(text, Path::new("config"), Scope::new(Place::OfUser), &mut Block::Applies, DEEPEST);
-    let _ = super::HostConfig::new(&reading.settings, &query, &machine);
+    let _ = super::HostConfig::new(&reading.settings, &login, &machine);
 }
 
 /// Whose file it is, which decides where its `Include`s begin.
@@ -124,7 +124,7 @@ impl Line<'_> {
 }
 
 struct Reading<'a> {
-    query: &'a Query,
+    login: &'a Login,
     machine: &'a Machine,
     settings: Settings,
     /// Keywords that may be unknown.
@@ -135,8 +135,8 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn new(query: &'a Query, machine: &'a Machine) -> Self {
-        Self { query, machine, settings: Settings::default(), ignored: None, problems: Vec::new(), files: 0 }
+    fn new(login: &'a Login, machine: &'a Machine) -> Self {
+        Self { login, machine, settings: Settings::default(), ignored: None, problems: Vec::new(), files: 0 }
     }
 
     fn file(&mut self, path: &Path, place: Place, trust: Trust, absence: Absence) -> Result<(), ConfigError> {
@@ -145,7 +145,10 @@ impl<'a> Reading<'a> {
             Some(text) => self.text(&text, path, Scope::new(place), &mut block, 0),
             None if absence == Absence::Fine => Ok(()),
             None => {
-                Err(ConfigError::Unreadable { file: path.to_owned(), source: io::ErrorKind::NotFound.into() })
+                Err(ConfigError::Unreadable {
+                    file: path.to_owned(), // In the words of the system.
+                    source: path.metadata().err().unwrap_or_else(|| io::ErrorKind::NotFound.into()),
+                })
             }
         }
     }
@@ -237,7 +240,7 @@ impl<'a> Reading<'a> {
                 Some(pattern) => (pattern, true),
                 None => (pattern.as_str(), false),
             };
-            match (matches_pattern(pattern, &self.query.host), negated) {
+            match (matches_pattern(pattern, &self.login.host), negated) {
                 (true, true) => return Block::Other,
                 (true, false) => block = Block::Applies,
                 (false, _) => {}

@@ -28,15 +28,15 @@ impl Home {
     }
 
     fn read(&self, host: &str) -> Result<HostConfig, ConfigError> {
-        let query = Query { host: host.to_owned(), user: None, port: None };
+        let login = Login { host: host.to_owned(), user: None, port: None };
         let machine = self.machine();
         // Without the file for all users, which is not the test's.
-        let mut reading = Reading::new(&query, &machine);
+        let mut reading = Reading::new(&login, &machine);
         reading.file(&self.path("config"), Place::OfUser, Trust::OwnersOnly, Absence::Error)?;
         if !reading.problems.is_empty() {
             return Err(ConfigError::Problems { problems: reading.problems });
         }
-        HostConfig::new(&reading.settings, &query, &machine)
+        HostConfig::new(&reading.settings, &login, &machine)
     }
 
     #[track_caller]
@@ -165,12 +165,12 @@ fn names_that_a_shell_would_act_on_do_not_get_into_a_command() {
     let config = |user: &str| format!("User {user}\nProxyCommand nc %h %p %r\n");
     let message = Home::new(&config("$HOME")).error();
     assert!(message.contains("User with tokens"), "{message}");
-    let query = Query { host: "web1".into(), user: Some("$(id)".into()), port: None };
+    let login = Login { host: "web1".into(), user: Some("$(id)".into()), port: None };
     let machine = Machine { home: "/x".into(), user: None };
     let mut settings = Settings::default();
     settings.set_first(Keyword::ProxyCommand, vec!["nc %h %r".into()]);
     settings.set_first(Keyword::User, vec!["$(id)".into()]);
-    let error = HostConfig::new(&settings, &query, &machine).unwrap_err().to_string();
+    let error = HostConfig::new(&settings, &login, &machine).unwrap_err().to_string();
     assert!(error.contains("characters that a shell would act on"), "{error}");
 }
 

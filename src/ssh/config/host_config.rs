@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Query;
+use super::Login;
 use super::error::ConfigError;
 use super::expand::{Accepted, Machine, Tokens};
-use super::jump::{self, JumpHost};
+use super::jump;
 use super::keyword::Keyword;
 use super::settings::{Setting, Settings, Written};
 use super::value;
@@ -96,7 +96,7 @@ pub enum ProxySetting {
     /// By a connection of our own.
     Direct,
     /// Through these hosts, the first one first.
-    Jump(Vec<JumpHost>),
+    Jump(Vec<Login>),
     /// By a program's standard input and output.
     Command {
         /// As it stands there.
@@ -157,18 +157,18 @@ pub enum UpdateHostKeys {
 
 impl HostConfig {
     /// Understands what is set for a host.
-    pub(super) fn new(settings: &Settings, query: &Query, machine: &Machine) -> Result<Self, ConfigError> {
+    pub(super) fn new(settings: &Settings, login: &Login, machine: &Machine) -> Result<Self, ConfigError> {
         let user = settings.word(Keyword::User).map(str::to_owned).or_else(|| machine.user.clone());
-        let user = user.ok_or_else(|| ConfigError::NoUser { host: query.host.clone() })?;
+        let user = user.ok_or_else(|| ConfigError::NoUser { host: login.host.clone() })?;
         let alias = settings.word(Keyword::HostKeyAlias).map(str::to_ascii_lowercase);
         let jump = settings.word(Keyword::ProxyJump).filter(|jump| !jump.eq_ignore_ascii_case("none"));
         let mut understanding = Understanding {
             settings,
-            query,
+            login,
             tokens: Tokens {
                 machine,
-                host: &query.host,
-                original: &query.host,
+                host: &login.host,
+                original: &login.host,
                 port: settings.word(Keyword::Port).and_then(value::port).unwrap_or(22),
                 user: &user,
                 alias: alias.as_deref(),
@@ -183,7 +183,7 @@ impl HostConfig {
 
 struct Understanding<'a> {
     settings: &'a Settings,
-    query: &'a Query,
+    login: &'a Login,
     tokens: Tokens<'a>,
 }
 
@@ -194,7 +194,7 @@ impl Understanding<'_> {
         let verify_host_key_dns =
             self.choice(Keyword::VerifyHostKeyDns, false, |word| Some(value::flag(word).unwrap_or(true)));
         Ok(HostConfig {
-            alias: self.query.host.clone(),
+            alias: self.login.host.clone(),
             hostname: self.tokens.host.to_owned(),
             user: self.tokens.user.to_owned(),
             port: self.tokens.port,
@@ -257,7 +257,7 @@ impl Understanding<'_> {
     /// What must not be passed over in silence, since ssh would then do something else.
     fn refuse_what_cannot_be_done(&self) -> Result<(), ConfigError> {
         let refuse = |keyword, instead| {
-            Err(ConfigError::Unsupported { host: self.query.host.clone(), keyword, instead })
+            Err(ConfigError::Unsupported { host: self.login.host.clone(), keyword, instead })
         };
         if self.text(Keyword::BindInterface).is_some() {
             return refuse(Keyword::BindInterface, "name the address to connect from: BindAddress");
@@ -278,7 +278,7 @@ impl Understanding<'_> {
     }
 
     fn bad(&self, keyword: Keyword, value: &str, why: String) -> ConfigError {
-        ConfigError::Value { host: self.query.host.clone(), keyword, value: value.to_owned(), why }
+        ConfigError::Value { host: self.login.host.clone(), keyword, value: value.to_owned(), why }
     }
 
     /// In lower case, and addresses in their usual form.
@@ -290,7 +290,7 @@ impl Understanding<'_> {
                 .tokens
                 .expand(name, Accepted::HostName)
                 .map_err(|why| self.bad(Keyword::HostName, name, why))?,
-            None => self.query.host.clone(),
+            None => self.login.host.clone(),
         };
         let name = match name.parse::<std::net::Ipv6Addr>() {
             Ok(address) => address.to_string(),

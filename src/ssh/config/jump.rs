@@ -1,20 +1,10 @@
 //! The argument of ProxyJump: `[user@]host[:port]` or `ssh://[user@]host[:port]`, several with commas between them.
 
+use super::login::Login;
 use super::value;
 
-/// One jump host, as it was written.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct JumpHost {
-    /// Whom to log in as there.
-    pub user: Option<String>,
-    /// What its configuration is looked up by.
-    pub host: String,
-    /// Its port.
-    pub port: Option<u16>,
-}
-
 /// Reads a list of jump hosts. The first is the first that is connected to. Empty for `none`.
-pub(super) fn parse(text: &str) -> Result<Vec<JumpHost>, String> {
+pub(super) fn parse(text: &str) -> Result<Vec<Login>, String> {
     let text = text.split('#').next().unwrap_or_default().trim_end();
     if text.eq_ignore_ascii_case("none") {
         return Ok(Vec::new());
@@ -22,7 +12,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<JumpHost>, String> {
     text.split(',').map(|one| read_one(one).ok_or_else(|| format!("`{one}` is not a jump host"))).collect()
 }
 
-fn read_one(text: &str) -> Option<JumpHost> {
+fn read_one(text: &str) -> Option<Login> {
     let (user, place) = match text.strip_prefix("ssh://") {
         Some(uri) => {
             let uri = uri.strip_suffix('/').unwrap_or(uri);
@@ -56,7 +46,7 @@ fn read_one(text: &str) -> Option<JumpHost> {
         Some(user) if user.is_empty() => return None,
         user => user,
     };
-    is_safe_host(host).then(|| JumpHost { user, host: host.to_owned(), port })
+    is_safe_host(host).then(|| Login { user, host: host.to_owned(), port })
 }
 
 /// `%41` in URIs (RFC 3986, section 2.1).

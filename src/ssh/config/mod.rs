@@ -11,7 +11,7 @@
 //! | --- | --- |
 //! | `client`, `dump` | asking ssh, and reading its answer |
 //! | `file`, `words`, `include` | our own reader |
-//! | `keyword`, `value`, `jump`, `settings` | what both have in common |
+//! | `login`, `keyword`, `value`, `jump`, `settings` | what both have in common |
 //! | `expand`, `host_config` | from what is set to what it comes to |
 //! | `error` | what can be wrong |
 
@@ -24,6 +24,7 @@ mod host_config;
 mod include;
 mod jump;
 mod keyword;
+mod login;
 mod settings;
 mod value;
 mod words;
@@ -42,8 +43,8 @@ pub use self::file::read_text;
 pub use self::host_config::{
     AddressFamily, HostConfig, IdentityAgent, ProxySetting, StrictHostKeyChecking, UpdateHostKeys,
 };
-pub use self::jump::JumpHost;
 pub use self::keyword::Keyword;
+pub use self::login::Login;
 
 /// Which files are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,17 +66,6 @@ pub enum Reader {
     Own,
 }
 
-/// What is asked: how to reach a host, with what whoever asks says about it. That wins over the files.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Query {
-    /// The host, by the name that the files know it by.
-    pub host: String,
-    /// Whom to log in as.
-    pub user: Option<String>,
-    /// The TCP port of sshd.
-    pub port: Option<u16>,
-}
-
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
@@ -92,7 +82,7 @@ pub struct SshConfig {
     reader: Reader,
     home: PathBuf,
     client: OnceCell<Option<Client>>,
-    found: Mutex<HashMap<Query, Arc<OnceCell<Arc<Found>>>>>,
+    found: Mutex<HashMap<Login, Arc<OnceCell<Arc<Found>>>>>,
 }
 
 impl SshConfig {
@@ -107,12 +97,12 @@ impl SshConfig {
     ///
     /// # Errors
     /// When the configuration can't be read, or asks for something that can't be done.
-    pub async fn find(&self, query: &Query) -> Result<Arc<Found>, ConfigError> {
+    pub async fn find(&self, login: &Login) -> Result<Arc<Found>, ConfigError> {
         let cell = {
             let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(found.entry(query.clone()).or_default())
+            Arc::clone(found.entry(login.clone()).or_default())
         };
-        let found = cell.get_or_try_init(|| async { Ok(Arc::new(self.read(query).await?)) }).await?;
+        let found = cell.get_or_try_init(|| async { Ok(Arc::new(self.read(login).await?)) }).await?;
         Ok(Arc::clone(found))
     }
 
@@ -131,19 +121,19 @@ impl SshConfig {
         self.client.get_or_init(find).await.as_ref()
     }
 
-    async fn read(&self, query: &Query) -> Result<Found, ConfigError> {
+    async fn read(&self, login: &Login) -> Result<Found, ConfigError> {
         let client = self.client().await;
         let local_user = client.and_then(Client::user).map(str::to_owned).or_else(Machine::local_user);
         let machine = Machine { home: self.home.clone(), user: local_user };
         let settings = match client {
-            Some(client) => client.settings(&self.files, query).await?,
-            None => file::settings(&self.files, query, &machine)?,
+            Some(client) => client.settings(&self.files, login).await?,
+            None => file::settings(&self.files, login, &machine)?,
         };
-        let config = HostConfig::new(&settings, query, &machine)?;
+        let config = HostConfig::new(&settings, login, &machine)?;
         let from_files = |keyword: &Keyword| match keyword {
-            Keyword::HostName => config.hostname != query.host.to_ascii_lowercase(),
-            Keyword::User => query.user.is_none() && Some(&config.user) != machine.user.as_ref(),
-            Keyword::Port => query.port.is_none() && config.port != 22,
+            Keyword::HostName => config.hostname != login.host.to_ascii_lowercase(),
+            Keyword::User => login.user.is_none() && Some(&config.user) != machine.user.as_ref(),
+            Keyword::Port => login.port.is_none() && config.port != 22,
             _ => true,
         };
         let configured = settings.keywords().filter(from_files).collect();
