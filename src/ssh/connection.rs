@@ -29,6 +29,9 @@ use super::upload::SftpPool;
 /// How much output is kept for a reader that has fallen behind.
 const BACKLOG: usize = 16 << 20;
 
+/// How long a host may take to say that it is there.
+const PONG: std::time::Duration = std::time::Duration::from_secs(3);
+
 /// How long saying goodbye may take.
 const GOODBYE: std::time::Duration = std::time::Duration::from_millis(200);
 
@@ -187,6 +190,17 @@ impl Connection {
     /// Where the connection goes to.
     pub fn peer(&self) -> &Peer {
         &self.inner.peer
+    }
+
+    /// Whether the host still answers.
+    pub(super) async fn answers(&self) -> bool {
+        let ping = tokio::time::timeout(PONG, self.inner.handle.send_ping()).await;
+        matches!(ping, Ok(Ok(()))) && !self.is_over()
+    }
+
+    /// Whether the two are clones of one.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
     }
 
     /// Whether it has ended.

@@ -112,12 +112,25 @@ impl Hop {
                 // It ended just now: there is still time to make another.
                 Ok(Err(SshError::ConnectionLost { .. })) if again => again = false,
                 Ok(Err(error)) => return Err(named(Arc::new(error))),
+                // Whoever does not answer at all went away without a word.
+                Err(_) if again && !connection.answers().await => {
+                    again = false;
+                    self.forget(&connection).await;
+                }
                 Err(_) => {
                     let (host, port) = (behind.host.clone(), behind.port);
                     let peer = Peer::Behind { host, port, hop: self.target.clone() };
                     return Err(SshError::ConnectTimeout { to: peer.to_string(), after });
                 }
             }
+        }
+    }
+
+    /// Those behind who use it may still find out for themselves.
+    async fn forget(&self, connection: &Connection) {
+        let mut line = self.line.lock().await;
+        if line.open.as_ref().is_some_and(|open| open.is_same(connection)) {
+            line.open = None;
         }
     }
 

@@ -146,6 +146,24 @@ async fn a_connection_to_a_jump_host_that_ended_is_made_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_jump_host_that_went_away_without_a_word_is_connected_to_anew() {
+    let (Some(bastion), Some(inner)) = (Server::start(""), Server::start("")) else { return };
+    inner.trust("host_ed25519");
+    let (port, go_silent) = crate::relay::silenceable(bastion.port).await;
+    let known = format!("[127.0.0.1]:{port} {}\n", bastion.public_key("host_ed25519"));
+    std::fs::write(bastion.path("known_hosts"), known).unwrap();
+    let gate = block("bastion", &bastion, "ConnectTimeout 5")
+        .replace(&format!("Port {}", bastion.port), &format!("Port {port}"));
+    let home = Home::new(&[gate, block("inner", &inner, "ProxyJump bastion\n  ConnectTimeout 1")].concat());
+    let hop = home.routes(Nobody).to(&login("inner")).await.unwrap();
+    let _first = hop.connect().await.unwrap();
+    go_silent();
+    // Long before keepalives would find out.
+    hop.connect().await.unwrap().start("true").await.unwrap().output(10).await.unwrap();
+    assert_eq!(logins(&bastion), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_jump_host_that_is_not_known_is_refused_and_named() {
     let (Some(bastion), Some(inner)) = (Server::start(""), Server::start("")) else { return };
     inner.trust("host_ed25519");
