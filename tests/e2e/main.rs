@@ -26,6 +26,7 @@ mod prune;
 mod repair;
 mod rollback;
 mod several_hosts;
+mod ssh_config;
 mod transaction;
 mod wrong_binary;
 mod zero_downtime;
