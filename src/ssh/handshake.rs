@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use russh::client::{self, DisconnectReason, Handle, Session};
-use russh::keys::{Algorithm, HashAlg, PublicKeyOrCertificate};
+use russh::keys::PublicKeyOrCertificate;
 use russh::{Preferred, cipher};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -15,8 +15,11 @@ use super::dial::{addresses, dial, first_to_answer, one_unreachable};
 use super::ending::{self, Ending, EndingWriter};
 use super::error::{LostCause, SshError};
 use super::hop::{Hop, Proxy};
-use super::host_keys::{self, Decision};
-use super::known_hosts::{self, HostKey};
+use super::host_certificate::HostCertificate;
+use super::host_key_algorithms;
+use super::host_key_error::HostKeyError;
+use super::host_keys::{self, Decision, Shown};
+use super::known_hosts::HostKey;
 use super::options::ConnectOptions;
 use super::peer::Peer;
 use super::proxy_command::{Complaints, ProxyCommand};
@@ -184,7 +187,7 @@ async fn attempt(
     target: &Target,
     options: &ConnectOptions,
     reached: Reached,
-) -> Result<Result<Verified, HostKey>, SshError> {
+) -> Result<Result<Verified, Shown>, SshError> {
     let Reached { stream, peer, complaints } = reached;
     let (wire, grip) = Wire::new(stream);
     let config = Arc::new(config(target, options)?);
@@ -261,13 +264,17 @@ fn handshake_cause(error: russh::Error) -> Box<dyn std::error::Error + Send + Sy
 }
 
 fn config(target: &Target, options: &ConnectOptions) -> Result<client::Config, SshError> {
+    let files = host_keys::load(&options.known_hosts)?;
+    let (name, port) = options.known_as(target);
+    let wanted = host_key_algorithms::wanted(&files, name, port, &options.host_keys);
     Ok(client::Config {
         window_size: WINDOW,
         maximum_packet_size: MAXIMUM_PACKET,
         keepalive_interval: Some(options.keepalive_interval),
         keepalive_max: options.keepalive_max,
         preferred: Preferred {
-            key: Cow::Owned(host_key_algorithms(target, options)?),
+            key: Cow::Owned(wanted.plain),
+            host_key_certificates: Cow::Owned(wanted.certificates),
             // AES has instructions of its own on nearly every machine, which makes these the fastest.
             cipher: Cow::Borrowed(&[
                 cipher::AES_128_GCM,
@@ -283,28 +290,6 @@ fn config(target: &Target, options: &ConnectOptions) -> Result<client::Config, S
         nodelay: true,
         ..client::Config::default()
     })
-}
-
-/// Asks for the kinds of key first that are on file for the host, as order_hostkeyalgs() of OpenSSH does: a server shows
-/// one key only, and it should be one that we can compare. Signatures with SHA-1 are not asked for at all.
-fn host_key_algorithms(target: &Target, options: &ConnectOptions) -> Result<Vec<Algorithm>, SshError> {
-    let files = host_keys::load(&options.known_hosts)?;
-    let (name, port) = options.known_as(target);
-    let known = known_hosts::known_types(&files, name, port);
-    let on_file = |algorithm: &Algorithm| {
-        let key_type = match algorithm {
-            // The key's type is the same whatever it signs with (RFC 8332, section 3).
-            Algorithm::Rsa { .. } => "ssh-rsa",
-            other => other.as_str(),
-        };
-        known.contains(&key_type)
-    };
-    let safe =
-        Preferred::DEFAULT.key.iter().filter(|algorithm| !matches!(algorithm, Algorithm::Rsa { hash: None }));
-    let (mut first, last): (Vec<_>, Vec<_>) = safe.cloned().partition(on_file);
-    first.extend(last);
-    debug_assert!(first.contains(&Algorithm::Rsa { hash: Some(HashAlg::Sha512) }));
-    Ok(first)
 }
 
 /// What a handshake brought to light.
@@ -332,14 +317,17 @@ impl client::Handler for Client {
     type Error = russh::Error;
 
     async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
-        // Certificates are not asked for, so none should come; none is believed.
-        let PublicKeyOrCertificate::PublicKey { key, .. } = shown else { return Ok(false) };
-        let blob = key.to_bytes().map_err(russh::keys::Error::from)?;
-        let key_type = match key.algorithm() {
-            Algorithm::Rsa { .. } => "ssh-rsa".to_owned(),
-            other => other.to_string(),
+        let Some(key) = HostKey::of(&shown.public_key()) else { return Ok(false) };
+        let decision = match shown.certificate() {
+            None => host_keys::decide(&self.target, &self.options, Shown { key, certificate: None }).await,
+            Some(certificate) => match HostCertificate::verified(certificate) {
+                Some(certificate) => {
+                    let shown = Shown { key, certificate: Some(certificate) };
+                    host_keys::decide(&self.target, &self.options, shown).await
+                }
+                None => Decision::Refuse(HostKeyError::Forged { target: self.target.clone() }.into()),
+            },
         };
-        let decision = host_keys::decide(&self.target, &self.options, HostKey { key_type, blob }).await;
         let trusted = matches!(decision, Decision::Trust);
         self.seen().decision = Some(decision);
         Ok(trusted)

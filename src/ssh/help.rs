@@ -2,7 +2,7 @@
 
 use super::auth_failure::{AttemptOutcome, AuthenticationFailure};
 use super::error::{ChannelPurpose, ChannelRefusal, SshError};
-use super::host_key_error::HostKeyError;
+use super::host_key_error::{HostKeyError, Unproved};
 use super::sftp_error::{SftpError, SftpErrorKind, SftpOperation};
 
 impl SshError {
@@ -97,27 +97,34 @@ impl HostKeyError {
                 std::iter::once(shown).chain(on_file).collect()
             }
             Self::Revoked { fingerprint, file, line, .. } => {
-                vec![format!("{}:{line} revokes {fingerprint}", file.display())]
+                let line = line.map(|line| format!(":{line}")).unwrap_or_default();
+                vec![format!("{}{line} revokes {fingerprint}", file.display())]
             }
-            Self::Unknown { .. } | Self::NotRecorded { .. } | Self::Unreadable { .. } => Vec::new(),
+            Self::Unknown { unproved, .. } => match unproved {
+                Unproved::NoAuthority => Vec::new(),
+                Unproved::NoCertificate => {
+                    vec!["a @cert-authority is on file for it, and it shows no certificate".to_owned()]
+                }
+                Unproved::OtherAuthority(fingerprint) => {
+                    vec![format!("its certificate is by {fingerprint}, which is no @cert-authority for it")]
+                }
+                Unproved::Flaw(flaw) => vec![format!("its certificate does not count: {flaw}")],
+            },
+            Self::Forged { .. } | Self::NotRecorded { .. } | Self::Unreadable { .. } => Vec::new(),
         }
     }
 
     fn help(&self) -> Option<String> {
         Some(match self {
-            Self::Unknown { target, authority, .. } => {
-                let mut help = format!(
-                    "compare the fingerprint with the host's own: ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub; \
-                     then add it with --accept-new-host-keys, or: ssh -p {} {}@{}",
-                    target.port, target.user, target.host
-                );
-                if *authority {
-                    help.push_str(
-                        "; a @cert-authority is on file, but host certificates are not supported yet",
-                    );
-                }
-                help
+            Self::Unknown { unproved: Unproved::Flaw(_), .. } => {
+                "have the authority sign the host's key anew: ssh-keygen -s CA -h -n NAME -I ID KEY.pub"
+                    .to_owned()
             }
+            Self::Unknown { target, .. } => format!(
+                "compare the fingerprint with the host's own: ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub; \
+                     then add it with --accept-new-host-keys, or: ssh -p {} {}@{}",
+                target.port, target.user, target.host
+            ),
             Self::Changed { name, known, .. } => {
                 let mut help =
                     "either the host was set up anew, or somebody is in between. Once you know it is the \
@@ -130,7 +137,9 @@ impl HostKeyError {
                 }
                 help
             }
-            Self::Revoked { .. } => "do not connect: whoever has this key may not be the host".to_owned(),
+            Self::Revoked { .. } | Self::Forged { .. } => {
+                "do not connect: whoever has this key may not be the host".to_owned()
+            }
             Self::NotRecorded { .. } | Self::Unreadable { .. } => return None,
         })
     }

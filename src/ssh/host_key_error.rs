@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::{Fingerprint, Target};
+use super::{CertificateFlaw, Fingerprint, Target};
 
 /// The host's key was not accepted. The connection was closed before anything about the operator was sent.
 #[derive(Debug, thiserror::Error)]
@@ -20,8 +20,8 @@ pub enum HostKeyError {
         fingerprint: Fingerprint,
         /// What a person said when asked, or that nobody was.
         refusal: Refusal,
-        /// A `@cert-authority` line speaks of the host. Host certificates are not supported, so it is of no use here.
-        authority: bool,
+        /// Why no authority's word helped.
+        unproved: Unproved,
     },
     /// The files know the host by other keys.
     #[error("the host key of {target} is not the one on file")]
@@ -37,7 +37,7 @@ pub enum HostKeyError {
         /// What is on file instead.
         known: Vec<KnownKey>,
     },
-    /// The key is marked `@revoked`.
+    /// The key, or that of the authority that vouches for it, is marked `@revoked` or stands in `RevokedHostKeys`.
     #[error("the host key of {target} has been revoked")]
     Revoked {
         /// The login.
@@ -46,8 +46,14 @@ pub enum HostKeyError {
         fingerprint: Fingerprint,
         /// The file that says so.
         file: PathBuf,
-        /// Counted from 1.
-        line: usize,
+        /// Counted from 1, where the file has lines.
+        line: Option<usize>,
+    },
+    /// The host showed a certificate that nobody has signed.
+    #[error("the host certificate of {target} is forged or damaged: its signature is wrong")]
+    Forged {
+        /// The login.
+        target: Target,
     },
     /// The key was accepted and could not be written down; it would be asked about again, so this is an error.
     #[error("cannot add the host key to {}", file.display())]
@@ -65,6 +71,19 @@ pub enum HostKeyError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+/// Why there was no proof by a certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unproved {
+    /// No `@cert-authority` line speaks of the host.
+    NoAuthority,
+    /// One does, and the host shows no certificate.
+    NoCertificate,
+    /// The host shows a certificate by somebody else, with this key.
+    OtherAuthority(Fingerprint),
+    /// The certificate does not count.
+    Flaw(CertificateFlaw),
 }
 
 /// One key on file.

@@ -8,12 +8,24 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::host_key_error::{HostKeyError, Refusal};
+use super::host_certificate::HostCertificate;
+use super::host_key_algorithms;
+use super::host_key_error::{HostKeyError, Refusal, Unproved};
 use super::known_hosts::{self, HostKey, HostKeyVerdict, KnownHostsFile};
 use super::options::{ConnectOptions, KnownHostsFiles, UnknownHostKey};
 use super::prompt::{Answer, HostKeyQuestion};
+use super::revoked_keys::RevokedKeys;
 use super::target::Target;
+
+/// What a host has shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Shown {
+    pub(super) key: HostKey,
+    /// With a good signature, by whomever.
+    pub(super) certificate: Option<HostCertificate>,
+}
 
 /// What to do with a connection whose host has shown its key.
 #[derive(Debug)]
@@ -21,7 +33,7 @@ pub(super) enum Decision {
     /// Go on.
     Trust,
     /// Give up this connection, and [`ask`] whether to make another.
-    Ask(HostKey),
+    Ask(Shown),
     /// Give up.
     Refuse(Box<HostKeyError>),
 }
@@ -46,19 +58,21 @@ pub(super) fn load(files: &KnownHostsFiles) -> Result<Vec<KnownHostsFile>, Box<H
     Ok(parsed)
 }
 
-/// Judges the key that a host has shown.
-pub(super) async fn decide(target: &Target, options: &ConnectOptions, key: HostKey) -> Decision {
-    match judge(target, options, &key) {
+/// Judges what a host has shown.
+pub(super) async fn decide(target: &Target, options: &ConnectOptions, shown: Shown) -> Decision {
+    match judge(target, options, &shown) {
         Ok(Standing::Known) => Decision::Trust,
-        Ok(Standing::Unknown { authority }) => match options.unknown_host_key {
-            UnknownHostKey::Ask => Decision::Ask(key),
-            UnknownHostKey::Refuse => Decision::Refuse(unknown(target, &key, Refusal::NotAsked, authority)),
+        Ok(Standing::Unknown(unproved)) => match options.unknown_host_key {
+            UnknownHostKey::Ask => Decision::Ask(shown),
+            UnknownHostKey::Refuse => {
+                Decision::Refuse(unknown(target, &shown.key, Refusal::NotAsked, unproved))
+            }
             UnknownHostKey::Accept => {
                 // One at a time, so that two connections do not write the same line.
                 let _turn = options.prompter.turn().await;
-                match judge(target, options, &key) {
+                match judge(target, options, &shown) {
                     Ok(Standing::Known) => Decision::Trust,
-                    Ok(Standing::Unknown { .. }) => match record(options, target, &key) {
+                    Ok(Standing::Unknown(_)) => match record(options, target, &shown.key) {
                         Ok(()) => Decision::Trust,
                         Err(error) => Decision::Refuse(error),
                     },
@@ -75,60 +89,102 @@ pub(super) async fn decide(target: &Target, options: &ConnectOptions, key: HostK
 pub(super) async fn ask(
     target: &Target,
     options: &ConnectOptions,
-    key: &HostKey,
+    shown: &Shown,
 ) -> Result<(), Box<HostKeyError>> {
     let turn = options.prompter.turn().await;
-    let authority = match judge(target, options, key)? {
+    let unproved = match judge(target, options, shown)? {
         Standing::Known => return Ok(()),
-        Standing::Unknown { authority } => authority,
+        Standing::Unknown(unproved) => unproved,
     };
     let question = HostKeyQuestion {
         target: target.clone(),
-        key_type: key.key_type.clone(),
-        fingerprint: key.fingerprint(),
+        key_type: shown.key.key_type.clone(),
+        fingerprint: shown.key.fingerprint(),
     };
     match turn.accept_host_key(question).await {
-        Answer::Accepted => record(options, target, key),
-        Answer::Refused => Err(unknown(target, key, Refusal::ByOperator, authority)),
+        Answer::Accepted => record(options, target, &shown.key),
+        Answer::Refused => Err(unknown(target, &shown.key, Refusal::ByOperator, unproved)),
     }
 }
 
 enum Standing {
     Known,
-    Unknown { authority: bool },
+    Unknown(Unproved),
 }
 
-fn judge(target: &Target, options: &ConnectOptions, key: &HostKey) -> Result<Standing, Box<HostKeyError>> {
+/// As check_host_key() of OpenSSH: first whether an authority vouches for the host; and if none does, whether its key
+/// is known by itself.
+fn judge(target: &Target, options: &ConnectOptions, shown: &Shown) -> Result<Standing, Box<HostKeyError>> {
     let files = load(&options.known_hosts)?;
     let (name, port) = options.known_as(target);
-    match known_hosts::verdict(&files, name, port, key) {
-        HostKeyVerdict::Known => Ok(Standing::Known),
-        HostKeyVerdict::Unknown => {
-            Ok(Standing::Unknown { authority: known_hosts::has_authority(&files, name, port) })
+    let revoked = |key: &HostKey, file: &Path, line| {
+        let (target, fingerprint) = (target.clone(), key.fingerprint());
+        Err(Box::new(HostKeyError::Revoked { target, fingerprint, file: file.to_owned(), line }))
+    };
+    for file in &options.host_keys.revoked {
+        let unusable = |source| Box::new(HostKeyError::Unreadable { file: file.clone(), source });
+        if RevokedKeys::read(file).and_then(|keys| keys.hold(shown)).map_err(unusable)? {
+            return revoked(&shown.key, file, None);
         }
+    }
+    let authority = shown.certificate.as_ref().map(|certificate| &certificate.authority);
+    for key in authority.into_iter().chain([&shown.key]) {
+        if let Some((file, line)) = known_hosts::revoked(&files, name, port, key) {
+            return revoked(key, file, Some(line));
+        }
+    }
+    let unproved = match &shown.certificate {
+        None if known_hosts::has_authority(&files, name, port) => Unproved::NoCertificate,
+        None => Unproved::NoAuthority,
+        Some(certificate) if !known_hosts::vouches(&files, name, port, &certificate.authority) => {
+            Unproved::OtherAuthority(certificate.authority.fingerprint())
+        }
+        Some(certificate) => {
+            let allowed = host_key_algorithms::authority_algorithms(&options.host_keys);
+            match certificate.flaw(&name.to_ascii_lowercase(), now(), &allowed) {
+                None => {
+                    let (id, serial) = (&certificate.key_id, certificate.serial);
+                    tracing::debug!("{target} has the host certificate {id:?}, number {serial}");
+                    return Ok(Standing::Known);
+                }
+                Some(flaw) => {
+                    tracing::warn!("the host certificate of {target} does not count: {flaw}");
+                    Unproved::Flaw(flaw)
+                }
+            }
+        }
+    };
+    match known_hosts::verdict(&files, name, port, &shown.key) {
+        HostKeyVerdict::Known | HostKeyVerdict::Unknown
+            if !host_key_algorithms::allows_plain(&options.host_keys, &shown.key.key_type) =>
+        {
+            Err(unknown(target, &shown.key, Refusal::NotAsked, unproved))
+        }
+        HostKeyVerdict::Known => Ok(Standing::Known),
+        HostKeyVerdict::Unknown => Ok(Standing::Unknown(unproved)),
         HostKeyVerdict::Changed { known } => Err(Box::new(HostKeyError::Changed {
             target: target.clone(),
             name: known_hosts::host_field(name, port),
-            key_type: key.key_type.clone(),
-            fingerprint: key.fingerprint(),
+            key_type: shown.key.key_type.clone(),
+            fingerprint: shown.key.fingerprint(),
             known,
         })),
-        HostKeyVerdict::Revoked { file, line } => Err(Box::new(HostKeyError::Revoked {
-            target: target.clone(),
-            fingerprint: key.fingerprint(),
-            file,
-            line,
-        })),
+        HostKeyVerdict::Revoked { file, line } => revoked(&shown.key, &file, Some(line)),
     }
 }
 
-fn unknown(target: &Target, key: &HostKey, refusal: Refusal, authority: bool) -> Box<HostKeyError> {
+/// Seconds since 1970. A clock before that is 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+fn unknown(target: &Target, key: &HostKey, refusal: Refusal, unproved: Unproved) -> Box<HostKeyError> {
     Box::new(HostKeyError::Unknown {
         target: target.clone(),
         key_type: key.key_type.clone(),
         fingerprint: key.fingerprint(),
         refusal,
-        authority,
+        unproved,
     })
 }
 
@@ -188,7 +244,8 @@ mod tests {
     fn key() -> HostKey {
         let mut blob = vec![0, 0, 0, 11];
         blob.extend(b"ssh-ed25519");
-        blob.extend([7; 36]);
+        blob.extend(32u32.to_be_bytes());
+        blob.extend([7; 32]);
         HostKey { key_type: "ssh-ed25519".into(), blob }
     }
 
@@ -261,11 +318,12 @@ mod tests {
         let mut options = options(&path);
         options.host_key_alias = Some("the-db".into());
         let target = target("10.0.0.1", 2222);
+        let shown = Shown { key: key(), certificate: None };
         record(&options, &target, &key()).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("the-db {}\n", key().encode()));
-        assert!(matches!(judge(&target, &options, &key()), Ok(Standing::Known)));
+        assert!(matches!(judge(&target, &options, &shown), Ok(Standing::Known)));
         options.host_key_alias = None;
-        assert!(matches!(judge(&target, &options, &key()), Ok(Standing::Unknown { .. })));
+        assert!(matches!(judge(&target, &options, &shown), Ok(Standing::Unknown(_))));
     }
 
     #[test]

@@ -4,13 +4,16 @@
 //! Where the manual leaves room, this does as OpenSSH's hostfile.c does, or is stricter:
 //! a host with any key on file and another one shown has *changed*, whatever the types of the two;
 //! a key revoked under the host's bare name is revoked on every port;
+//! a marker may end in a tab, where OpenSSH passes over some of these lines;
 //! and a plain key is never trusted through `@cert-authority`, since that vouches for certificates only.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use russh::keys::key::parse_public_key;
+use russh::keys::{Algorithm, PublicKey};
 use sha1::Sha1;
 
 use super::Fingerprint;
@@ -19,6 +22,9 @@ use super::pattern::matches_list;
 
 /// The port that known_hosts leaves out.
 pub(super) const DEFAULT_PORT: u16 = 22;
+
+/// How long a SHA-1 is, and the salt that OpenSSH takes.
+const HASH_LENGTH: usize = 20;
 
 /// A public key of a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +36,16 @@ pub(super) struct HostKey {
 }
 
 impl HostKey {
+    /// `None` for a key that has no encoding.
+    pub(super) fn of(key: &PublicKey) -> Option<Self> {
+        let key_type = match key.algorithm() {
+            // What it signs with is no part of its type.
+            Algorithm::Rsa { .. } => "ssh-rsa".to_owned(),
+            other => other.to_string(),
+        };
+        Some(Self { key_type, blob: key.to_bytes().ok()? })
+    }
+
     pub(super) fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&self.blob)
     }
@@ -39,15 +55,21 @@ impl HostKey {
         format!("{} {}", self.key_type, STANDARD.encode(&self.blob))
     }
 
-    fn parse(key_type: &str, encoded: &str) -> Result<Self, &'static str> {
+    /// From the last two fields of a line.
+    pub(super) fn parse(key_type: &str, encoded: &str) -> Result<Self, &'static str> {
         let blob = STANDARD.decode(encoded).map_err(|_| "the key is not base64")?;
         // The blob names its own type; a line that says otherwise is damaged.
         let inner = blob
             .first_chunk::<4>()
             .and_then(|length| blob.get(4..)?.get(..usize::try_from(u32::from_be_bytes(*length)).ok()?));
         match inner {
-            Some(inner) if inner == key_type.as_bytes() => Ok(Self { key_type: key_type.to_owned(), blob }),
-            _ => Err("the key is not of the type that the line says"),
+            Some(inner) if inner == key_type.as_bytes() => {}
+            _ => return Err("the key is not of the type that the line says"),
+        }
+        // One that was cut off is nobody's, and must not make a host that shows another look changed.
+        match parse_public_key(&blob) {
+            Ok(_) => Ok(Self { key_type: key_type.to_owned(), blob }),
+            Err(_) => Err("the key is damaged, or of a type that is not known"),
         }
     }
 }
@@ -76,7 +98,11 @@ impl Names {
             .and_then(|rest| rest.split_once('|'))
             .ok_or("the name is hashed in a way that is not known")?;
         let decode = |part| STANDARD.decode(part).map_err(|_| "the hashed name is not base64");
-        Ok(Self::Hashed { salt: decode(salt)?, digest: decode(digest)? })
+        let (salt, digest) = (decode(salt)?, decode(digest)?);
+        if salt.len() != HASH_LENGTH || digest.len() != HASH_LENGTH {
+            return Err("the hashed name is not as long as one is");
+        }
+        Ok(Self::Hashed { salt, digest })
     }
 
     /// `name` must be in lower case.
@@ -168,16 +194,11 @@ pub(super) enum HostKeyVerdict {
 /// Judges a key that `host` showed on `port`. `host` is the name as the operator has it, not an address found for
 /// it, as with OpenSSH's default of `CheckHostIP no`.
 pub(super) fn verdict(files: &[KnownHostsFile], host: &str, port: u16, key: &HostKey) -> HostKeyVerdict {
-    let (exact, bare) = lookup_names(host, port);
-    let names = [Some(&exact), bare.as_ref()];
-    for name in names.into_iter().flatten() {
-        for (file, entry) in matching(files, name) {
-            if entry.marker == Marker::Revoked && entry.key == *key {
-                return HostKeyVerdict::Revoked { file: file.path.clone(), line: entry.line };
-            }
-        }
+    if let Some((file, line)) = revoked(files, host, port, key) {
+        return HostKeyVerdict::Revoked { file: file.to_owned(), line };
     }
-    let known: Vec<_> = plain(files, &exact).collect();
+    let (exact, bare) = lookup_names(host, port);
+    let known: Vec<_> = marked(files, &exact, Marker::None).collect();
     if known.iter().any(|(_, entry)| entry.key == *key) {
         return HostKeyVerdict::Known;
     }
@@ -193,26 +214,63 @@ pub(super) fn verdict(files: &[KnownHostsFile], host: &str, port: u16, key: &Hos
     // check_host_key() of sshconnect.c: a host unknown on its port may show the key it is known by without one. When
     // it shows another, it is a second server on that machine: unknown, not changed.
     match bare {
-        Some(bare) if plain(files, &bare).any(|(_, entry)| entry.key == *key) => HostKeyVerdict::Known,
+        Some(bare) if marked(files, &bare, Marker::None).any(|(_, entry)| entry.key == *key) => {
+            HostKeyVerdict::Known
+        }
         _ => HostKeyVerdict::Unknown,
     }
 }
 
-/// The algorithms of the keys by which the files know a host.
-pub(super) fn known_types<'a>(files: &'a [KnownHostsFile], host: &str, port: u16) -> Vec<&'a str> {
+/// The file and the line that say that a key, or a key of an authority, must not be believed for this host.
+pub(super) fn revoked<'a>(
+    files: &'a [KnownHostsFile],
+    host: &str,
+    port: u16,
+    key: &HostKey,
+) -> Option<(&'a Path, usize)> {
     let (exact, bare) = lookup_names(host, port);
-    let types =
-        |name: &str| plain(files, name).map(|(_, entry)| entry.key.key_type.as_str()).collect::<Vec<_>>();
-    match (types(&exact), bare) {
-        (found, Some(bare)) if found.is_empty() => types(&bare),
-        (found, _) => found,
+    let names = [Some(exact), bare];
+    names.iter().flatten().find_map(|name| {
+        let (file, entry) = marked(files, name, Marker::Revoked).find(|(_, entry)| entry.key == *key)?;
+        Some((file.path.as_path(), entry.line))
+    })
+}
+
+/// Whether this authority may vouch for the host. One for the name without a port may where none is named for the port.
+pub(super) fn vouches(files: &[KnownHostsFile], host: &str, port: u16, authority: &HostKey) -> bool {
+    let (exact, bare) = lookup_names(host, port);
+    let mut found = marked(files, &exact, Marker::CertAuthority).peekable();
+    match (found.peek(), bare) {
+        (None, Some(bare)) => {
+            marked(files, &bare, Marker::CertAuthority).any(|(_, entry)| entry.key == *authority)
+        }
+        _ => found.any(|(_, entry)| entry.key == *authority),
     }
 }
 
-/// Whether an authority is trusted to vouch for the host, which takes a certificate.
-pub(super) fn has_authority(files: &[KnownHostsFile], host: &str, port: u16) -> bool {
+/// The algorithms of the keys by which the files know a host, less those that are revoked.
+pub(super) fn known_types<'a>(files: &'a [KnownHostsFile], host: &str, port: u16) -> Vec<&'a str> {
     let (exact, _) = lookup_names(host, port);
-    matching(files, &exact).any(|(_, entry)| entry.marker == Marker::CertAuthority)
+    let good = |key: &HostKey| revoked(files, host, port, key).is_none();
+    marked(files, &exact, Marker::None)
+        .filter(|(_, entry)| good(&entry.key))
+        .map(|(_, entry)| entry.key.key_type.as_str())
+        .collect()
+}
+
+/// Whether an authority is trusted to vouch for the host.
+pub(super) fn has_authority(files: &[KnownHostsFile], host: &str, port: u16) -> bool {
+    has(files, host, port, Marker::CertAuthority)
+}
+
+/// Whether anything is revoked for the host.
+pub(super) fn has_revoked(files: &[KnownHostsFile], host: &str, port: u16) -> bool {
+    has(files, host, port, Marker::Revoked)
+}
+
+fn has(files: &[KnownHostsFile], host: &str, port: u16, marker: Marker) -> bool {
+    let (exact, bare) = lookup_names(host, port);
+    [Some(exact), bare].iter().flatten().any(|name| marked(files, name, marker).next().is_some())
 }
 
 /// What a host is called in these files: `host`, or `[host]:port` for any other port than 22.
@@ -225,20 +283,18 @@ fn lookup_names(host: &str, port: u16) -> (String, Option<String>) {
     (host_field(host, port), (port != DEFAULT_PORT).then(|| host_field(host, DEFAULT_PORT)))
 }
 
-fn matching<'a>(
+/// The lines that speak of a host, in one way.
+fn marked<'a>(
     files: &'a [KnownHostsFile],
     name: &str,
+    marker: Marker,
 ) -> impl Iterator<Item = (&'a KnownHostsFile, &'a Entry)> {
     files.iter().flat_map(move |file| {
-        file.entries.iter().filter(move |entry| entry.names.matches(name)).map(move |entry| (file, entry))
+        let entries = file.entries.iter();
+        entries
+            .filter(move |entry| entry.marker == marker && entry.names.matches(name))
+            .map(move |entry| (file, entry))
     })
-}
-
-fn plain<'a>(
-    files: &'a [KnownHostsFile],
-    name: &str,
-) -> impl Iterator<Item = (&'a KnownHostsFile, &'a Entry)> {
-    matching(files, name).filter(|(_, entry)| entry.marker == Marker::None)
 }
 
 #[cfg(test)]

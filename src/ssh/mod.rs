@@ -11,7 +11,8 @@
 //! | `routes`, `hop` | from a login as it is written to one that can be used, jump hosts and all |
 //! | `connection` | from target to connection, and opening channels |
 //! | `dial`, `eyeballs`, `proxy_command`, `wire`, `peer`, `pace` | getting a stream to the host |
-//! | `handshake`, `known_hosts`, `host_keys`, `pattern` | key exchange, whether to believe a host |
+//! | `handshake`, `host_key_algorithms` | key exchange |
+//! | `known_hosts`, `host_keys`, `host_certificate`, `revoked_keys`, `pattern` | whether to believe a host |
 //! | `auth`, `candidates`, `agent`, `keyring` | logging in |
 //! | `channel`, `process`, `forward` | what runs in a channel |
 //! | `ending` | why a connection ended |
@@ -34,6 +35,8 @@ mod forward;
 mod handshake;
 mod help;
 mod hop;
+mod host_certificate;
+mod host_key_algorithms;
 mod host_key_error;
 mod host_keys;
 mod keyring;
@@ -45,6 +48,7 @@ mod peer;
 mod process;
 mod prompt;
 mod proxy_command;
+mod revoked_keys;
 mod routes;
 mod sftp;
 mod sftp_error;
@@ -59,9 +63,10 @@ pub use error::{ChannelPurpose, ChannelRefusal, LostCause, SshError};
 pub use fingerprint::Fingerprint;
 pub use forward::Forward;
 pub use hop::{Hop, Proxy};
-pub use host_key_error::{HostKeyError, KnownKey, Refusal};
+pub use host_certificate::CertificateFlaw;
+pub use host_key_error::{HostKeyError, KnownKey, Refusal, Unproved};
 pub use keyring::KeyRing;
-pub use options::{AgentKeys, ConnectOptions, KnownHostsFiles, UnknownHostKey};
+pub use options::{AgentKeys, ConnectOptions, HostKeyRules, KnownHostsFiles, UnknownHostKey};
 pub use pace::Pace;
 pub use peer::Peer;
 pub use process::{Collected, Events, ExitStatus, Output, Process, Stdin};

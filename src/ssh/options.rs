@@ -30,6 +30,8 @@ pub struct ConnectOptions {
     pub host_key_alias: Option<String>,
     /// What to do about a host that no file knows.
     pub unknown_host_key: UnknownHostKey,
+    /// What else ssh_config says about keys of hosts.
+    pub host_keys: HostKeyRules,
     /// How the bytes get to the host.
     pub proxy: Proxy,
     /// Which addresses of a host are of use.
@@ -72,6 +74,7 @@ impl ConnectOptions {
             },
             host_key_alias: None,
             unknown_host_key: UnknownHostKey::Refuse,
+            host_keys: HostKeyRules::default(),
             proxy: Proxy::Direct,
             address_family: AddressFamily::Any,
             bind_address: None,
@@ -102,6 +105,19 @@ pub struct KnownHostsFiles {
     pub user: Vec<PathBuf>,
     /// The machine's. Never written.
     pub global: Vec<PathBuf>,
+}
+
+/// Which keys of hosts are asked for and believed, and how new ones are written down.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HostKeyRules {
+    /// `HostKeyAlgorithms`: names, or a change to the default ones.
+    pub algorithms: Option<String>,
+    /// `CASignatureAlgorithms`, in the same form.
+    pub ca_signature_algorithms: Option<String>,
+    /// `RevokedHostKeys`: lists of keys, or KRLs as ssh-keygen makes them.
+    pub revoked: Vec<PathBuf>,
+    /// `HashKnownHosts`: names are hashed when keys are recorded.
+    pub hash_names: bool,
 }
 
 /// Which keys of an agent are offered.

@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::config::{
-    ConfigError, HostConfig, IdentityAgent, Keyword, Login, ProxySetting, SshConfig, StrictHostKeyChecking,
+    ConfigError, HostConfig, IdentityAgent, Login, ProxySetting, SshConfig, StrictHostKeyChecking,
 };
 use super::hop::{Hop, Proxy};
-use super::options::{AgentKeys, ConnectOptions, UnknownHostKey};
+use super::options::{AgentKeys, ConnectOptions, HostKeyRules, UnknownHostKey};
 use super::target::Target;
 
 /// Nobody goes through more jump hosts than this; who seems to goes in a circle of ever new names.
@@ -126,13 +126,12 @@ impl Routes {
             IdentityAgent::None => options.agent = None,
             IdentityAgent::Socket(path) => options.agent = Some(path.clone()),
         }
-        if !config.revoked_host_keys.is_empty() {
-            return Err(ConfigError::Unsupported {
-                host: config.alias.clone(),
-                keyword: Keyword::RevokedHostKeys,
-                instead: "mark the keys as @revoked in known_hosts, which is honoured, and take RevokedHostKeys out",
-            });
-        }
+        options.host_keys = HostKeyRules {
+            algorithms: config.host_key_algorithms.clone(),
+            ca_signature_algorithms: config.ca_signature_algorithms.clone(),
+            revoked: config.revoked_host_keys.clone(),
+            hash_names: config.hash_known_hosts,
+        };
         if let Some(files) = &config.user_known_hosts_files {
             options.known_hosts.user.clone_from(files);
         }

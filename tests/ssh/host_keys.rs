@@ -55,7 +55,7 @@ async fn a_revoked_key_is_refused_though_it_is_known() {
     let lines = format!("[127.0.0.1]:{} {key}\n@revoked * {key}\n", server.port);
     std::fs::write(server.path("known_hosts"), lines).unwrap();
     let error = host_key(server.refusal(&server.options()).await);
-    assert!(matches!(error, HostKeyError::Revoked { line: 2, .. }), "{error:?}");
+    assert!(matches!(error, HostKeyError::Revoked { line: Some(2), .. }), "{error:?}");
     assert_no_user_was_named(&server);
 }
 

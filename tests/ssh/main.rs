@@ -10,6 +10,8 @@ mod files;
 mod host_keys;
 mod jump;
 mod link;
+mod parity;
 mod proxy_command;
 mod relay;
 mod server;
+mod situations;

@@ -14,6 +14,21 @@ use shipit::ssh::{
 };
 use tempfile::TempDir;
 
+const SSHD: &str = "/usr/sbin/sshd";
+
+/// Says so, where there is no sshd or no right to run one.
+pub(crate) fn sshd_is_there() -> bool {
+    let root =
+        std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
+    if !Path::new(SSHD).exists() || !root {
+        eprintln!("SKIPPED: needs root and {SSHD} (apt-get install openssh-server)");
+        return false;
+    }
+    // Debian's sshd wants this one, whatever its configuration.
+    std::fs::create_dir_all("/run/sshd").unwrap();
+    true
+}
+
 pub(crate) struct Server {
     child: Child,
     dir: TempDir,
@@ -23,15 +38,9 @@ pub(crate) struct Server {
 impl Server {
     /// `None`, loudly, where there is no sshd or no right to run one.
     pub(crate) fn start(extra: &str) -> Option<Self> {
-        let sshd = Path::new("/usr/sbin/sshd");
-        let root =
-            std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
-        if !sshd.exists() || !root {
-            eprintln!("SKIPPED: needs root and /usr/sbin/sshd (apt-get install openssh-server)");
+        if !sshd_is_there() {
             return None;
         }
-        // Debian's sshd wants this one, whatever its configuration.
-        std::fs::create_dir_all("/run/sshd").unwrap();
         let dir = tempfile::tempdir().unwrap();
         for kind in ["ed25519", "ecdsa"] {
             keygen(&dir.path().join(format!("host_{kind}")), kind, "");
@@ -49,7 +58,7 @@ impl Server {
              {startups}Subsystem sftp internal-sftp\n"
         );
         std::fs::write(dir.path().join("sshd_config"), config).unwrap();
-        let child = Command::new(sshd)
+        let child = Command::new(SSHD)
             .arg("-D")
             .arg("-f")
             .arg(dir.path().join("sshd_config"))
