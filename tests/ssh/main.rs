@@ -15,3 +15,4 @@ mod proxy_command;
 mod relay;
 mod server;
 mod situations;
+mod wrong_key;

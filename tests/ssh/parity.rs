@@ -65,7 +65,7 @@ impl Site {
         }
         for (name, keys) in situations::SERVERS {
             let path = site.path("").display().to_string();
-            let mut config = "UsePAM no\nStrictModes no\nLogLevel ERROR\nAuthorizedKeysFile none\n\
+            let mut config = "KexAlgorithms curve25519-sha256\nUsePAM no\nStrictModes no\nLogLevel ERROR\nAuthorizedKeysFile none\n\
                               KbdInteractiveAuthentication no\nPasswordAuthentication no\n"
                 .to_owned();
             for key in *keys {
