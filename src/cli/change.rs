@@ -79,7 +79,7 @@ pub(super) async fn carry_out(change: Change<'_>, global: &GlobalArgs) -> Result
     let run = Run::begin(global);
     let asker = Asker::in_run(global.can_ask(), &run);
     let context = Arc::new(Context {
-        reach: selection::reach(connect, global, &hosts, &asker).await?,
+        reach: selection::reach(connect, global, &environment, &hosts, &asker).await?,
         events: run.events.clone(),
         operator: if global.can_ask() { Operator::Present } else { Operator::Absent },
         now: Timestamp::now(),

@@ -1,6 +1,7 @@
 //! What ends a command, and how it is shown: the edge where errors become miette's diagnostics and an exit code.
 use std::fmt;
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use miette::{Diagnostic, Report};
 
@@ -9,7 +10,7 @@ use super::problem::{Look, ProblemReport};
 use crate::manifest::{Address, HookPoint, Problem, SelectError};
 use crate::report::{Command, Verdict};
 use crate::rollout::Phase;
-use crate::ssh::ConfigError;
+use crate::ssh::{ConfigError, PinnedKeysError};
 
 /// A command could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +54,25 @@ pub(super) enum CliError {
     /// There is no home directory to find keys in.
     #[error("the home directory is unknown: HOME is not set")]
     NoHome,
+    /// The file with the keys of the hosts can't be read.
+    #[error("cannot read {}, which `known_hosts` names", file.display())]
+    KnownHosts {
+        /// It.
+        file: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The keys of the hosts can't be written down.
+    #[error("cannot write {}", file.display())]
+    KnownHostsNotWritten {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A line among the keys of the hosts can't be understood.
+    #[error("the keys of the hosts are not what known_hosts may hold")]
+    PinnedKeys(#[from] PinnedKeysError),
     /// The ssh configuration can't be read, or asks for something that can't be done.
     #[error(transparent)]
     SshConfig(#[from] ConfigError),
@@ -93,6 +113,9 @@ impl CliError {
             | Self::Pattern { .. }
             | Self::Unconfirmed { .. }
             | Self::NoHome
+            | Self::KnownHosts { .. }
+            | Self::KnownHostsNotWritten { .. }
+            | Self::PinnedKeys(_)
             | Self::SshConfig(_) => Exit::Usage,
             Self::Declined | Self::Local { .. } | Self::Hook { .. } => Exit::Failed,
             Self::Left(_) | Self::InterruptedHook => Exit::Interrupted,
@@ -145,6 +168,9 @@ impl Diagnostic for Shown {
             CliError::NoHost { .. } | CliError::Pattern { .. } => "shipit::cli::no_host",
             CliError::Unconfirmed { .. } | CliError::Declined => "shipit::cli::unconfirmed",
             CliError::NoHome => "shipit::cli::no_home",
+            CliError::KnownHosts { .. } | CliError::KnownHostsNotWritten { .. } | CliError::PinnedKeys(_) => {
+                "shipit::manifest::known_hosts"
+            }
             CliError::SshConfig(_) => "shipit::ssh::config",
             CliError::Hook { .. } => "shipit::hook::local",
             CliError::Left(_) | CliError::InterruptedHook => "shipit::interrupted",
@@ -169,6 +195,9 @@ impl Diagnostic for Shown {
                 "no host was connected to, and nothing was changed; what the hook said is above".to_owned()
             }
             CliError::SshConfig(error) => error.help()?,
+            CliError::KnownHosts { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                "write the keys of the hosts there with `shipit hosts --scan`".to_owned()
+            }
             CliError::NoHome => "set HOME to the folder with .ssh in it".to_owned(),
             _ => return None,
         };

@@ -130,6 +130,9 @@ pub(super) struct ConnectArgs {
     /// Trust, and remember, the key of a host that is not in known_hosts. A changed key is still refused
     #[arg(long, help_heading = "Connection")]
     pub accept_new_host_keys: bool,
+    /// Trust whatever key a host shows, also a changed one: whoever is in between reads and changes everything
+    #[arg(long, conflicts_with = "accept_new_host_keys", help_heading = "Connection")]
+    pub trust_any_host_key: bool,
     /// How many seconds a host may take to answer [default: ConnectTimeout of ssh_config, or 10]
     #[arg(
         long, value_name = "SECONDS", help_heading = "Connection",

@@ -1,4 +1,4 @@
-//! `shipit hosts`: what each host resolves to, and who says so. Connects to nothing.
+//! `shipit hosts`: what each host resolves to, and who says so. Connects to nothing, but with `--scan`.
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use super::exit_code::Exit;
 use super::global::{ConnectArgs, Format, GlobalArgs, ManifestArgs};
 use super::inspect::columns;
 use super::prompt::Asker;
-use super::selection;
+use super::{scan, selection};
 use crate::manifest::Address;
 use crate::report::{SCHEMA_VERSION, escape_controls, sanitise};
 use crate::ssh::config::{Files, Keyword};
@@ -21,6 +21,12 @@ use crate::ssh::{AgentKeys, Flags, Hop, Proxy, UnknownHostKey};
 pub(super) struct HostsArgs {
     /// The environment; may be left out when there is only one
     pub environment: Option<String>,
+    /// Connect, show the keys of the hosts, and write them to the file that `known_hosts` of the manifest names
+    #[arg(long)]
+    pub scan: bool,
+    /// With --scan: write them without asking
+    #[arg(short, long, requires = "scan")]
+    pub yes: bool,
     /// Which manifest.
     #[command(flatten)]
     pub(crate) manifest: ManifestArgs,
@@ -34,7 +40,11 @@ pub(super) async fn hosts(args: &HostsArgs, global: &GlobalArgs) -> Result<Exit,
     let manifest = selection::load(&args.manifest.manifest, global)?;
     let environment = manifest.environment(args.environment.as_deref())?;
     let hosts = selection::hosts(environment, &args.connect)?;
-    let reach = selection::reach(&args.connect, global, &hosts, &Asker::new(global.can_ask())).await?;
+    if args.scan {
+        return scan::scan(args, global, environment, &hosts).await;
+    }
+    let reach =
+        selection::reach(&args.connect, global, environment, &hosts, &Asker::new(global.can_ask())).await?;
     let routes = reach.routes();
     let source = Source {
         files: match args.connect.files() {
@@ -202,13 +212,16 @@ impl Resolved {
                 from: by_file(Keyword::IdentitiesOnly),
             },
             agent: Said { value: options.agent.clone(), from: by_file(Keyword::IdentityAgent) },
-            known_hosts: [
-                said(&options.known_hosts.user, by_file(Keyword::UserKnownHostsFile)),
-                said(&options.known_hosts.global, by_file(Keyword::GlobalKnownHostsFile)),
-            ]
-            .into_iter()
-            .flatten()
-            .collect(),
+            known_hosts: match &options.known_hosts.pinned {
+                Some(pinned) => said(&[pinned.path().to_owned()], From::Manifest).collect(),
+                None => [
+                    said(&options.known_hosts.user, by_file(Keyword::UserKnownHostsFile)),
+                    said(&options.known_hosts.global, by_file(Keyword::GlobalKnownHostsFile)),
+                ]
+                .into_iter()
+                .flatten()
+                .collect(),
+            },
             host_key_alias: options
                 .host_key_alias
                 .clone()
@@ -218,6 +231,7 @@ impl Resolved {
                     UnknownHostKey::Refuse => "refused",
                     UnknownHostKey::Ask => "asked about",
                     UnknownHostKey::Accept => "accepted",
+                    UnknownHostKey::TrustAny => "trusted, whatever it is",
                 },
                 from: by_flag(flags.unknown_host_key.is_some(), Keyword::StrictHostKeyChecking),
             },

@@ -22,6 +22,7 @@ mod releases;
 mod rollback;
 mod run;
 mod say;
+mod scan;
 mod selection;
 mod status;
 

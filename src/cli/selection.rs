@@ -11,11 +11,12 @@ use super::error::CliError;
 use super::global::{ConnectArgs, Format, GlobalArgs};
 use super::problem::ProblemReport;
 use super::prompt::Asker;
-use crate::manifest::{self, Environment, Host, Manifest, Problem};
+use super::say::say;
+use crate::manifest::{self, Environment, Host, KnownHosts, Manifest, Problem};
 use crate::release::Sources;
 use crate::rollout::{Goal, Reach};
 use crate::ssh::config::Reader;
-use crate::ssh::{ConnectOptions, Flags, Routes, SshConfig, UnknownHostKey};
+use crate::ssh::{ConnectOptions, Flags, PinnedKeys, Routes, SshConfig, UnknownHostKey};
 
 /// Reads the manifest. What is merely doubtful in it is shown.
 pub(super) fn load(path: &Path, global: &GlobalArgs) -> Result<Manifest, CliError> {
@@ -115,11 +116,37 @@ pub(super) fn hosts(environment: &Environment, args: &ConnectArgs) -> Result<Vec
     Ok(hosts)
 }
 
+/// The keys that the manifest has for the hosts of an environment.
+pub(super) fn pinned(environment: &Environment) -> Result<Option<PinnedKeys>, CliError> {
+    let keys = match &environment.known_hosts {
+        None => return Ok(None),
+        Some(KnownHosts::Lines(lines)) => PinnedKeys::new("known_hosts".into(), &lines.join("\n")),
+        Some(KnownHosts::File(path)) => {
+            let text = std::fs::read(path);
+            let text = text.map_err(|source| CliError::KnownHosts { file: path.clone(), source })?;
+            PinnedKeys::new(path.clone(), &String::from_utf8_lossy(&text))
+        }
+    };
+    Ok(Some(keys?))
+}
+
 /// How hosts are connected to: by what the command line says, then by the ssh configuration. That is read for every host
 /// before any is connected to.
 pub(super) async fn reach(
     args: &ConnectArgs,
     global: &GlobalArgs,
+    environment: &Environment,
+    hosts: &[Host],
+    asker: &Asker,
+) -> Result<Reach, CliError> {
+    reach_by(args, global, pinned(environment)?, hosts, asker).await
+}
+
+/// The same, with these keys of hosts.
+pub(super) async fn reach_by(
+    args: &ConnectArgs,
+    global: &GlobalArgs,
+    pinned: Option<PinnedKeys>,
     hosts: &[Host],
     asker: &Asker,
 ) -> Result<Reach, CliError> {
@@ -129,10 +156,20 @@ pub(super) async fn reach(
     defaults.agent =
         std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from).filter(|path| !path.as_os_str().is_empty());
     defaults.unknown_host_key = if global.can_ask() { UnknownHostKey::Ask } else { UnknownHostKey::Refuse };
+    if args.trust_any_host_key {
+        say(
+            "warning: --trust-any-host-key: no host proves who it is; whoever is in between reads and changes everything",
+        );
+    }
+    defaults.known_hosts.pinned = pinned.map(Arc::new);
     let flags = Flags {
         identities: args.identities.clone(),
         connect_timeout: args.timeout(),
-        unknown_host_key: args.accept_new_host_keys.then_some(UnknownHostKey::Accept),
+        unknown_host_key: match (args.trust_any_host_key, args.accept_new_host_keys) {
+            (true, _) => Some(UnknownHostKey::TrustAny),
+            (false, true) => Some(UnknownHostKey::Accept),
+            (false, false) => None,
+        },
     };
     let config = SshConfig::new(args.files(), Reader::Ssh, &home);
     let reach = Reach::new(Routes::new(config, defaults, flags));

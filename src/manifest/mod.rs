@@ -42,8 +42,8 @@ pub use hooks::{DEFAULT_HOOK_TIMEOUT, HookHosts, HookPoint, Hooks, HostHook, Loc
 pub use http_url::{HttpUrl, UrlError};
 pub use load::{LoadError, Loaded, load, parse};
 pub use model::{
-    Confirm, DEFAULT_HEALTH_TIMEOUT, DEFAULT_KEEP_RELEASES, DEFAULT_SETTLE, Environment, Host, Manifest,
-    OnChange, Scope, SelectError, Spans, UnitSource,
+    Confirm, DEFAULT_HEALTH_TIMEOUT, DEFAULT_KEEP_RELEASES, DEFAULT_SETTLE, Environment, Host, KnownHosts,
+    Manifest, OnChange, Scope, SelectError, Spans, UnitSource,
 };
 pub use name::{EnvironmentName, HostName, NameError, ServiceName, Tag, UnitName, UserName, VarName};
 pub use problem::{Problem, ProblemKind, Severity};

@@ -135,6 +135,17 @@ pub struct Environment {
     pub vars: BTreeMap<VarName, String>,
     /// Whether a person has to agree.
     pub confirm: Confirm,
+    /// The keys of its hosts, where they are pinned: its own, or else the manifest's.
+    pub known_hosts: Option<KnownHosts>,
+}
+
+/// Keys of hosts, in the format of ssh's known_hosts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KnownHosts {
+    /// A file of them.
+    File(PathBuf),
+    /// Lines in the manifest itself.
+    Lines(Vec<String>),
 }
 
 /// One machine of an environment.

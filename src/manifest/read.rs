@@ -31,6 +31,7 @@ const TOP_KEYS: &[&str] = &[
     "confirm_timeout",
     "keep_releases",
     "hooks",
+    "known_hosts",
     "environments",
 ];
 const UNIT_KEYS: &[&str] = &["path", "on_change"];
@@ -194,6 +195,14 @@ impl Reader<'_> {
                 None
             }
         };
+        let known_hosts = fields.get("known_hosts").map(|node| self.known_hosts(node));
+        let known_hosts = known_hosts.map_or(Some(None), |known| known.map(Some));
+        let mut environments = environments;
+        for environment in environments.iter_mut().flat_map(|all| all.values_mut()) {
+            if environment.known_hosts.is_none() {
+                environment.known_hosts.clone_from(known_hosts.as_ref()?);
+            }
+        }
         let path = self.source.path.clone();
         Some(Manifest {
             dir: folder(&path),
@@ -229,7 +238,7 @@ impl Reader<'_> {
         }
     }
 
-    fn path(&mut self, key: &str, node: &Node) -> Option<PathBuf> {
+    pub(super) fn path(&mut self, key: &str, node: &Node) -> Option<PathBuf> {
         let text = match &node.value {
             // A file may well be called `2024`.
             Value::Scalar(Scalar { text, kind: ScalarKind::Number | ScalarKind::Text }) => text,

@@ -2,14 +2,14 @@
 use std::collections::BTreeMap;
 
 use super::address::Address;
-use super::model::{Confirm, Environment, Host};
+use super::model::{Confirm, Environment, Host, KnownHosts};
 use super::name::{EnvironmentName, Tag, VarName};
 use super::problem::Problem;
 use super::read::Reader;
 use super::read_problem::ManifestProblem;
 use super::yaml::{Key, Node, Scalar, ScalarKind, Value};
 
-pub(super) const ENVIRONMENT_KEYS: &[&str] = &["hosts", "vars", "confirm"];
+pub(super) const ENVIRONMENT_KEYS: &[&str] = &["hosts", "vars", "confirm", "known_hosts"];
 pub(super) const HOST_KEYS: &[&str] = &["host", "tags", "vars"];
 /// What templates see besides the variables.
 pub(super) const RESERVED_VARS: &[(&str, &str)] = &[
@@ -18,6 +18,9 @@ pub(super) const RESERVED_VARS: &[(&str, &str)] = &[
     ("host", "the host"),
     ("vars", "the map of all variables"),
 ];
+
+/// What an environment is made of.
+type Parts = (Vec<Host>, BTreeMap<VarName, String>, Confirm, Option<KnownHosts>);
 
 impl Reader<'_> {
     pub(super) fn environments(&mut self, node: &Node) -> Option<BTreeMap<EnvironmentName, Environment>> {
@@ -41,8 +44,10 @@ impl Reader<'_> {
             self.spans.insert(format!("environments.{}", key.text), key.span.clone());
             let environment = self.environment(key, node);
             match name.zip(environment) {
-                Some((name, (hosts, vars, confirm))) => {
-                    environments.insert(name.clone(), Environment { name, hosts, vars, confirm });
+                Some((name, parts)) => {
+                    let (hosts, vars, confirm, known_hosts) = parts;
+                    let environment = Environment { name: name.clone(), hosts, vars, confirm, known_hosts };
+                    environments.insert(name, environment);
                 }
                 None => whole = false,
             }
@@ -50,11 +55,7 @@ impl Reader<'_> {
         whole.then_some(environments)
     }
 
-    fn environment(
-        &mut self,
-        key: &Key,
-        node: &Node,
-    ) -> Option<(Vec<Host>, BTreeMap<VarName, String>, Confirm)> {
+    fn environment(&mut self, key: &Key, node: &Node) -> Option<Parts> {
         let entries = self.map(&key.text, "a map with `hosts`", node)?;
         let fields = self.fields("an environment", ENVIRONMENT_KEYS, entries);
         let path = format!("environments.{}", key.text);
@@ -71,7 +72,23 @@ impl Reader<'_> {
                 None
             }
         };
-        Some((hosts?, vars?, confirm?))
+        let known_hosts = fields.get("known_hosts").map(|node| self.known_hosts(node));
+        Some((hosts?, vars?, confirm?, known_hosts.map_or(Some(None), |known| known.map(Some))?))
+    }
+
+    /// A file, or a list of lines.
+    pub(super) fn known_hosts(&mut self, node: &Node) -> Option<KnownHosts> {
+        match &node.value {
+            Value::List(items) => {
+                let lines: Vec<Option<&str>> = items
+                    .iter()
+                    .map(|item| self.text("known_hosts", "a list of lines of known_hosts", item))
+                    .collect();
+                let lines: Option<Vec<&str>> = lines.into_iter().collect();
+                Some(KnownHosts::Lines(lines?.into_iter().map(str::to_owned).collect()))
+            }
+            _ => self.path("known_hosts", node).map(KnownHosts::File),
+        }
     }
 
     fn confirm(&mut self, node: &Node) -> Option<Confirm> {

@@ -187,7 +187,7 @@ async fn attempt(
     target: &Target,
     options: &ConnectOptions,
     reached: Reached,
-) -> Result<Result<Verified, Shown>, SshError> {
+) -> Result<Result<Verified, Box<Shown>>, SshError> {
     let Reached { stream, peer, complaints } = reached;
     let (wire, grip) = Wire::new(stream);
     let config = Arc::new(config(target, options)?);

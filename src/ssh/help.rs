@@ -2,7 +2,7 @@
 
 use super::auth_failure::{AttemptOutcome, AuthenticationFailure};
 use super::error::{ChannelPurpose, ChannelRefusal, SshError};
-use super::host_key_error::{HostKeyError, Unproved};
+use super::host_key_error::{HostKeyError, Refusal, Unproved};
 use super::sftp_error::{SftpError, SftpErrorKind, SftpOperation};
 
 impl SshError {
@@ -118,6 +118,11 @@ impl HostKeyError {
         Some(match self {
             Self::Unknown { unproved: Unproved::Flaw(_), .. } => {
                 "have the authority sign the host's key anew: ssh-keygen -s CA -h -n NAME -I ID KEY.pub"
+                    .to_owned()
+            }
+            Self::Unknown { refusal: Refusal::NotPinned, .. } => {
+                "the manifest names the keys of its hosts (`known_hosts:`). Add this one to them, once its fingerprint is \
+                 the host's own; `shipit hosts --scan` shows the lines to add"
                     .to_owned()
             }
             Self::Unknown { target, .. } => format!(

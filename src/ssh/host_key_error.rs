@@ -18,6 +18,8 @@ pub enum HostKeyError {
         key_type: String,
         /// The key's fingerprint.
         fingerprint: Fingerprint,
+        /// The line of known_hosts that would make it known.
+        known_hosts_line: String,
         /// What a person said when asked, or that nobody was.
         refusal: Refusal,
         /// Why no authority's word helped.
@@ -104,6 +106,8 @@ pub struct KnownKey {
 pub enum Refusal {
     /// The options said not to ask.
     NotAsked,
+    /// The manifest has the keys of its hosts, and this is not among them.
+    NotPinned,
     /// The operator said no, or there was no terminal.
     ByOperator,
 }

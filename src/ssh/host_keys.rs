@@ -33,13 +33,16 @@ pub(super) enum Decision {
     /// Go on.
     Trust,
     /// Give up this connection, and [`ask`] whether to make another.
-    Ask(Shown),
+    Ask(Box<Shown>),
     /// Give up.
     Refuse(Box<HostKeyError>),
 }
 
 /// Reads all the files. They are small, and a connection needs them at once.
 pub(super) fn load(files: &KnownHostsFiles) -> Result<Vec<KnownHostsFile>, Box<HostKeyError>> {
+    if let Some(pinned) = &files.pinned {
+        return Ok(vec![pinned.file.clone()]);
+    }
     let mut parsed = Vec::new();
     for path in files.user.iter().chain(&files.global) {
         match std::fs::read(path) {
@@ -60,12 +63,22 @@ pub(super) fn load(files: &KnownHostsFiles) -> Result<Vec<KnownHostsFile>, Box<H
 
 /// Judges what a host has shown.
 pub(super) async fn decide(target: &Target, options: &ConnectOptions, shown: Shown) -> Decision {
+    let why = |error: &HostKeyError| tracing::warn!("{error}, and it is trusted all the same");
     match judge(target, options, &shown) {
         Ok(Standing::Known) => Decision::Trust,
         Ok(Standing::Unknown(unproved)) => match options.unknown_host_key {
-            UnknownHostKey::Ask => Decision::Ask(shown),
+            UnknownHostKey::TrustAny => {
+                why(&unknown(target, options, &shown.key, Refusal::NotAsked, unproved));
+                Decision::Trust
+            }
+            UnknownHostKey::Ask | UnknownHostKey::Accept if options.known_hosts.pinned.is_some() => {
+                Decision::Refuse(unknown(target, options, &shown.key, Refusal::NotPinned, unproved))
+            }
+            UnknownHostKey::Ask => Decision::Ask(shown.into()),
             UnknownHostKey::Refuse => {
-                Decision::Refuse(unknown(target, &shown.key, Refusal::NotAsked, unproved))
+                let pinned = options.known_hosts.pinned.is_some();
+                let refusal = if pinned { Refusal::NotPinned } else { Refusal::NotAsked };
+                Decision::Refuse(unknown(target, options, &shown.key, refusal, unproved))
             }
             UnknownHostKey::Accept => {
                 // One at a time, so that two connections do not write the same line.
@@ -80,7 +93,13 @@ pub(super) async fn decide(target: &Target, options: &ConnectOptions, shown: Sho
                 }
             }
         },
-        Err(error) => Decision::Refuse(error),
+        Err(error) => match (options.unknown_host_key, &*error) {
+            (UnknownHostKey::TrustAny, HostKeyError::Changed { .. }) => {
+                why(&error);
+                Decision::Trust
+            }
+            _ => Decision::Refuse(error),
+        },
     }
 }
 
@@ -103,7 +122,7 @@ pub(super) async fn ask(
     };
     match turn.accept_host_key(question).await {
         Answer::Accepted => record(options, target, &shown.key),
-        Answer::Refused => Err(unknown(target, &shown.key, Refusal::ByOperator, unproved)),
+        Answer::Refused => Err(unknown(target, options, &shown.key, Refusal::ByOperator, unproved)),
     }
 }
 
@@ -158,7 +177,7 @@ fn judge(target: &Target, options: &ConnectOptions, shown: &Shown) -> Result<Sta
         HostKeyVerdict::Known | HostKeyVerdict::Unknown
             if !host_key_algorithms::allows_plain(&options.host_keys, &shown.key.key_type) =>
         {
-            Err(unknown(target, &shown.key, Refusal::NotAsked, unproved))
+            Err(unknown(target, options, &shown.key, Refusal::NotAsked, unproved))
         }
         HostKeyVerdict::Known => Ok(Standing::Known),
         HostKeyVerdict::Unknown => Ok(Standing::Unknown(unproved)),
@@ -178,11 +197,19 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-fn unknown(target: &Target, key: &HostKey, refusal: Refusal, unproved: Unproved) -> Box<HostKeyError> {
+fn unknown(
+    target: &Target,
+    options: &ConnectOptions,
+    key: &HostKey,
+    refusal: Refusal,
+    unproved: Unproved,
+) -> Box<HostKeyError> {
+    let (name, port) = options.known_as(target);
     Box::new(HostKeyError::Unknown {
         target: target.clone(),
         key_type: key.key_type.clone(),
         fingerprint: key.fingerprint(),
+        known_hosts_line: format!("{} {}", known_hosts::host_field(name, port), key.encode()),
         refusal,
         unproved,
     })
@@ -204,7 +231,15 @@ fn record(options: &ConnectOptions, target: &Target, key: &HostKey) -> Result<()
             "the host's name cannot be written there",
         )));
     }
-    let line = format!("{} {}\n", known_hosts::host_field(name, port), key.encode());
+    let field = if options.host_keys.hash_names {
+        let mut salt = [0; known_hosts::HASH_LENGTH];
+        getrandom::fill(&mut salt).map_err(|error| failed(io::Error::other(error)))?;
+        let hashed = known_hosts::hashed_field(name, port, &salt);
+        hashed.ok_or_else(|| failed(io::Error::other("the name cannot be hashed")))?
+    } else {
+        known_hosts::host_field(name, port)
+    };
+    let line = format!("{field} {}\n", key.encode());
     append(path, &line).map_err(failed)?;
     tracing::info!("added the host key of {target} ({}) to {}", key.fingerprint(), path.display());
     Ok(())
@@ -254,7 +289,8 @@ mod tests {
     }
 
     fn files(path: PathBuf) -> KnownHostsFiles {
-        KnownHostsFiles { user: vec![path], global: vec!["/does/not/exist".into()] }
+        let user = vec![path, "/does/not/exist/either".into()];
+        KnownHostsFiles { user, global: vec!["/does/not/exist".into()], pinned: None }
     }
 
     struct Nobody;
@@ -288,6 +324,29 @@ mod tests {
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
         let parsed = load(&files(path)).unwrap();
         assert_eq!(known_hosts::verdict(&parsed, "web1", 2222, &key()), HostKeyVerdict::Known);
+    }
+
+    #[test]
+    fn hashed_names_are_found_by_ssh_keygen_and_tell_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("known_hosts");
+        let mut options = options(&path);
+        options.host_keys.hash_names = true;
+        record(&options, &target("Web1", 2222), &key()).unwrap();
+        record(&options, &target("web1", 22), &key()).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.lines().all(|line| line.starts_with("|1|")), "{text}");
+        assert_ne!(text.lines().next(), text.lines().nth(1));
+        let parsed = load(&files(path.clone())).unwrap();
+        for port in [22, 2222] {
+            assert_eq!(known_hosts::verdict(&parsed, "web1", port, &key()), HostKeyVerdict::Known);
+        }
+        let finds = |name: &str| {
+            let output =
+                std::process::Command::new("ssh-keygen").args(["-F", name, "-f"]).arg(&path).output();
+            output.map_or(true, |output| output.status.success())
+        };
+        assert!(finds("web1") && finds("[web1]:2222"));
     }
 
     #[test]

@@ -24,7 +24,7 @@ use super::pattern::matches_list;
 pub(super) const DEFAULT_PORT: u16 = 22;
 
 /// How long a SHA-1 is, and the salt that OpenSSH takes.
-const HASH_LENGTH: usize = 20;
+pub(super) const HASH_LENGTH: usize = 20;
 
 /// A public key of a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,7 +132,7 @@ pub(super) struct BadLine {
 }
 
 /// One file, parsed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct KnownHostsFile {
     path: PathBuf,
     entries: Vec<Entry>,
@@ -140,6 +140,10 @@ pub(super) struct KnownHostsFile {
 }
 
 impl KnownHostsFile {
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Never fails: what cannot be understood is in `bad_lines`.
     pub(super) fn parse(path: PathBuf, content: &[u8]) -> Self {
         let mut file = Self { path, entries: Vec::new(), bad_lines: Vec::new() };
@@ -268,6 +272,11 @@ pub(super) fn has_revoked(files: &[KnownHostsFile], host: &str, port: u16) -> bo
     has(files, host, port, Marker::Revoked)
 }
 
+/// Whether there is a key or an authority for the host.
+pub(super) fn speak_of(files: &[KnownHostsFile], host: &str, port: u16) -> bool {
+    has(files, host, port, Marker::None) || has_authority(files, host, port)
+}
+
 fn has(files: &[KnownHostsFile], host: &str, port: u16, marker: Marker) -> bool {
     let (exact, bare) = lookup_names(host, port);
     [Some(exact), bare].iter().flatten().any(|name| marked(files, name, marker).next().is_some())
@@ -277,6 +286,12 @@ fn has(files: &[KnownHostsFile], host: &str, port: u16, marker: Marker) -> bool 
 pub(super) fn host_field(host: &str, port: u16) -> String {
     let host = host.to_ascii_lowercase();
     if port == DEFAULT_PORT { host } else { format!("[{host}]:{port}") }
+}
+
+/// The same, in a form that does not tell the name: what `HashKnownHosts` asks for.
+pub(super) fn hashed_field(host: &str, port: u16, salt: &[u8; HASH_LENGTH]) -> Option<String> {
+    let mac = Hmac::<Sha1>::new_from_slice(salt).ok()?.chain_update(host_field(host, port));
+    Some(format!("|1|{}|{}", STANDARD.encode(salt), STANDARD.encode(mac.finalize().into_bytes())))
 }
 
 fn lookup_names(host: &str, port: u16) -> (String, Option<String>) {

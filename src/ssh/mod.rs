@@ -12,7 +12,7 @@
 //! | `connection` | from target to connection, and opening channels |
 //! | `dial`, `eyeballs`, `proxy_command`, `wire`, `peer`, `pace` | getting a stream to the host |
 //! | `handshake`, `host_key_algorithms` | key exchange |
-//! | `known_hosts`, `host_keys`, `host_certificate`, `revoked_keys`, `pattern` | whether to believe a host |
+//! | `known_hosts`, `host_keys`, `host_certificate`, `pinned_keys`, `revoked_keys`, `scan`, `pattern` | whether to believe a host |
 //! | `auth`, `candidates`, `agent`, `keyring` | logging in |
 //! | `channel`, `process`, `forward` | what runs in a channel |
 //! | `ending` | why a connection ended |
@@ -45,11 +45,13 @@ mod options;
 mod pace;
 mod pattern;
 mod peer;
+mod pinned_keys;
 mod process;
 mod prompt;
 mod proxy_command;
 mod revoked_keys;
 mod routes;
+mod scan;
 mod sftp;
 mod sftp_error;
 mod target;
@@ -69,9 +71,11 @@ pub use keyring::KeyRing;
 pub use options::{AgentKeys, ConnectOptions, HostKeyRules, KnownHostsFiles, UnknownHostKey};
 pub use pace::Pace;
 pub use peer::Peer;
+pub use pinned_keys::{PinnedKeys, PinnedKeysError, PinnedStanding};
 pub use process::{Collected, Events, ExitStatus, Output, Process, Stdin};
 pub use prompt::{Answer, HostKeyQuestion, Prompt, Prompter};
 pub use routes::{Flags, Routes};
+pub use scan::ScannedKey;
 pub use sftp::{RemoteAttributes, Sftp};
 pub use sftp_error::{SftpError, SftpErrorKind, SftpOperation};
 pub use target::Target;

@@ -9,6 +9,7 @@ use super::hop::Proxy;
 use super::keyring::KeyRing;
 use super::known_hosts::DEFAULT_PORT;
 use super::pace::Pace;
+use super::pinned_keys::PinnedKeys;
 use super::prompt::{Prompt, Prompter};
 use super::target::Target;
 
@@ -71,6 +72,7 @@ impl ConnectOptions {
             known_hosts: KnownHostsFiles {
                 user: vec![ssh.join("known_hosts"), ssh.join("known_hosts2")],
                 global: vec!["/etc/ssh/ssh_known_hosts".into(), "/etc/ssh/ssh_known_hosts2".into()],
+                pinned: None,
             },
             host_key_alias: None,
             unknown_host_key: UnknownHostKey::Refuse,
@@ -105,6 +107,8 @@ pub struct KnownHostsFiles {
     pub user: Vec<PathBuf>,
     /// The machine's. Never written.
     pub global: Vec<PathBuf>,
+    /// Keys that the manifest names. The files do not count for hosts that have them.
+    pub pinned: Option<Arc<PinnedKeys>>,
 }
 
 /// Which keys of hosts are asked for and believed, and how new ones are written down.
@@ -129,7 +133,7 @@ pub enum AgentKeys {
     Named,
 }
 
-/// What to do about a host whose key is on no file. A key that is not the one on file is always refused.
+/// What to do about a host whose key is on no file. A key that is not the one on file is refused, but for the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnknownHostKey {
     /// Fail.
@@ -138,4 +142,7 @@ pub enum UnknownHostKey {
     Ask,
     /// Add the key to known_hosts.
     Accept,
+    /// Believe every host that shows a key which is not revoked, and write nothing down: whoever is in between reads and
+    /// changes everything. The operator has to be warned.
+    TrustAny,
 }

@@ -12,6 +12,7 @@ use super::config::{
 };
 use super::hop::{Hop, Proxy};
 use super::options::{AgentKeys, ConnectOptions, HostKeyRules, UnknownHostKey};
+use super::pinned_keys::PinnedKeys;
 use super::target::Target;
 
 /// Nobody goes through more jump hosts than this; who seems to goes in a circle of ever new names.
@@ -28,13 +29,25 @@ pub struct Flags {
     pub unknown_host_key: Option<UnknownHostKey>,
 }
 
+/// What a host is in a way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Role {
+    /// Where it ends. If keys are pinned, that of this host has to be among them.
+    End,
+    /// A jump host. If keys are pinned and this host has none among them, the user's files count.
+    Jump,
+}
+
+/// A host and the way to it.
+type Place = (Role, Vec<Login>);
+
 /// The ways to all hosts of a run. Hosts behind the same jump host share the connection to it.
 #[derive(Debug)]
 pub struct Routes {
     config: SshConfig,
     defaults: ConnectOptions,
     flags: Flags,
-    hops: Mutex<HashMap<Vec<Login>, Arc<Hop>>>,
+    hops: Mutex<HashMap<Place, Arc<Hop>>>,
 }
 
 impl Routes {
@@ -71,7 +84,8 @@ impl Routes {
         mut pending: Vec<Login>,
     ) -> Pin<Box<dyn Future<Output = Result<Arc<Hop>, ConfigError>> + Send + '_>> {
         Box::pin(async move {
-            if let Some(hop) = self.known(&chain) {
+            let role = if pending.is_empty() { Role::End } else { Role::Jump };
+            if let Some(hop) = self.known(role, &chain) {
                 return Ok(hop);
             }
             let mut before = chain.clone();
@@ -98,20 +112,26 @@ impl Routes {
                 // As with `ssh -J`: who comes later in a list is reached by way of the others, and nothing else.
                 Proxy::Jump(self.along(before, pending).await?)
             };
-            let options = ConnectOptions { proxy, ..self.options(config)? };
+            let mut options = ConnectOptions { proxy, ..self.options(config) };
             let (user, host) = (config.user.clone(), config.hostname.clone());
             let target = Target { user, host, port: config.port };
+            let (name, port) = options.known_as(&target);
+            let named = |pinned: &Arc<PinnedKeys>| pinned.speak_of(name, port);
+            if role == Role::Jump && !options.known_hosts.pinned.as_ref().is_some_and(named) {
+                options.known_hosts.pinned = None;
+            }
             let hop = Arc::new(Hop::new(login, target, options, Arc::clone(&found)));
             let mut hops = self.hops.lock().unwrap_or_else(PoisonError::into_inner);
-            Ok(Arc::clone(hops.entry(chain).or_insert(hop)))
+            Ok(Arc::clone(hops.entry((role, chain)).or_insert(hop)))
         })
     }
 
-    fn known(&self, chain: &[Login]) -> Option<Arc<Hop>> {
-        self.hops.lock().unwrap_or_else(PoisonError::into_inner).get(chain).cloned()
+    fn known(&self, role: Role, chain: &[Login]) -> Option<Arc<Hop>> {
+        let hops = self.hops.lock().unwrap_or_else(PoisonError::into_inner);
+        hops.get(&(role, chain.to_vec())).cloned()
     }
 
-    fn options(&self, config: &HostConfig) -> Result<ConnectOptions, ConfigError> {
+    fn options(&self, config: &HostConfig) -> ConnectOptions {
         let mut options = self.defaults.clone();
         options.identities.clone_from(&self.flags.identities);
         if let Some(files) = &config.identity_files {
@@ -157,6 +177,6 @@ impl Routes {
             options.keepalive_interval = config.server_alive_interval;
             options.keepalive_max = usize::try_from(config.server_alive_count_max).unwrap_or(usize::MAX);
         }
-        Ok(options)
+        options
     }
 }

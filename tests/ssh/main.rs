@@ -11,6 +11,8 @@ mod host_keys;
 mod jump;
 mod link;
 mod parity;
+mod parity_site;
+mod pinned;
 mod proxy_command;
 mod relay;
 mod server;

@@ -120,7 +120,8 @@ impl Server {
     /// Has the key.
     pub(crate) fn options_with(&self, prompt: impl Prompt + 'static) -> ConnectOptions {
         let mut options = ConnectOptions::new(self.dir.path(), Arc::new(prompt));
-        options.known_hosts = KnownHostsFiles { user: vec![self.path("known_hosts")], global: Vec::new() };
+        options.known_hosts =
+            KnownHostsFiles { user: vec![self.path("known_hosts")], global: Vec::new(), pinned: None };
         options.identities = vec![self.path("id")];
         options.default_identities.clear();
         options

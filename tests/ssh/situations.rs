@@ -2,100 +2,7 @@
 //! name, and `{case}` the folder of the files.
 
 use crate::parity::Verdict;
-
-/// Keys by name. The short ones are those of hosts.
-pub(crate) const KEYS: &[(&str, &str)] = &[
-    ("ed", "ed25519"),
-    ("ec", "ecdsa"),
-    ("rsa", "rsa"),
-    ("other", "ed25519"),
-    ("otherec", "ecdsa"),
-    ("otherrsa", "rsa"),
-    ("ca", "ed25519"),
-    ("ca2", "ed25519"),
-    ("caec", "ecdsa"),
-    ("carsa", "rsa"),
-];
-
-/// Certificates for keys of hosts, by the arguments of ssh-keygen.
-pub(crate) const CERTIFICATES: &[(&str, &str)] = &[
-    ("ed_good", "-s ca -h -n web1.example.com"),
-    ("ed_two", "-s ca -h -n db1.example.com,web1.example.com"),
-    ("ed_wild", "-s ca -h -n *.example.com"),
-    ("ed_any", "-s ca -h"),
-    ("ed_wrong", "-s ca -h -n web2.example.com"),
-    ("ed_upper", "-s ca -h -n WEB1.example.com"),
-    ("ed_port", "-s ca -h -n [web1.example.com]:2222"),
-    ("ed_alias", "-s ca -h -n the-web"),
-    ("ed_expired", "-s ca -h -n web1.example.com -V 20200101:20210101"),
-    ("ed_early", "-s ca -h -n web1.example.com -V 20900101:20910101"),
-    ("ed_dated", "-s ca -h -n web1.example.com -V -1d:+1d -z 7"),
-    ("ed_critical", "-s ca -h -n web1.example.com -O critical:colour@example.com=blue"),
-    ("ed_extension", "-s ca -h -n web1.example.com -O extension:colour@example.com=blue"),
-    ("ed_user", "-s ca -n web1.example.com"),
-    ("ed_ca2", "-s ca2 -h -n web1.example.com"),
-    ("ed_caec", "-s caec -h -n web1.example.com"),
-    ("ed_carsa", "-s carsa -t rsa-sha2-512 -h -n web1.example.com"),
-    ("ed_sha1", "-s carsa -t ssh-rsa -h -n web1.example.com"),
-    ("ec_good", "-s ca -h -n web1.example.com"),
-    ("rsa_good", "-s ca -h -n web1.example.com"),
-];
-
-/// Key revocation lists, by the arguments of ssh-keygen.
-pub(crate) const KRLS: &[(&str, &str)] = &[
-    ("krl_ed", "ed.pub"),
-    ("krl_other", "other.pub otherrsa.pub ec.pub"),
-    ("krl_ca", "ca.pub"),
-    ("krl_cert", "-s ca.pub ed_dated-cert.pub"),
-    ("krl_serials", "-s ca.pub serials"),
-    ("krl_serials2", "-s ca2.pub serials"),
-    ("krl_bitmap", "-s ca.pub bitmap"),
-    ("krl_ids", "-s ca.pub ids"),
-    ("krl_anybody", "-s none ids"),
-    ("krl_hash", "hashes"),
-    ("krl_sha1", "sha1"),
-    ("krl_empty", "nothing"),
-];
-
-/// What ssh-keygen makes revocation lists of.
-pub(crate) const SPECIFICATIONS: &[(&str, &str)] = &[
-    ("serials", "serial: 5-9\nserial: 20\n"),
-    ("bitmap", "serial: 1\nserial: 3\nserial: 5\nserial: 7\nserial: 9\nserial: 12\nserial: 14\nserial: 30\n"),
-    ("ids", "id: ed_dated\nid: somebody\n"),
-    ("hashes", "hash: {print}\n"),
-    ("sha1", "sha1: {ed}\n"),
-    ("nothing", "# nothing\n"),
-];
-
-/// Servers by the files that they show.
-pub(crate) const SERVERS: &[(&str, &[&str])] = &[
-    ("ed", &["ed"]),
-    ("ec", &["ec"]),
-    ("rsa", &["rsa"]),
-    ("all", &["ed", "ec", "rsa"]),
-    ("good", &["ed", "ed_good-cert.pub"]),
-    ("two", &["ed", "ed_two-cert.pub"]),
-    ("wild", &["ed", "ed_wild-cert.pub"]),
-    ("any", &["ed", "ed_any-cert.pub"]),
-    ("wrong", &["ed", "ed_wrong-cert.pub"]),
-    ("upper", &["ed", "ed_upper-cert.pub"]),
-    ("port", &["ed", "ed_port-cert.pub"]),
-    ("alias", &["ed", "ed_alias-cert.pub"]),
-    ("expired", &["ed", "ed_expired-cert.pub"]),
-    ("early", &["ed", "ed_early-cert.pub"]),
-    ("dated", &["ed", "ed_dated-cert.pub"]),
-    ("critical", &["ed", "ed_critical-cert.pub"]),
-    ("extension", &["ed", "ed_extension-cert.pub"]),
-    ("user", &["ed", "ed_user-cert.pub"]),
-    ("ca2", &["ed", "ed_ca2-cert.pub"]),
-    ("caec", &["ed", "ed_caec-cert.pub"]),
-    ("carsa", &["ed", "ed_carsa-cert.pub"]),
-    ("sha1", &["ed", "ed_sha1-cert.pub"]),
-    ("ecgood", &["ec", "ec_good-cert.pub"]),
-    ("rsagood", &["rsa", "rsa_good-cert.pub"]),
-    ("mixed", &["ed", "ec", "rsa", "ec_good-cert.pub"]),
-    ("full", &["ed", "ec", "rsa", "ed_good-cert.pub", "ec_good-cert.pub", "rsa_good-cert.pub"]),
-];
+use crate::parity_site::{KRLS, SERVERS};
 
 pub(crate) const WEB1: &str = "web1.example.com";
 
@@ -342,12 +249,22 @@ pub(crate) fn all() -> Vec<Situation> {
     all.extend(FILES.iter().map(|file| Situation::new("ed", file)));
     all.extend(ORDERS.iter().map(|file| Situation::new("all", file)));
     all.extend(AUTHORITIES.iter().map(|file| Situation::new("good", file)));
+    all.extend(tabs());
     all.extend(names_and_ports());
     all.extend(several_files());
     all.extend(certificates());
     all.extend(options());
     all.extend(revocation_lists());
     all
+}
+
+fn tabs() -> Vec<Situation> {
+    vec![
+        Situation::new("ed", "web1.example.com {ed}\n@revoked\tweb1.example.com {ed}\n")
+            .differs(Verdict::Revoked, "a marker may end in a tab"),
+        Situation::new("good", "@cert-authority\tweb1.example.com {ca}\n")
+            .differs(Verdict::Accepted, "a marker may end in a tab"),
+    ]
 }
 
 fn names_and_ports() -> Vec<Situation> {
