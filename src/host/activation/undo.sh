@@ -26,10 +26,8 @@ undo_links() {
 			[ "$(readlink "$root/current")" = "$path" ] || rm -f "$root/current/good"
 			if [ "$path" = - ]; then
 				rm -f "$root/current"
-			elif [ "$(readlink "$root/.current.before")" = "$path" ]; then
-				mv -fT "$root/.current.before" "$root/current" && sync "$root"
 			else
-				point_current "$path"
+				put_current "$run/before" "$path" && sync "$root"
 			fi || failures="$failures current could not be set back;"
 			;;
 		link)
@@ -75,10 +73,13 @@ undo_units() { # stop|start
 			if ! restart_unit "$unit"; then
 				failures="$failures $unit could not be started again;"
 			elif [ "$before" = active ] && [ -z "$block" ]; then
+				# One that fails at once and is started again looks well in between.
+				read_properties "$(properties "$unit")"
+				begun=$invocation
 				sleep 0.3
 				read_properties "$(properties "$unit")"
 				case $active:$sub in
-				active:* | reloading:*) ;;
+				active:* | reloading:*) [ "$invocation" = "$begun" ] || failures="$failures $unit did not stay up;" ;;
 				inactive:*) [ "$type" = oneshot ] || failures="$failures $unit did not stay up;" ;;
 				*) failures="$failures $unit did not stay up;" ;;
 				esac
@@ -86,11 +87,6 @@ undo_units() { # stop|start
 			;;
 		esac
 	done <"$run/undo"
-}
-
-# The link may be another run's by now.
-not_pending() {
-	[ "$(readlink "$root/pending" 2>/dev/null)" != "runs/$run_id" ] || rm -f "$root/pending"
 }
 
 # Nothing was done yet, and this run's folder is not ours to write to.
@@ -109,11 +105,13 @@ abandon() { # why
 	if undo_links; then
 		verdict=failed_untouched
 		set_state reverted
-		not_pending
+		sync "$run"
+		leave_nothing_pending
 		say reverted
 	else
 		verdict=needs_attention
 		set_state revert_failed
+		sync "$run"
 		say "revert_failed $failures"
 	fi
 	on_failure
@@ -132,17 +130,19 @@ revert() { # why [boot]
 	undo_links
 	systemctl --user daemon-reload || failures="$failures daemon-reload failed;"
 	undo_units start
-	remove_recovery
 	stage_of_run=over
 	verdict=needs_attention
 	if [ -z "$failures" ]; then
 		verdict=reverted
 		set_state reverted
-		not_pending
+		sync "$run"
+		leave_nothing_pending
 		note_history reverted
 		say reverted
 	else
+		remove_recovery
 		set_state revert_failed
+		sync "$run"
 		note_history revert_failed
 		say "revert_failed $failures"
 	fi

@@ -45,8 +45,15 @@ enable() { # unit
 # Starts anew. A unit that is waiting out its start limit would refuse the very release that mends it.
 restart() { # unit
 	note_unit "$1" || return
-	systemctl --user reset-failed -- "$1" 2>/dev/null
-	restart_unit "$1" || show_failed "$1"
+	[ "$state" = active ] || systemctl --user reset-failed -- "$1" 2>/dev/null
+	words=$(restart_unit "$1" 2>&1) && return
+	read_properties "$(properties "$1")"
+	if [ "$result" = start-limit-hit ]; then
+		systemctl --user reset-failed -- "$1"
+		words=$(restart_unit "$1" 2>&1) && return
+	fi
+	[ -z "$words" ] || printf '%s\n' "$words"
+	show_failed "$1"
 }
 
 # systemd starts no socket whose service runs: the service makes way, and comes back.
@@ -88,7 +95,7 @@ show_failed() { # unit
 
 start() { # unit
 	note_unit "$1" || return
-	systemctl --user reset-failed -- "$1" 2>/dev/null
+	[ "$state" = active ] || systemctl --user reset-failed -- "$1" 2>/dev/null
 	systemctl --user start -- "$1" || show_failed "$1"
 }
 
@@ -98,5 +105,19 @@ stop_unit() { # unit
 }
 
 note_unit() { # unit
-	note_undo unit "$1" "$(systemctl --user show -p ActiveState --value -- "$1")"
+	unit_state "$1"
+	note_undo unit "$1" "$state"
+}
+
+# What a unit was when the run began. Sets $state.
+unit_state() { # unit
+	state=
+	id=
+	while IFS='=' read -r key value; do
+		case $key:$id in
+		Id:*) id=$value ;;
+		"ActiveState:$1") state=$value ;;
+		esac
+	done <"$run/units"
+	[ -n "$state" ] || state=$(systemctl --user show -p ActiveState --value -- "$1")
 }
