@@ -31,9 +31,22 @@ make_ready() {
 		[ "$expected" = - ] || ln -sT "$expected" "$run/before"
 		# shellcheck disable=SC2086 # names of units have no spaces
 		systemctl --user show -p Id,ActiveState -- $units >"$run/units"
+		forget_starts
 		sweep_runs
 	} 2>/dev/null &
 	readying=$!
+}
+
+# Deploys count as starts, and one too many in a short time would be refused (systemd.unit(5), StartLimitBurst=); a socket
+# fails with its service. Of units that are up, this changes nothing else.
+forget_starts() {
+	up=
+	for unit in $units; do
+		unit_state "$unit"
+		[ "$state" != active ] || up="$up $unit"
+	done
+	# shellcheck disable=SC2086 # names of units have no spaces
+	[ -z "$up" ] || systemctl --user reset-failed -- $up
 }
 
 # Starts the run's program as a unit of its own, and hands on its log up to its next stop.

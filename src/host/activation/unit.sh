@@ -46,14 +46,7 @@ enable() { # unit
 restart() { # unit
 	note_unit "$1" || return
 	[ "$state" = active ] || systemctl --user reset-failed -- "$1" 2>/dev/null
-	words=$(restart_unit "$1" 2>&1) && return
-	read_properties "$(properties "$1")"
-	if [ "$result" = start-limit-hit ]; then
-		systemctl --user reset-failed -- "$1"
-		words=$(restart_unit "$1" 2>&1) && return
-	fi
-	[ -z "$words" ] || printf '%s\n' "$words"
-	show_failed "$1"
+	restart_unit "$1" || show_failed "$1"
 }
 
 # systemd starts no socket whose service runs: the service makes way, and comes back.
