@@ -26,7 +26,7 @@ pub use exit_status::{Meaning, meaning};
 pub use freeze::{Freeze, FreezeError, Frozen, Lift, freeze, lift};
 pub use health::{HealthError, Subject, ask};
 pub use journal::{JournalEntry, JournalQuery, MainProcess, UnitRuns, follow_script, read_journal};
-pub use lock::{Holder, Lock, LockOutcome, SILENCE};
+pub use lock::{Claim, Holder, Lock, LockOutcome, SILENCE};
 pub use probe::{Extent, ProbeError, probe};
 pub use script::Script;
 pub use session::{Password, Session, SessionError};

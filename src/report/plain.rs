@@ -158,6 +158,7 @@ impl PlainReporter {
             EventKind::Waiting { .. }
             | EventKind::Recovered { .. }
             | EventKind::RevertStarted { .. }
+            | EventKind::UnitKilled { .. }
             | EventKind::ConnectionLost { .. }
             | EventKind::Interrupted => vec![notice_line(&event.kind)],
             EventKind::RunFinished { counts, exit_code: _, elapsed } if normal || counts.failed() > 0 => {

@@ -256,6 +256,7 @@ impl Reporter for TerminalReporter {
             EventKind::Waiting { .. }
             | EventKind::Recovered { .. }
             | EventKind::RevertStarted { .. }
+            | EventKind::UnitKilled { .. }
             | EventKind::ConnectionLost { .. }
             | EventKind::Interrupted => self.print(event, vec![notice_line(&event.kind)]),
             EventKind::RunFinished { counts, exit_code: _, elapsed } => {

@@ -2,6 +2,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tokio::task::JoinHandle;
 
 use super::engine::{Context, OtherRuns, Purpose, Reach};
@@ -9,8 +10,8 @@ use super::failure::{HostError, HostFailure};
 use super::gate::GateState;
 use super::transaction::Transaction;
 use crate::host::{
-    Base, Copies, End, Extent, Incoming, Lock, LockOutcome, Password, Session, Stop, Whose, probe, recover,
-    stage, sweep, upload, wait_for_run,
+    Base, Claim, Copies, End, Extent, Incoming, Lock, LockOutcome, Password, Session, Stop, Whose, probe,
+    recover, stage, sweep, upload, wait_for_run,
 };
 use crate::manifest::{Address, Host};
 use crate::plan::{
@@ -73,6 +74,8 @@ pub struct Prepared {
     pub plan: Arc<Plan>,
     /// What was found.
     pub facts: Facts,
+    /// The run that carries it out.
+    pub(super) run: RunId,
     pub(super) session: Session,
     sftp: Option<JoinHandle<Result<SftpPool, SshError>>>,
     lock: Option<JoinHandle<Result<Lock, SshError>>>,
@@ -106,6 +109,7 @@ pub(super) async fn prepare(
     let connection =
         connect_host(&context.reach, &address, &events).await.map_err(HostFailure::not_reached)?;
 
+    let run = new_run().map_err(HostFailure::not_reached)?;
     // An SFTP channel, and the one of the lock, open while the probe runs.
     let changes = context.purpose == Purpose::Change;
     let open_sftp = |channels: usize| {
@@ -114,9 +118,13 @@ pub(super) async fn prepare(
     };
     let mut sftp = (changes && goal.sends()).then(|| open_sftp(1));
     let lock = changes.then(|| {
-        let (connection, holder) = (connection.clone(), context.holder.clone());
-        let (service, patience) = (context.manifest.name.clone(), context.lock_wait);
-        tokio::spawn(async move { Lock::open(&connection, &service, &holder, patience).await })
+        let (connection, holder, run) = (connection.clone(), context.holder.clone(), run.clone());
+        let service = context.manifest.name.clone();
+        let (patience, deadline) = (context.lock_wait, context.patience);
+        tokio::spawn(async move {
+            let claim = Claim { service: &service, holder: &holder, patience, run: &run, deadline };
+            Lock::open(&connection, &claim).await
+        })
     });
     let mut session = Session::new(connection.clone())
         .map_err(|error| HostFailure::not_reached(HostError::Random(error)))?;
@@ -150,7 +158,12 @@ pub(super) async fn prepare(
     if sftp.is_some() && facts.record.is_none() && plan.bytes_to_send() > LARGE {
         sftp = Some(open_sftp(CHANNELS));
     }
-    Ok(Prepared { host: address, plan, facts, session, sftp, lock, goal, events })
+    Ok(Prepared { host: address, plan, facts, run, session, sftp, lock, goal, events })
+}
+
+fn new_run() -> Result<RunId, HostError> {
+    let random = getrandom::u32().map_err(HostError::Random)?;
+    Ok(RunId::new(Timestamp::now(), random))
 }
 
 /// Deals with a run that was found: waits for one that is at work, ends one that died.
@@ -203,7 +216,7 @@ async fn wait_for_other(
         return Err(HostError::UnderWay(run.clone()));
     }
     events.send(EventKind::Waiting { what: Wait::Activation, holder: None });
-    Ok(wait_for_run(session, layout, run).await?)
+    Ok(wait_for_run(session, layout, run, context.patience).await?)
 }
 
 impl Prepared {
@@ -233,10 +246,7 @@ impl Prepared {
             let _ = sweep(&mut self.session, &layout).await;
             return Err(self.untouched(HostError::FirstHostFailed));
         }
-        let current = plan.from.clone();
-        let transaction = Transaction::new(self, context, &layout, copies);
-        let transaction = transaction.map_err(|error| HostFailure::untouched(error, current))?;
-        transaction.run().await
+        Transaction::new(self, context, &layout, copies).run().await
     }
 
     /// Takes the service's lock, and checks under it that the host is as it was when the plan was made.

@@ -71,10 +71,9 @@ impl<'a> Transaction<'a> {
         context: &'a Context,
         layout: &'a Layout,
         copies: Copies,
-    ) -> Result<Self, HostError> {
-        let random = getrandom::u32().map_err(HostError::Random)?;
+    ) -> Self {
         let plan = Arc::clone(&prepared.plan);
-        let id = RunId::new(Timestamp::now(), random);
+        let id = prepared.run.clone();
         let line = HistoryLine {
             v: 1,
             run: &id,
@@ -89,7 +88,7 @@ impl<'a> Transaction<'a> {
         // The host adds how it ended, and the closing brace.
         let history = serde_json::to_string(&line).unwrap_or_default().trim_end_matches('}').to_owned();
         let teller = Teller::new(&plan, &prepared.events, &context.gate);
-        Ok(Self {
+        Self {
             expected: current_text(&prepared.facts),
             units: context.manifest.units.iter().map(|unit| unit.name.clone()).collect(),
             activity: Activity::default(),
@@ -101,7 +100,7 @@ impl<'a> Transaction<'a> {
             history,
             copies,
             teller,
-        })
+        }
     }
 
     /// From the start of the run to its end.
@@ -300,8 +299,9 @@ impl<'a> Transaction<'a> {
         match recover(&mut self.prepared.session, self.layout, &self.id, Whose::Own).await {
             Ok(Stop::Over(End::Committed)) => Ok(Verdict::Deployed),
             Ok(Stop::Over(end)) => Err(self.failure(error, &end)),
-            Ok(Stop::Died(_) | Stop::Pending(_)) => {
-                Err(self.failure(error, &End::RevertFailed("the run died".to_owned())))
+            Ok(Stop::Died(said)) => Err(self.failure(error, &End::RevertFailed(said))),
+            Ok(Stop::Pending(_)) => {
+                Err(self.failure(error, &End::RevertFailed("someone else goes back from it".to_owned())))
             }
             Err(lost) => self.lost(lost, Some(error)).await,
         }
@@ -309,6 +309,8 @@ impl<'a> Transaction<'a> {
 
     /// The connection broke. The host decides by itself; we come back to read how.
     async fn lost(mut self, lost: SessionError, error: Option<HostError>) -> Result<Verdict, HostFailure> {
+        // One that only fell silent may be open still, and the host would wait for us.
+        self.prepared.session.connection().clone().close().await;
         let patience = self.context.patience + GRACE;
         let settled_by =
             Timestamp::now() + SignedDuration::try_from(patience).unwrap_or(SignedDuration::ZERO);
@@ -377,9 +379,12 @@ impl<'a> Transaction<'a> {
 
 fn process_of(error: &HostError) -> MainProcess {
     match error {
-        HostError::NotUp(NotUp::Failed { .. } | NotUp::Restarting { .. } | NotUp::Ended { .. }) => {
-            MainProcess::Ended
-        }
+        HostError::NotUp(
+            NotUp::Failed { .. }
+            | NotUp::Restarting { .. }
+            | NotUp::StartTimedOut { .. }
+            | NotUp::Ended { .. },
+        ) => MainProcess::Ended,
         _ => MainProcess::Runs,
     }
 }
@@ -448,13 +453,21 @@ impl Teller {
                 self.events.send(EventKind::StepFailed { number });
             }
             ActivationEvent::Reverting(why) => self.events.send(EventKind::RevertStarted { why }),
+            ActivationEvent::Killed(unit) => self.events.send(EventKind::UnitKilled { unit }),
         }
     }
 
-    /// From the log, of what happened while there was no connection: whether the service was touched.
+    /// From the log, of what happened while there was no connection: whether the service was touched, and how it stopped.
     fn catch_up(&mut self, event: &ActivationEvent) {
-        if let ActivationEvent::Started(number) = event {
-            self.touched |= self.plan.steps.get(*number).is_some_and(Step::touches_service);
+        match event {
+            ActivationEvent::Started(number) => {
+                self.touched |= self.plan.steps.get(*number).is_some_and(Step::touches_service);
+            }
+            ActivationEvent::Killed(unit) => self.events.send(EventKind::UnitKilled { unit: unit.clone() }),
+            ActivationEvent::Finished(_)
+            | ActivationEvent::Failed { .. }
+            | ActivationEvent::Said { .. }
+            | ActivationEvent::Reverting(_) => {}
         }
     }
 

@@ -10,6 +10,7 @@ mod failing_units;
 mod first_deploy;
 mod fixture;
 mod freeze;
+mod hanging_units;
 mod harness;
 mod health;
 mod history;

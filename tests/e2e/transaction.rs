@@ -137,13 +137,30 @@ fn a_run_that_is_killed_on_the_host_is_brought_to_its_end_by_the_client() {
 }
 
 #[test]
-fn a_run_that_died_with_its_client_is_brought_to_its_end_by_the_next_deploy() {
+fn a_run_that_is_killed_on_the_host_does_not_need_its_client() {
     let Some(user) = TestUser::new(UserOptions::default()) else { return };
     let (project, before) = waiting(&user, "timeout: 40s }");
     let deploy = deploy_until_pending(&project, &[]);
-    // Before the session can give it the word to go back.
     deploy.signal("STOP");
     user.run("systemctl --user kill --signal=KILL 'shipit-2*'");
+    deploy.signal("KILL");
+    wait_for("the way back", AT_ONCE, || settled(&project, &user));
+    project.standing(&user).is_back_at(&before);
+    assert_eq!(verdicts(&project, &user), ["deployed", "reverted"]);
+}
+
+#[test]
+fn a_run_that_died_with_its_client_is_brought_to_its_end_by_the_next_deploy() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    if user.key_path.is_none() {
+        return;
+    }
+    let (project, before) = waiting(&user, "timeout: 40s }");
+    let deploy = deploy_until_pending(&project, &[]);
+    deploy.signal("STOP");
+    user.run("systemctl --user kill --signal=KILL 'shipit-2*'");
+    // Before they can go back from it.
+    user.kill_sessions();
     deploy.signal("KILL");
     drop(deploy);
     let plan = project.shipit(&["plan", "prod"]).exits(7);

@@ -30,6 +30,8 @@ pub enum ActivationEvent {
     },
     /// The host goes back.
     Reverting(String),
+    /// On the way back: a unit that did not stop in time was killed.
+    Killed(UnitName),
 }
 
 /// Where a run has come to.
@@ -92,9 +94,14 @@ impl Activity {
                     on_event(event);
                 }
             }
-            "found" => match rest.strip_prefix("left ") {
-                Some(path) => self.left.extend(RemotePath::new(path)),
-                None => found(&mut self.observed, rest),
+            "found" => match rest.split_once(' ') {
+                Some(("left", path)) => self.left.extend(RemotePath::new(path)),
+                Some(("killed", unit)) => {
+                    if let Ok(unit) = unit.parse() {
+                        on_event(ActivationEvent::Killed(unit));
+                    }
+                }
+                _ => found(&mut self.observed, rest),
             },
             "pending" => self.stop = Some(Stop::Pending(Duration::from_secs(rest.parse().unwrap_or(0)))),
             "reverting" => {

@@ -7,7 +7,7 @@
 #
 # A run is the folder runs/<id>/ below the service's root: program, log, undo (how to go back, by line), decision (a
 # fifo), state (preparing, pending, committed, reverted, revert_failed). The link `pending` at the root points to a run
-# that is not over.
+# that is not over. SIGHUP tells a run that its client is gone (hang_up.sh).
 #
 # Output, to descriptor 3 (the session's standard output, or the run's log): "step N started", "step N finished",
 # "step N failed STATUS", what a step's commands said as "step N said LINE", what it found as "found KEY VALUE"; then
@@ -28,6 +28,7 @@ configure() { # root run-id service current-when-planned seconds-to-wait history
 	expected=$4
 	patience=$5
 	history=$6
+	deadline=0
 	shift 6
 	units=$*
 }
@@ -35,14 +36,26 @@ configure() { # root run-id service current-when-planned seconds-to-wait history
 # Every state that a run can come to is written when it begins, and takes its place by a rename: it is never half
 # there, it is on the disk before anything relies on it, and it needs no room when the disk is full.
 set_state() {
-	[ "$(cat "$run/state" 2>/dev/null)" = "$1" ] || { mv -fT "$run/state.$1" "$run/state" && sync "$run"; }
+	read_state
+	[ "$state" = "$1" ] || { mv -fT "$run/state.$1" "$run/state" && sync "$run"; }
+}
+
+# Sets $state, to nothing where there is none yet.
+read_state() {
+	state=
+	[ ! -e "$run/state" ] || read -r state <"$run/state"
 }
 
 step() {
 	number=$1
 	shift
-	say "step $number started"
-	said=$("$@" 2>&1)
+	# A run's log may be on a full disk; a session writes to its client.
+	say "step $number started" || [ "$stage_of_run" != preparing ] || give_up "the client is gone"
+	# What is half done has to be done, or undone. A step that may take long lets go of it: stoppable.
+	said=$(
+		trap '' HUP
+		"$@" 2>&1
+	)
 	status=$?
 	if [ -n "$said" ]; then
 		printf '%s\n' "$said" | sed "s/^/step $number said /" >&3
@@ -53,6 +66,11 @@ step() {
 		say "step $number failed $status"
 		give_up "step $number failed"
 	fi
+}
+
+# From here on a step may be ended by SIGHUP.
+stoppable() {
+	trap - HUP
 }
 
 # What a failure means depends on how far the run is.

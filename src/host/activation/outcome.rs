@@ -1,4 +1,6 @@
 //! Runs that are not ours to follow, or no longer: waited for, brought to their end, read back.
+use std::time::Duration;
+
 use super::activity::{ActivationEvent, Activity, End, Stop};
 use super::run::IDLE;
 use crate::host::script::Script;
@@ -63,15 +65,25 @@ pub async fn recover(
     script.constant_line(READ);
     let mut record = Record::default();
     let finished = session.run(&script, IDLE, |line| record.take(line, &mut |_| {})).await?;
-    Ok(record.end().map_or_else(|| record.activity.stop(finished.said), Stop::Over))
+    if let Some(end) = record.end() {
+        return Ok(Stop::Over(end));
+    }
+    // Its log may say that it waits for a word, but it does not live.
+    let alive = record.state.is_empty();
+    Ok(if alive { record.activity.stop(finished.said) } else { Stop::Died(finished.said) })
 }
 
-/// Waits until a run that is alive is over.
-pub async fn wait_for_run(session: &mut Session, layout: &Layout, id: &RunId) -> Result<(), SessionError> {
-    // One that is being prepared has no unit yet, but its client has the lock.
-    const WAIT: &str = "root=${1%/runs/*}\nwhile systemctl --user is-active --quiet \"shipit-$2\" || {\n\
-        [ \"$(readlink \"$root/pending\")\" = \"runs/$2\" ] && ! flock -n \"$root/lock\" true\n}; do\nsleep 0.2\ndone";
-    let script = Script::with_arguments(WAIT, [layout.run(id).as_str(), &id.to_string()]);
+/// Waits until a run that is alive is over. One that is still at a step after `patience`, and whose client does not have the
+/// lock, has nobody left that could end it: it is told so.
+pub async fn wait_for_run(
+    session: &mut Session,
+    layout: &Layout,
+    id: &RunId,
+    patience: Duration,
+) -> Result<(), SessionError> {
+    const WAIT: &str = include_str!("wait.sh");
+    let patience = patience.as_secs().to_string();
+    let script = Script::with_arguments(WAIT, [layout.run(id).as_str(), &id.to_string(), &patience]);
     session.run(&script, IDLE, |_| {}).await.map(drop)
 }
 

@@ -32,9 +32,15 @@ recover() { # boot|contact|own
 	fi
 	# A run that was killed may still have a child or two; one that holds on is alive.
 	flock -w 5 8 || exit 75
+	# Without it nothing can be undone; when it comes back, it goes back first of all.
+	[ "$1" = boot ] || systemctl --user show -p Version >/dev/null || {
+		echo "systemd's user manager does not run; the host goes back as soon as it does" >&2
+		exit 1
+	}
 	# It may have come to its end while we were on our way.
 	[ "$(readlink "$root/pending")" = "runs/$run_id" ] || exit 0
-	case $(cat "$run/state") in
+	read_state
+	case $state in
 	preparing)
 		abandon "it was interrupted"
 		;;

@@ -10,10 +10,21 @@ main() {
 }
 
 activate() {
+	# The client is gone: hang_up.sh. What the run waits for gets the signal, too, and ends.
+	trap 'give_up "the client is gone"' HUP
 	flock -w 30 8 || abandon "another activation is under way"
+	# Whoever found it before it began may have taken it for dead.
+	read_state
+	[ "$state" = preparing ] || exit 1
+	# By when it is over, if nothing holds it up.
+	read_clock
+	deadline=$((now + patience * 1000))
 	current=$(readlink "$root/current" 2>/dev/null || echo -)
 	[ "$current" = "$expected" ] || abandon "current is $current, and not $expected"
-	set_state pending || abandon "the state of the run could not be written"
+	if ! set_state pending; then
+		[ ! -e "$run/gone" ] || abandon "the client is gone"
+		abandon "the state of the run could not be written"
+	fi
 	stage_of_run=pending
 	install_recovery || give_up "the recovery at boot could not be prepared"
 	plan_steps
@@ -27,6 +38,7 @@ activate() {
 }
 
 commit() {
+	trap '' HUP
 	# The point of no return.
 	if ! set_state committed; then
 		revert "the state of the run could not be written"

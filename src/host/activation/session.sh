@@ -26,12 +26,12 @@ begin_run() { # program
 
 # Starts the run's program as a unit of its own, and hands on its log up to its next stop.
 launch() {
+	say log || give_up "the client is gone"
 	systemd-run --user --quiet --collect --unit="shipit-$run_id" \
 		--description="shipit: activation of $service" /bin/sh "$run/program" run || {
 		echo "the activation could not be started" >&2
 		give_up "the activation could not be started"
 	}
-	say log
 	follow 1
 }
 
@@ -51,8 +51,10 @@ follow() { # from-line
 	done
 }
 
-# Gives the run its word. A run that waits no more has decided by itself, and its log says how.
+# Gives the run its word: commit or revert. A run that waits no more has decided by itself, and its log says how.
 decide() { # commit|revert from-line
-	give_word "$run" "$1" 5
+	# Opening a fifo to write waits for its reader.
+	# shellcheck disable=SC2016 # expands in the inner shell
+	timeout 5 sh -c 'printf "%s\n" "$1" >"$2"' sh "$1" "$run/decision"
 	follow "$2"
 }
