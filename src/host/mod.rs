@@ -19,8 +19,8 @@ mod sums;
 mod upload;
 
 pub use activation::{
-    ActivationEvent, Activity, End, Executable, Observed, Run, Stop, UnitProperties, Whose, Word, recover,
-    remove_links, run_state, wait_for_run,
+    ActivationEvent, Activity, End, Executable, Observed, Reached, Recovery, Run, Stop, UnitProperties,
+    Whose, Word, recover, remove_links, run_state, wait_for_run,
 };
 pub use exit_status::{Meaning, meaning};
 pub use freeze::{Freeze, FreezeError, Frozen, Lift, freeze, lift};

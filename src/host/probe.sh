@@ -38,7 +38,13 @@ lingering=off
 fact lingering "$lingering"
 
 nearest_folder "$root"
-[ -w "$folder" ] && fact root_writable yes
+if [ -w "$folder" ]; then
+	fact root writable
+else
+	case $(findmnt -n -o OPTIONS -T "$folder" 2>/dev/null) in
+	ro | ro,*) fact root read_only ;;
+	esac
+fi
 fact room "$(stat -f -c '%a %S %d' -- "$folder" 2>/dev/null)"
 
 set -f # a unit's name has no white space, and is not a pattern

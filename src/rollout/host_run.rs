@@ -10,7 +10,7 @@ use super::failure::{HostError, HostFailure};
 use super::gate::GateState;
 use super::transaction::Transaction;
 use crate::host::{
-    Base, Claim, Copies, End, Extent, Incoming, Lock, LockOutcome, Password, Session, Stop, Whose, probe,
+    Base, Claim, Copies, End, Extent, Incoming, Lock, LockOutcome, Password, Recovery, Session, Whose, probe,
     recover, stage, sweep, upload, wait_for_run,
 };
 use crate::manifest::{Address, Host};
@@ -19,7 +19,7 @@ use crate::plan::{
     Sudo, plan, plan_rollback,
 };
 use crate::release::{Release, ReleaseId, ReleaseRecord, RunId};
-use crate::report::{EventKind, Events, Recovery, Verdict, Wait};
+use crate::report::{EventKind, Events, Recovery as RecoveryOutcome, Verdict, Wait};
 use crate::ssh::{Connection, SftpPool, SshError, Target, connect};
 
 /// The least time between two reports of an upload's progress.
@@ -181,25 +181,21 @@ async fn settle(
         _ if context.purpose == Purpose::Look => Err(untouched(HostError::UnderWay(run))),
         RunLife::Alive => wait_for_other(context, session, &layout, &run, events).await.map_err(untouched),
         RunLife::Dead => {
-            let stop = recover(session, &layout, &run, Whose::Others).await;
-            let stop = stop.map_err(|error| untouched(error.into()))?;
-            if matches!(stop, Stop::Pending(_)) {
+            let recovery = recover(session, &layout, &run, Whose::Others).await;
+            let recovery = recovery.map_err(|error| untouched(error.into()))?;
+            let (outcome, result) = match recovery {
                 // Its client is about to start it.
-                return wait_for_other(context, session, &layout, &run, events).await.map_err(untouched);
-            }
-            let outcome = match &stop {
-                Stop::Over(End::Committed) => Recovery::Committed,
-                Stop::Over(End::Reverted(_)) => Recovery::Reverted,
-                Stop::Over(End::RevertFailed(_)) | Stop::Pending(_) | Stop::Died(_) => Recovery::Failed,
+                Recovery::Alive => {
+                    return wait_for_other(context, session, &layout, &run, events).await.map_err(untouched);
+                }
+                Recovery::Over(End::Committed) => (RecoveryOutcome::Committed, Ok(())),
+                Recovery::Over(End::Reverted(_)) => (RecoveryOutcome::Reverted, Ok(())),
+                Recovery::Over(End::RevertFailed(why))
+                | Recovery::NoManager(why)
+                | Recovery::Failed { why, .. } => (RecoveryOutcome::Failed, Err(why)),
             };
             events.send(EventKind::Recovered { run: run.clone(), outcome });
-            match stop {
-                Stop::Over(End::Committed | End::Reverted(_)) => Ok(()),
-                Stop::Over(End::RevertFailed(why)) | Stop::Died(why) => {
-                    Err(untouched(HostError::Unrecovered { run, why }))
-                }
-                Stop::Pending(_) => Err(untouched(HostError::UnderWay(run))),
-            }
+            result.map_err(|why| untouched(HostError::Unrecovered { run, why }))
         }
     }
 }

@@ -15,6 +15,7 @@ mod harness;
 mod health;
 mod history;
 mod hooks;
+mod host_faults;
 mod host_keys;
 mod interrupt;
 mod lingering_and_sudo;

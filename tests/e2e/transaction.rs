@@ -268,18 +268,6 @@ fn a_first_deploy_that_loses_its_power_is_not_deployed_after_the_boot() {
     project.deploy();
 }
 
-/// Holds a service's lock as a deploy of `who` does; until dropped.
-fn lock_by(project: &Project, user: &TestUser, who: &str) -> Child {
-    let root = project.root(user);
-    let holder = format!("{{\"who\":\"{who}\",\"since\":\"2026-11-20T03:00:00Z\",\"command\":\"deploy\"}}");
-    let script = format!(
-        "exec 9>>{root}/lock; flock 9; echo '{holder}' >{root}/lock.holder; echo held; read -r _; rm {root}/lock.holder"
-    );
-    let mut child = Child::spawn(user.ssh_command().arg(&script));
-    child.wait_for_output("held");
-    child
-}
-
 #[test]
 fn who_holds_the_lock_is_named_and_waiting_for_it_pays() {
     let Some(user) = TestUser::new(UserOptions::default()) else { return };
@@ -287,7 +275,7 @@ fn who_holds_the_lock_is_named_and_waiting_for_it_pays() {
     project.deploy();
     let before = project.standing(&user);
     project.edit(&format!("{}.conf", project.name), "North Carolina", "Virginia");
-    let mut holder = lock_by(&project, &user, "ada@laptop");
+    let mut holder = project.lock_by(&user, "ada@laptop");
     let ran = project.shipit(&["deploy", "prod"]).exits(7);
     ran.says("the service is locked on this host by ada@laptop since 2026-11-20T03:00:00Z, for deploy");
     let start = Instant::now();
@@ -314,7 +302,7 @@ fn a_host_that_changed_after_the_plan_was_made_is_left_alone() {
     project.deploy();
     let second = project.current(&user);
     project.edit(&format!("{}.conf", project.name), "Virginia", "Ohio");
-    let mut holder = lock_by(&project, &user, "ada@laptop");
+    let mut holder = project.lock_by(&user, "ada@laptop");
     let mut waits = Child::spawn(&mut project.command(&["deploy", "prod", "--lock-wait", "30s"]));
     waits.wait_for_output("waiting: the service is locked");
     let root = project.root(&user);

@@ -70,6 +70,8 @@ pub struct Activity {
     in_log: bool,
     pub(super) stop: Option<Stop>,
     pub(super) why: String,
+    /// What the session's shell said on standard error.
+    pub said: String,
 }
 
 impl Activity {

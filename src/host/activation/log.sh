@@ -63,8 +63,22 @@ step() {
 	if [ "$status" -eq 0 ]; then
 		say "step $number finished"
 	else
+		# A shell says no more than "I/O error".
+		full=$(no_room)
+		[ -z "$full" ] || say "step $number said ${full#: }"
 		say "step $number failed $status"
 		give_up "step $number failed"
+	fi
+}
+
+# What to add to a failure where the file system of the root is full.
+no_room() {
+	# shellcheck disable=SC2046 # three numbers
+	set -- $(stat -f -c '%a %d %c' -- "$root")
+	if [ "$1" = 0 ]; then
+		printf ': the file system is full'
+	elif [ "$2" = 0 ] && [ "$3" != 0 ]; then
+		printf ': the file system has no inodes left'
 	fi
 }
 

@@ -8,6 +8,10 @@ use crate::host::session::{Session, SessionError};
 use crate::plan::{Layout, RemotePath};
 use crate::release::RunId;
 
+/// How `recover` (recovery.sh) ends when the run is not dead, and when there is no service manager.
+const ALIVE: &str = "75";
+const NO_MANAGER: &str = "76";
+
 /// Prints a run's state and its log.
 const READ: &str = "printf 'state %s\\n' \"$(cat \"$1/state\")\"\ncat \"$1/log\"";
 
@@ -15,14 +19,16 @@ const READ: &str = "printf 'state %s\\n' \"$(cat \"$1/state\")\"\ncat \"$1/log\"
 #[derive(Debug, Default)]
 struct Record {
     state: String,
+    status: String,
     activity: Activity,
 }
 
 impl Record {
     fn take(&mut self, line: &str, on_event: &mut impl FnMut(ActivationEvent)) {
-        match line.strip_prefix("state ") {
-            Some(text) => text.clone_into(&mut self.state),
-            None => self.activity.take(line, on_event),
+        match line.split_once(' ') {
+            Some(("state", text)) => text.clone_into(&mut self.state),
+            Some(("status", text)) => text.clone_into(&mut self.status),
+            _ => self.activity.take(line, on_event),
         }
     }
 
@@ -48,15 +54,41 @@ pub enum Whose {
     Others,
 }
 
-/// Brings a run that died to its end: back to the old release, unless it was committed. [`Stop::Pending`]: it is not dead.
+/// What came of bringing a run to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recovery {
+    /// It is there.
+    Over(End),
+    /// It was not dead.
+    Alive,
+    /// The user's service manager does not run, and nothing was done. The host goes back as soon as it does.
+    NoManager(String),
+    /// It could not be brought there.
+    Failed {
+        /// Why.
+        why: String,
+        /// How far it had come.
+        reached: Reached,
+    },
+}
+
+/// How far a run had come when it died.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reached {
+    /// Nothing that runs was touched.
+    Preparation,
+    /// It had begun to switch.
+    Switch,
+}
+
+/// Brings a run that died to its end: back to the old release, unless it was committed.
 pub async fn recover(
     session: &mut Session,
     layout: &Layout,
     id: &RunId,
     whose: Whose,
-) -> Result<Stop, SessionError> {
-    const RECOVER: &str =
-        "/bin/sh \"$1/program\" recover \"$2\" >/dev/null\n[ $? != 75 ] || { echo 'pending 0'; exit; }";
+) -> Result<Recovery, SessionError> {
+    const RECOVER: &str = "/bin/sh \"$1/program\" recover \"$2\" >/dev/null\necho \"status $?\"";
     let by = match whose {
         Whose::Own => "own",
         Whose::Others => "contact",
@@ -65,12 +97,14 @@ pub async fn recover(
     script.constant_line(READ);
     let mut record = Record::default();
     let finished = session.run(&script, IDLE, |line| record.take(line, &mut |_| {})).await?;
-    if let Some(end) = record.end() {
-        return Ok(Stop::Over(end));
-    }
-    // Its log may say that it waits for a word, but it does not live.
-    let alive = record.state.is_empty();
-    Ok(if alive { record.activity.stop(finished.said) } else { Stop::Died(finished.said) })
+    // What was said last says why.
+    let why = finished.said.lines().last().unwrap_or("it does not say why").to_owned();
+    let reached = if record.state == "preparing" { Reached::Preparation } else { Reached::Switch };
+    Ok(match record.status.as_str() {
+        ALIVE => Recovery::Alive,
+        NO_MANAGER => Recovery::NoManager(why),
+        _ => record.end().map_or(Recovery::Failed { why, reached }, Recovery::Over),
+    })
 }
 
 /// Waits until a run that is alive is over. One that is still at a step after `patience`, and whose client does not have the

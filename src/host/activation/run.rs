@@ -73,6 +73,7 @@ impl Run<'_> {
         let finished = session
             .run(&self.session_script(), self.idle(), |line| activity.take(line, &mut on_event))
             .await?;
+        activity.said.clone_from(&finished.said);
         Ok(activity.stop(finished.said))
     }
 
@@ -149,7 +150,7 @@ impl Run<'_> {
         let mut script = self.head();
         self.on_failure(&mut script);
         script.call("begin_run", [self.program().as_str()]);
-        script.constant_line("[ $? -eq 0 ] || abandon 'the folder of the run could not be made'");
+        script.constant_line("[ $? -eq 0 ] || abandon \"the folder of the run could not be made$(no_room)\"");
         self.calls(&mut script, Part::Session);
         script.constant_line("launch");
         script

@@ -23,10 +23,10 @@ activate() {
 	[ "$current" = "$expected" ] || abandon "current is $current, and not $expected"
 	if ! set_state pending; then
 		[ ! -e "$run/gone" ] || abandon "the client is gone"
-		abandon "the state of the run could not be written"
+		abandon "the state of the run could not be written$(no_room)"
 	fi
 	stage_of_run=pending
-	install_recovery || give_up "the recovery at boot could not be prepared"
+	install_recovery || give_up "the recovery at boot could not be prepared: $(install_recovery 2>&1)"
 	plan_steps
 	say "pending $patience"
 	decision=$(timeout "$patience" cat "$run/decision")
@@ -41,7 +41,7 @@ commit() {
 	trap '' HUP
 	# The point of no return.
 	if ! set_state committed; then
-		revert "the state of the run could not be written"
+		revert "the state of the run could not be written$(no_room)"
 	fi
 	stage_of_run=committed
 	say committed

@@ -6,12 +6,14 @@ begin_run() { # program
 	mkdir -p "$root/releases" "$root/runs" || return
 	# Whoever makes the folder has the run: a client that has lost its connection makes it, so that a run that had not
 	# begun never does (run_state in activation.rs).
-	mkdir -m 700 "$run" || refuse "the run was given up before it began, or its folder could not be made"
+	mkdir -m 700 "$run" || refuse "the run was given up before it began, or its folder could not be made$(no_room)"
 	# The session's shell has both (library.rs).
 	printf '%s\n' "$prelude" "$activation" "$1" >"$run/program" || return
 	# Not `:`: a redirection that fails ends a POSIX shell with a special builtin.
 	true >"$run/undo" || return
-	true >"$run/log" || return
+	# A file with something in it has room for a little more where the disk is full by then.
+	printf 'run %s\n' "$run_id" >"$run/log" || return
+	true >"$run/good" || return
 	mkfifo -m 600 "$run/decision" || return
 	for state in preparing pending committed reverted revert_failed; do
 		printf '%s\n' "$state" >"$run/state.$state" || return

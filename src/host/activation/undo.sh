@@ -16,6 +16,22 @@ note_undo() { # kind argument...
 	printf '%s\n' "$line" >>"$run/undo"
 }
 
+# Notes what could not be undone. Of what was said, the last line says why.
+undo_failed() { # what said
+	why=${2##*"$newline"}
+	failures="$failures $1${why:+ (${why##*: })};"
+}
+
+current_back() { # target
+	if [ "$1" = - ]; then
+		rm -f "$root/current"
+	elif [ "$(readlink "$root/.current.before")" = "$1" ]; then
+		mv -fT "$root/.current.before" "$root/current" && sync "$root"
+	else
+		point_current "$1"
+	fi
+}
+
 # Undoes links and `current`, last first. Sets $failures.
 undo_links() {
 	# Not by way of a file: the disk may be full.
@@ -23,14 +39,11 @@ undo_links() {
 	while IFS=$tab read -r kind path target rights; do
 		case $kind in
 		current)
-			[ "$(readlink "$root/current")" = "$path" ] || rm -f "$root/current/good"
-			if [ "$path" = - ]; then
-				rm -f "$root/current"
-			elif [ "$(readlink "$root/.current.before")" = "$path" ]; then
-				mv -fT "$root/.current.before" "$root/current" && sync "$root"
-			else
-				point_current "$path"
-			fi || failures="$failures current could not be set back;"
+			# It may never have been switched.
+			if [ "$(readlink "$root/current" || echo -)" != "$path" ]; then
+				rm -f "$root/current/good"
+				told=$(current_back "$path" 2>&1) || undo_failed "current could not be set back" "$told"
+			fi
 			;;
 		link)
 			run_as=
