@@ -53,7 +53,7 @@ hold() {
 	echo ready
 	# No lock yet, so nothing is held up by a client that takes its time.
 	hear 86400 || return
-	if ! mkdir -p "$root" 2>/dev/null || ! (: >>"$root/lock") 2>/dev/null; then
+	if ! { [ -d "$root" ] || mkdir -p "$root"; } 2>/dev/null || ! { true >>"$root/lock"; } 2>/dev/null; then
 		echo unwritable
 		return
 	fi

@@ -30,4 +30,4 @@ pub use lock::{Claim, Holder, Lock, LockOutcome, SILENCE};
 pub use probe::{Extent, ProbeError, probe};
 pub use script::Script;
 pub use session::{Password, Session, SessionError};
-pub use upload::{Base, Copies, Incoming, UploadError, stage, sweep, upload};
+pub use upload::{Base, Copies, Incoming, UploadError, explain, stage, sweep, upload};

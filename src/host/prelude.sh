@@ -6,11 +6,15 @@
 LC_ALL=C
 export LC_ALL
 umask 022
-ids=$(id)
-uid=${ids#uid=}
-user=${uid#*\(}
-uid=${uid%%\(*}
-user=${user%%\)*}
+# The program of a run is told, and needs no name.
+uid=${known_uid:-}
+if [ -z "$uid" ]; then
+	ids=$(id)
+	uid=${ids#uid=}
+	user=${uid#*\(}
+	uid=${uid%%\(*}
+	user=${user%%\)*}
+fi
 if [ -z "${XDG_RUNTIME_DIR:-}" ]; then
 	XDG_RUNTIME_DIR=/run/user/$uid
 	export XDG_RUNTIME_DIR

@@ -4,6 +4,7 @@
 # "holds": also who holds the service; a number: also the records of all releases, and so many lines of the history), then
 # pairs of a link's path and what it should point to below the service's root.
 # Output: lines of "key value"; what other programs print stands as they print it, see probe.rs.
+tab='	'
 name=$1
 units=$2
 extent=$3
@@ -17,27 +18,38 @@ fact() {
 fact home "$HOME"
 fact user "$user"
 fact uid "$uid"
-fact system "$(uname -snm)"
 read -r uptime _ </proc/uptime && fact uptime "$uptime"
-fact libc "$(getconf GNU_LIBC_VERSION 2>/dev/null)"
 
-if ! command -v systemctl >/dev/null 2>&1; then
-	fact systemd missing
-elif [ ! -d /run/systemd/system ]; then
-	fact systemd not-booted
-elif manager=$(systemctl --user show -p Version -p SystemState 2>&1); then
-	printf '%s\n' "$manager"
-else
-	fact manager_unreachable "${manager%%"$newline"*}"
-	fact systemd "$(systemctl --version)"
+# Side by side with the units: systemctl takes its time. Nothing else is printed until it is over.
+manager() {
+	fact libc "$(getconf GNU_LIBC_VERSION 2>/dev/null)"
+	if ! command -v systemctl >/dev/null 2>&1; then
+		fact systemd missing
+	elif [ ! -d /run/systemd/system ]; then
+		fact systemd not-booted
+	elif manager=$(systemctl --user show -p Version -p SystemState 2>&1); then
+		printf '%s\n' "$manager"
+	else
+		fact manager_unreachable "${manager%%"$newline"*}"
+		fact systemd "$(systemctl --version)"
+	fi
+}
+manager &
+
+set -f # a unit's name has no white space, and is not a pattern
+shown=
+if [ -n "$units" ]; then
+	# shellcheck disable=SC2086 # one argument a unit
+	shown=$(systemctl --user show \
+		-p LoadState,ActiveState,SubState,UnitFileState,Type,MainPID,NRestarts,InvocationID,Result \
+		-p ActiveEnterTimestampMonotonic,MemoryCurrent -- $units 2>/dev/null)
 fi
-
-# loginctl enable-linger is this file: org.freedesktop.login1(5), "Linger".
-lingering=off
-[ -e "/var/lib/systemd/linger/$user" ] && lingering=on
-fact lingering "$lingering"
-
+set +f
+system=$(uname -snm)
 nearest_folder "$root"
+room=$(stat -f -c '%a %S %d' -- "$folder" 2>/dev/null)
+wait
+fact system "$system"
 if [ -w "$folder" ]; then
 	fact root writable
 else
@@ -45,14 +57,15 @@ else
 	ro | ro,*) fact root read_only ;;
 	esac
 fi
-fact room "$(stat -f -c '%a %S %d' -- "$folder" 2>/dev/null)"
+fact room "$room"
 
-set -f # a unit's name has no white space, and is not a pattern
+# loginctl enable-linger is this file: org.freedesktop.login1(5), "Linger".
+lingering=off
+[ -e "/var/lib/systemd/linger/$user" ] && lingering=on
+fact lingering "$lingering"
+
+set -f
 if [ -n "$units" ]; then
-	# shellcheck disable=SC2086 # one argument a unit
-	shown=$(systemctl --user show \
-		-p LoadState,ActiveState,SubState,UnitFileState,Type,MainPID,NRestarts,InvocationID,Result \
-		-p ActiveEnterTimestampMonotonic,MemoryCurrent -- $units 2>/dev/null)
 	printf 'units_begin\n%s\nunits_end\n' "$shown"
 	IFS=$newline
 	for line in $shown; do
@@ -72,7 +85,57 @@ if [ -n "$units" ]; then
 fi
 set +f
 
-if current=$(readlink "$root/current" 2>/dev/null); then
+# Where all links lead, at once: "PATH<tab>TARGET", each between two line breaks.
+read_links() { # path where-it-should-point...
+	count=$#
+	while [ "$count" -gt 0 ]; do
+		expand_home "$1"
+		shift 2
+		set -- "$@" "$path"
+		count=$((count - 2))
+	done
+	# shellcheck disable=SC2185 # there is a path
+	links=$newline$(find "$root/current" "$root/pending" "$@" -maxdepth 0 -type l -printf '%p\t%l\n' 2>/dev/null)$newline
+}
+
+# Sets $target to where a link leads.
+target_of() { # path
+	case $links in
+	*"$newline$1$tab"*)
+		target=${links#*"$newline$1$tab"}
+		target=${target%%"$newline"*}
+		;;
+	*) return 1 ;;
+	esac
+}
+
+# What is shown of a release as text: its units, its env file, its record, as far as they are small.
+read_texts() { # lines of "file MODE SIZE CTIME INODE PATH"
+	set -f
+	IFS=$newline
+	# shellcheck disable=SC2086 # one argument a line
+	set -- $1
+	unset IFS
+	set +f
+	count=$#
+	while [ "$count" -gt 0 ]; do
+		line=$1
+		shift
+		count=$((count - 1))
+		file=${line#file * * * * }
+		case $file in
+		units/* | env/* | release.json) ;;
+		*) continue ;;
+		esac
+		size=${line#file * }
+		[ "${size%% *}" -le 65024 ] && [ -r "$file" ] && set -- "$@" "./$file"
+	done
+	[ $# -eq 0 ] || awk '{ printf "text %s\t%s\n", FILENAME, $0 }' "$@" 2>/dev/null
+}
+
+read_links "$@"
+if target_of "$root/current"; then
+	current=$target
 	fact current "$current"
 	if cd "$root/$current" 2>/dev/null; then
 		# What has not been touched since it was sealed (seal in activation/release.sh) has the hashes of its record: reading
@@ -84,15 +147,14 @@ if current=$(readlink "$root/current" 2>/dev/null); then
 		else
 			find . -type f ! -path ./release.json ! -path ./sealed ! -path ./good -exec sha256sum {} + 2>/dev/null
 		fi
-		find . -type f \( -path './units/*' -o -path './env/*' -o -path ./release.json \) -size -128 -readable \
-			-exec awk '{ printf "text %s\t%s\n", FILENAME, $0 }' {} + 2>/dev/null
+		read_texts "$files"
 		cd "$HOME" || exit
 	fi
 elif [ -e "$root/current" ]; then
 	fact current_blocked "$root/current"
 fi
-if run=$(readlink "$root/pending" 2>/dev/null); then
-	run=${run##*/}
+if target_of "$root/pending"; then
+	run=${target##*/}
 	alive=dead
 	systemctl --user is-active --quiet "shipit-$run" && alive=alive
 	fact pending "$run $alive"
@@ -141,8 +203,7 @@ while [ $# -ge 2 ]; do
 	nearest_folder "${path%/*}"
 	access=root
 	[ -w "$folder" ] && access=direct
-	if [ -L "$path" ]; then
-		target=$(readlink "$path")
+	if target_of "$path"; then
 		fact link "$access symlink $target"
 		[ "$target" = "$wanted" ] && continue
 	elif [ -d "$path" ]; then

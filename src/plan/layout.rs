@@ -119,6 +119,12 @@ impl Layout {
         &self.root
     }
 
+    /// Where uploads under way have their folders.
+    #[must_use]
+    pub fn incoming_root(&self) -> RemotePath {
+        self.root.join("incoming")
+    }
+
     /// The folder of an upload under way.
     #[must_use]
     pub fn incoming(&self, id: &ReleaseId) -> RemotePath {

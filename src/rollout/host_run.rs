@@ -10,8 +10,8 @@ use super::failure::{HostError, HostFailure};
 use super::gate::GateState;
 use super::transaction::Transaction;
 use crate::host::{
-    Base, Claim, Copies, End, Extent, Incoming, Lock, LockOutcome, Password, Recovery, Session, Whose, probe,
-    recover, stage, sweep, upload, wait_for_run,
+    Base, Claim, Copies, End, Extent, Incoming, Lock, LockOutcome, Password, Recovery, Session, Whose,
+    explain, probe, recover, stage, sweep, upload, wait_for_run,
 };
 use crate::manifest::{Address, Host};
 use crate::plan::{
@@ -77,7 +77,7 @@ pub struct Prepared {
     /// The run that carries it out.
     pub(super) run: RunId,
     pub(super) session: Session,
-    sftp: Option<JoinHandle<Result<SftpPool, SshError>>>,
+    sftp: Option<OpeningSftp>,
     lock: Option<JoinHandle<Result<Lock, SshError>>>,
     goal: Goal,
     pub(super) events: Events,
@@ -305,49 +305,89 @@ impl Prepared {
         let Some((number, id, files)) = upload else { return Ok(Copies::Unproven) };
         let began = Instant::now();
         self.events.send(EventKind::StepStarted { number, step: Arc::new(plan.steps[number].clone()) });
-        let staged = stage(&mut self.session, layout, id, plan.from.as_ref(), files).await;
-        let copies = staged.map_err(|error| self.untouched(error.into()))?;
-        let sent = tokio::select! {
-            sent = self.send(layout, id) => sent,
-            () = context.interrupt.wait() => Err(HostError::Interrupted),
+        // Side by side: the host takes over what it has while the rest is on its way.
+        let connection = self.session.connection().clone();
+        let sftp = opened(&connection, self.sftp.take());
+        let sending =
+            Sending { layout, plan: &plan, facts: &self.facts, goal: &self.goal, events: &self.events };
+        let in_vain = tokio::sync::Notify::new();
+        let (staged, sent) = tokio::join!(
+            async {
+                let staged = stage(&mut self.session, layout, id, plan.from.as_ref(), files).await;
+                staged.inspect_err(|_| in_vain.notify_one())
+            },
+            async {
+                tokio::select! {
+                    sent = async { sending.send(&sftp.await?).await } => sent,
+                    () = context.interrupt.wait() => Err(HostError::Interrupted),
+                    () = in_vain.notified() => Ok(()),
+                }
+            }
+        );
+        let result = match (staged, sent) {
+            (Ok(copies), Ok(())) => Ok(copies),
+            (Err(error), _) => Err(error.into()),
+            (_, Err(HostError::Upload(error))) => Err(explain(&mut self.session, layout, error).await.into()),
+            (_, Err(error)) => Err(error),
         };
-        if let Err(error) = sent {
-            self.events.send(EventKind::StepFailed { number });
-            // What can't be swept now is swept by the next deploy.
-            let _ = sweep(&mut self.session, layout).await;
-            return Err(self.untouched(error));
+        match result {
+            Ok(copies) => {
+                self.events.send(EventKind::StepFinished { number, elapsed: began.elapsed() });
+                Ok(copies)
+            }
+            Err(error) => {
+                self.events.send(EventKind::StepFailed { number });
+                // What can't be swept now is swept by the next deploy.
+                let _ = sweep(&mut self.session, layout).await;
+                Err(self.untouched(error))
+            }
         }
-        self.events.send(EventKind::StepFinished { number, elapsed: began.elapsed() });
-        Ok(copies)
-    }
-
-    async fn send(&mut self, layout: &Layout, id: &ReleaseId) -> Result<(), HostError> {
-        let opened = match self.sftp.take() {
-            Some(opening) => opening.await.ok(),
-            None => None,
-        };
-        let sftp = match opened {
-            Some(opened) => opened?,
-            None => self.session.connection().sftp_pool(1).await?,
-        };
-        let Goal::Release(release) = &self.goal else { return Ok(()) };
-        let record = ReleaseRecord::of(id.clone(), release);
-        let Some(Step::Upload { files, .. }) =
-            self.plan.steps.iter().find(|step| matches!(step, Step::Upload { .. }))
-        else {
-            return Ok(());
-        };
-        let progress = Progress::new(&self.events, self.plan.bytes_to_send());
-        let base = self.plan.from.as_ref().zip(self.facts.record.as_ref());
-        let base = base.map(|(id, record)| Base { id, record });
-        let incoming = Incoming { record: &record, artifacts: &release.artifacts, files, base };
-        upload(&mut self.session, &sftp, layout, incoming, &|more| progress.add(more)).await?;
-        Ok(())
     }
 
     /// A failure with the service as it was.
     pub(super) fn untouched(&self, error: HostError) -> HostFailure {
         HostFailure::untouched(error, self.plan.from.clone())
+    }
+}
+
+type OpeningSftp = JoinHandle<Result<SftpPool, SshError>>;
+
+/// The SFTP channels that are being opened, or one where none are.
+async fn opened(connection: &Connection, opening: Option<OpeningSftp>) -> Result<SftpPool, SshError> {
+    let opened = match opening {
+        Some(opening) => opening.await.ok(),
+        None => None,
+    };
+    match opened {
+        Some(opened) => opened,
+        None => connection.sftp_pool(1).await,
+    }
+}
+
+/// What it takes to send a release's files.
+struct Sending<'a> {
+    layout: &'a Layout,
+    plan: &'a Plan,
+    facts: &'a Facts,
+    goal: &'a Goal,
+    events: &'a Events,
+}
+
+impl Sending<'_> {
+    async fn send(&self, sftp: &SftpPool) -> Result<(), HostError> {
+        let Goal::Release(release) = self.goal else { return Ok(()) };
+        let upload_step = self.plan.steps.iter().find_map(|step| match step {
+            Step::Upload { release, files, .. } => Some((release, files)),
+            _ => None,
+        });
+        let Some((id, files)) = upload_step else { return Ok(()) };
+        let record = ReleaseRecord::of(id.clone(), release);
+        let progress = Progress::new(self.events, self.plan.bytes_to_send());
+        let base = self.plan.from.as_ref().zip(self.facts.record.as_ref());
+        let base = base.map(|(id, record)| Base { id, record });
+        let incoming = Incoming { record: &record, artifacts: &release.artifacts, files, base };
+        upload(sftp, self.layout, incoming, &|more| progress.add(more)).await?;
+        Ok(())
     }
 }
 

@@ -52,4 +52,4 @@ pub use prompt::{Answer, HostKeyQuestion, Prompt, Prompter};
 pub use sftp::{RemoteAttributes, Sftp};
 pub use sftp_error::{SftpError, SftpErrorKind, SftpOperation};
 pub use target::Target;
-pub use upload::{Reuse, SftpPool, Source, Upload};
+pub use upload::{Folder, Reuse, SftpPool, Source, Upload};

@@ -132,6 +132,17 @@ impl Sftp {
         Ok(())
     }
 
+    /// Makes sure of a directory and its mode, whatever the umask and whoever makes it. What stands in the way shows when
+    /// something is put into it. One round trip, in which later requests can go along: servers take them in order.
+    pub(super) async fn ensure_folder(&self, path: &str, mode: u32) {
+        let attributes = || FileAttributes { permissions: Some(mode), ..FileAttributes::empty() };
+        let raw = &self.inner.raw;
+        let (made, set) = futures::join!(raw.mkdir(path, attributes()), raw.setstat(path, attributes()));
+        for error in [made.err(), set.err()].into_iter().flatten() {
+            tracing::trace!("{path}: {error}");
+        }
+    }
+
     /// Replaces `to` by `from`, atomically (`posix-rename@openssh.com`). The protocol's own rename would refuse an
     /// existing target.
     ///

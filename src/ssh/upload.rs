@@ -34,6 +34,15 @@ const PATCH: u64 = 64 << 10;
 /// How many files are under way at once.
 const FILES_AT_ONCE: usize = 32;
 
+/// A folder to be made.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    /// Where, on the host.
+    pub path: String,
+    /// Its permission bits, set whatever the umask is.
+    pub mode: u32,
+}
+
 /// A file to be written.
 #[derive(Debug, Clone)]
 pub struct Upload {
@@ -142,6 +151,30 @@ impl SftpPool {
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<(), SftpError> {
         write_all(&self.channels, uploads, progress).await
+    }
+
+    /// As [`SftpPool::write_files`], with the folders that the files go into, outer ones first. These cost no round trip
+    /// of their own.
+    ///
+    /// # Errors
+    /// As there; also where a folder could not be made.
+    pub async fn write_tree(
+        &self,
+        folders: &[Folder],
+        uploads: &[Upload],
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<(), SftpError> {
+        let first = &self.channels[0];
+        let make = folders.iter().map(|folder| first.ensure_folder(&folder.path, folder.mode));
+        let make = futures::future::join_all(make);
+        if self.channels.len() == 1 {
+            // The order in which they are polled first is the order in which the requests go out.
+            futures::join!(make, write_all(&self.channels, uploads, progress)).1
+        } else {
+            // Another channel might open a file before there is a folder for it.
+            make.await;
+            write_all(&self.channels, uploads, progress).await
+        }
     }
 }
 

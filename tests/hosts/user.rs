@@ -330,6 +330,7 @@ fn removal(user: &str) -> String {
          systemctl kill --signal=KILL user-$id.slice 2>/dev/null\n\
          systemctl stop user@$id.service user-runtime-dir@$id.service 2>/dev/null\n\
          pkill -KILL -u $id\n\
+         systemctl reset-failed user@$id.service 2>/dev/null\n\
          exec 9>/run/test-users.lock; flock 9\n\
          userdel --force --remove {user} 2>/dev/null 9>&-\n\
          ! id {user} >/dev/null 2>&1\n"

@@ -25,6 +25,7 @@ configure() { # root run-id service current-when-planned seconds-to-wait history
 	run=$1/runs/$2
 	run_id=$2
 	service=$3
+	recovery=$user_units/shipit-recover-$3.service
 	expected=$4
 	patience=$5
 	history=$6
@@ -34,16 +35,16 @@ configure() { # root run-id service current-when-planned seconds-to-wait history
 }
 
 # Every state that a run can come to is written when it begins, and takes its place by a rename: it is never half
-# there, it is on the disk before anything relies on it, and it needs no room when the disk is full.
+# there, and it needs no room when the disk is full. Whoever relies on it has it on the disk first (sync).
 set_state() {
 	read_state
-	[ "$state" = "$1" ] || { mv -fT "$run/state.$1" "$run/state" && sync "$run"; }
+	[ "$state_now" = "$1" ] || mv -fT "$run/state.$1" "$run/state"
 }
 
-# Sets $state, to nothing where there is none yet.
+# Sets $state_now, to nothing where there is none yet.
 read_state() {
-	state=
-	[ ! -e "$run/state" ] || read -r state <"$run/state"
+	state_now=
+	IFS= read -r state_now 2>/dev/null <"$run/state"
 }
 
 step() {

@@ -58,6 +58,8 @@ observe() { # unit milliseconds
 	# systemd to hear of its end.
 	tries=0
 	while [ "$pid" != 0 ] && [ "$tries" -lt 50 ]; do
+		# shellcheck disable=SC3013 # dash and busybox know -ef
+		[ "/proc/$pid/exe" -ef "$root/current/bin/$service" ] && break
 		case $(readlink "/proc/$pid/exe") in
 		*/systemd | */systemd-executor) sleep 0.02 ;;
 		'') sleep 0.1 ;;

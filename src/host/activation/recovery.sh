@@ -10,16 +10,22 @@ install_recovery() {
 	esac
 	printf '%s\n' "[Unit]" "Description=shipit: go back from an interrupted activation of $service" \
 		"Before=$units" "[Service]" "Type=oneshot" "ExecStart=/bin/sh \"$quoted\" recover boot" \
-		>"$user_units/shipit-recover-$service.service" || return
-	ln -sfT "../shipit-recover-$service.service" \
-		"$user_units/default.target.wants/shipit-recover-$service.service" || return
-	# It is for a power cut, so it must be on the disk before what it is to undo.
-	sync "$user_units/shipit-recover-$service.service" "$user_units" "$user_units/default.target.wants"
+		>"$recovery" || return
+	ln -sfT "../${recovery##*/}" "$user_units/default.target.wants/${recovery##*/}"
 }
 
 remove_recovery() {
-	rm -f "$user_units/default.target.wants/shipit-recover-$service.service" \
-		"$user_units/shipit-recover-$service.service"
+	rm -f "$user_units/default.target.wants/${recovery##*/}" "$recovery"
+}
+
+# The run is over: whoever comes by sees none. The link may be another run's by now.
+leave_nothing_pending() {
+	# shellcheck disable=SC3013 # dash and busybox know -ef
+	if [ "$root/pending" -ef "$run" ]; then
+		rm -f "$user_units/default.target.wants/${recovery##*/}" "$recovery" "$root/pending"
+	else
+		remove_recovery
+	fi
 }
 
 # A run that died is found by its state. Whoever finds it goes back.
@@ -40,7 +46,7 @@ recover() { # boot|contact|own
 	# It may have come to its end while we were on our way.
 	[ "$(readlink "$root/pending")" = "runs/$run_id" ] || exit 0
 	read_state
-	case $state in
+	case $state_now in
 	preparing)
 		abandon "it was interrupted"
 		;;
@@ -50,10 +56,12 @@ recover() { # boot|contact|own
 	committed)
 		# It died before it could write so.
 		mark_good
-		remove_recovery
-		not_pending
+		leave_nothing_pending
 		note_history deployed
 		say end
+		;;
+	reverted)
+		leave_nothing_pending
 		;;
 	esac
 }

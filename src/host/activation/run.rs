@@ -151,6 +151,7 @@ impl Run<'_> {
         self.on_failure(&mut script);
         script.call("begin_run", [self.program().as_str()]);
         script.constant_line("[ $? -eq 0 ] || abandon \"the folder of the run could not be made$(no_room)\"");
+        script.constant_line("make_ready");
         self.calls(&mut script, Part::Session);
         script.constant_line("launch");
         script

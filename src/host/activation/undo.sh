@@ -25,10 +25,8 @@ undo_failed() { # what said
 current_back() { # target
 	if [ "$1" = - ]; then
 		rm -f "$root/current"
-	elif [ "$(readlink "$root/.current.before")" = "$1" ]; then
-		mv -fT "$root/.current.before" "$root/current" && sync "$root"
 	else
-		point_current "$1"
+		put_current "$run/before" "$1" && sync "$root"
 	fi
 }
 
@@ -118,10 +116,13 @@ undo_units() { # stop|start
 			if ! restart_unit "$unit" back; then
 				failures="$failures $unit could not be started again;"
 			elif [ "$before" = active ] && [ -z "$block" ]; then
+				# One that fails at once and is started again looks well in between.
+				read_properties "$(properties "$unit")"
+				begun=$invocation
 				sleep 0.3
 				read_properties "$(properties "$unit")"
 				case $active:$sub in
-				active:* | reloading:*) ;;
+				active:* | reloading:*) [ "$invocation" = "$begun" ] || failures="$failures $unit did not stay up;" ;;
 				inactive:*) [ "$type" = oneshot ] || failures="$failures $unit did not stay up;" ;;
 				*) failures="$failures $unit did not stay up;" ;;
 				esac
@@ -129,11 +130,6 @@ undo_units() { # stop|start
 			;;
 		esac
 	done <"$run/undo"
-}
-
-# The link may be another run's by now.
-not_pending() {
-	[ "$(readlink "$root/pending" 2>/dev/null)" != "runs/$run_id" ] || rm -f "$root/pending"
 }
 
 # Nothing was done yet, and this run's folder is not ours to write to.
@@ -150,7 +146,7 @@ abandon() { # why
 	say "reverting $1"
 	stage_of_run=over
 	read_state
-	if [ "$state" = reverted ]; then
+	if [ "$state_now" = reverted ]; then
 		# By someone who took us for dead.
 		say reverted
 		say end
@@ -158,11 +154,13 @@ abandon() { # why
 	elif undo_links; then
 		verdict=failed_untouched
 		set_state reverted
-		not_pending
+		sync "$run"
+		leave_nothing_pending
 		say reverted
 	else
 		verdict=needs_attention
 		set_state revert_failed
+		sync "$run"
 		say "revert_failed $failures"
 	fi
 	on_failure
@@ -189,13 +187,15 @@ revert() { # why [boot]
 	verdict=needs_attention
 	if [ -z "$failures" ]; then
 		verdict=reverted
-		remove_recovery
 		set_state reverted
-		not_pending
+		sync "$run"
+		leave_nothing_pending
 		note_history reverted
 		say reverted
 	else
+		# It is tried again at the next boot, and by whoever comes next.
 		set_state revert_failed
+		sync "$run"
 		note_history revert_failed
 		say "revert_failed $failures"
 	fi

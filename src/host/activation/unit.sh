@@ -45,7 +45,7 @@ enable() { # unit
 # Starts anew. A unit that is waiting out its start limit would refuse the very release that mends it.
 restart() { # unit
 	note_unit "$1" || return
-	systemctl --user reset-failed -- "$1" 2>/dev/null
+	[ "$state" = active ] || systemctl --user reset-failed -- "$1" 2>/dev/null
 	stoppable
 	restart_unit "$1" forth || show_failed "$1"
 }
@@ -98,7 +98,7 @@ show_failed() { # unit
 
 start() { # unit
 	note_unit "$1" || return
-	systemctl --user reset-failed -- "$1" 2>/dev/null
+	[ "$state" = active ] || systemctl --user reset-failed -- "$1" 2>/dev/null
 	stoppable
 	systemctl --user start -- "$1" || show_failed "$1"
 }
@@ -110,5 +110,19 @@ stop_unit() { # unit
 }
 
 note_unit() { # unit
-	note_undo unit "$1" "$(systemctl --user show -p ActiveState --value -- "$1")"
+	unit_state "$1"
+	note_undo unit "$1" "$state"
+}
+
+# What a unit was when the run began. Sets $state.
+unit_state() { # unit
+	state=
+	id=
+	while IFS='=' read -r key value; do
+		case $key:$id in
+		Id:*) id=$value ;;
+		"ActiveState:$1") state=$value ;;
+		esac
+	done <"$run/units"
+	[ -n "$state" ] || state=$(systemctl --user show -p ActiveState --value -- "$1")
 }
