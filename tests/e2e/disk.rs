@@ -190,3 +190,43 @@ fn a_disk_that_is_full_at_any_place_of_a_deploy() {
     assert!(seen.contains(&Some(0)) && seen.contains(&Some(1)), "{seen:?}");
     project.deploy();
 }
+
+/// Fills up between the check of the hashes and the switch, and between the switch and the commit.
+#[test]
+fn a_disk_that_a_hook_fills() {
+    let options = HostOptions { home_size: Some("24m".into()), home_inodes: Some(400) };
+    let Some(host) = OwnHost::boot(options) else { return };
+    let user = host.user(UserOptions::default());
+    let project = Project::quick(&user);
+    project.deploy();
+    let manifest = fs::read_to_string(project.path("deploy.yaml")).unwrap();
+    let fills = [
+        "cat /dev/zero >~/eaten 2>/dev/null; true",
+        "mkdir -p ~/many; i=0; while true >~/many/$i; do i=$((i + 1)); done 2>/dev/null; true",
+    ];
+    for (number, fill) in fills.iter().enumerate() {
+        for hook in ["before_activate", "after_activate"] {
+            project.write("deploy.yaml", &format!("{manifest}hooks:\n  {hook}: [ {{ run: '{fill}' }} ]\n"));
+            project.write("service.sh", &format!("#!/bin/sh\necho {number} {hook}\nexec sleep infinity\n"));
+            let before = project.standing(&user);
+            let ran = project.shipit(&["deploy", "prod"]);
+            user.run("rm -rf ~/eaten ~/many");
+            let after = project.standing(&user);
+            if hook == "before_activate" {
+                let ran = ran.exits(1);
+                ran.says(["the file system is full", "No space left on device"][number])
+                    .says("the service was not touched")
+                    .never_says("switched");
+                assert_eq!(after, before);
+            } else {
+                // It needs no room to be kept, nor to be known for a good one.
+                ran.exits(0).says("1 host deployed");
+                assert_eq!(after.leftovers, "");
+                assert_ne!(after.current, before.current);
+                user.run(&format!("test -e {}/current/good", project.root(&user)));
+            }
+        }
+    }
+    project.write("deploy.yaml", &manifest);
+    project.deploy();
+}

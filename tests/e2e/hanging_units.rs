@@ -193,6 +193,26 @@ fn a_hook_and_a_watch_end_with_their_client() {
     is_in_order(&project, &user);
 }
 
+/// What the session's shell is at goes to its end; the switch never begins.
+#[test]
+fn a_client_that_is_killed_before_the_switch_has_nothing_switched() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let (project, before) = with_a_good_release(&user);
+    let manifest = fs::read_to_string(project.path("deploy.yaml")).unwrap();
+    let hook = "hooks:\n  before_activate: [ { run: 'touch ~/begun; sleep 2; touch ~/ended' } ]\n";
+    project.write("deploy.yaml", &(manifest.clone() + hook));
+    project.write("service.sh", WELL);
+    let deploy = Child::spawn(&mut project.command(&["deploy", "prod"]));
+    let there = |file: &str| user.ssh(&format!("test -e ~/{file}")).status.success();
+    wait_for("the hook", Duration::from_secs(20), || there("begun"));
+    deploy.signal("KILL");
+    wait_for("the end of the hook", AT_ONCE, || there("ended"));
+    wait_for("the end of the run", AT_ONCE, || settled(&project, &user));
+    assert_eq!(project.standing(&user), before);
+    project.write("deploy.yaml", &manifest);
+    is_in_order(&project, &user);
+}
+
 /// P3, for a release that does not want to go.
 #[test]
 fn a_release_that_ignores_sigterm_does_not_hold_up_the_way_back() {

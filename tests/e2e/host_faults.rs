@@ -172,6 +172,23 @@ fn the_users_service_manager_restarts_while_a_unit_starts() {
     is_in_order(&project, &user);
 }
 
+#[test]
+fn a_way_back_that_failed_is_tried_again_when_the_service_manager_starts() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let (project, before) = waiting(&user, "timeout: 3s }");
+    let deploy = deploy_until_pending(&project);
+    deploy.signal("STOP");
+    let program = format!("{}/{}/bin/{}", project.root(&user), before.current, project.name);
+    user.run(&format!("mv {program} {program}.away"));
+    deploy.signal("CONT");
+    deploy.wait().exits(4).says("going back failed:").says("did not stay up");
+    user.run(&format!("mv {program}.away {program}"));
+    user_manager(&user, "restart");
+    wait_for("the old release", AT_ONCE, || is_up(&project, &user));
+    project.standing(&user).is_back_at(&before);
+    is_in_order(&project, &user);
+}
+
 /// Mounts the user's home read-only over itself: whatever is opened from now on can't be written.
 fn read_only(user: &TestUser) -> String {
     format!("mount --bind {0} {0} && mount -o remount,bind,ro {0}", user.home)

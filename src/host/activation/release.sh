@@ -44,9 +44,9 @@ put_current() { # link-at-hand target
 # A release is good when the last run to it was kept. The mark is in the release, so it goes where the release goes; the
 # probe leaves it out of the release's files. Pruning and `rollback` without a release go by it.
 mark_good() {
-	# Not `:`, a special builtin: a redirection that fails would end the shell, after the point of no return. On a full disk
-	# there is room for the one that was made before.
-	true 2>/dev/null >"$root/current/good" || mv -fT "$run/good" "$root/current/good"
+	# Not `:`, a special builtin: a redirection that fails would end the shell, after the point of no return. A disk without
+	# inodes has one: the rename of the state has just freed it.
+	true >"$root/current/good"
 }
 
 # Removes releases that the plan named, and never the one that runs.

@@ -106,13 +106,13 @@ impl Run<'_> {
         Ok(activity.stop(finished.said))
     }
 
-    /// How long the run may say nothing: a hook may be silent for as long as it may run.
+    /// How long the run may say nothing: a hook may be silent for as long as it may run, and so is the watch over a unit.
     fn idle(&self) -> Duration {
-        let hooks = self.steps.iter().filter_map(|step| match step {
-            Step::Hook { timeout, .. } => Some(*timeout),
+        let silent = self.steps.iter().filter_map(|step| match step {
+            Step::Hook { timeout: time, .. } | Step::Observe { settle: time, .. } => Some(*time),
             _ => None,
         });
-        IDLE + hooks.max().unwrap_or_default()
+        IDLE + silent.max().unwrap_or_default()
     }
 
     fn head(&self) -> Script {

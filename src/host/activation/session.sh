@@ -13,7 +13,6 @@ begin_run() { # program
 	true >"$run/undo" || return
 	# A file with something in it has room for a little more where the disk is full by then.
 	printf 'run %s\n' "$run_id" >"$run/log" || return
-	true >"$run/good" || return
 	mkfifo -m 600 "$run/decision" || return
 	printf 'preparing\n' >"$run/state" || return
 	for state in pending committed reverted revert_failed; do
