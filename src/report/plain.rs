@@ -159,6 +159,7 @@ impl PlainReporter {
             | EventKind::PlanningAgain
             | EventKind::Recovered { .. }
             | EventKind::RevertStarted { .. }
+            | EventKind::UnitKilled { .. }
             | EventKind::ConnectionLost { .. }
             | EventKind::Interrupted => vec![notice_line(&event.kind)],
             EventKind::RunFinished { counts, exit_code: _, elapsed } if normal || counts.failed() > 0 => {

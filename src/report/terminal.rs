@@ -257,6 +257,7 @@ impl Reporter for TerminalReporter {
             | EventKind::PlanningAgain
             | EventKind::Recovered { .. }
             | EventKind::RevertStarted { .. }
+            | EventKind::UnitKilled { .. }
             | EventKind::ConnectionLost { .. }
             | EventKind::Interrupted => self.print(event, vec![notice_line(&event.kind)]),
             EventKind::RunFinished { counts, exit_code: _, elapsed } => {

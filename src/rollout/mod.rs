@@ -6,6 +6,7 @@ mod engine;
 mod failure;
 mod gate;
 mod host_run;
+mod teller;
 mod transaction;
 mod verdict;
 

@@ -30,6 +30,8 @@ pub enum ActivationEvent {
     },
     /// The host goes back.
     Reverting(String),
+    /// On the way back: a unit that did not stop in time was killed.
+    Killed(UnitName),
 }
 
 /// Where a run has come to.
@@ -70,6 +72,8 @@ pub struct Activity {
     in_log: bool,
     pub(super) stop: Option<Stop>,
     pub(super) why: String,
+    /// What the session's shell said on standard error.
+    pub said: String,
 }
 
 impl Activity {
@@ -94,9 +98,14 @@ impl Activity {
                     on_event(event);
                 }
             }
-            "found" => match rest.strip_prefix("left ") {
-                Some(path) => self.left.extend(RemotePath::new(path)),
-                None => found(&mut self.observed, rest),
+            "found" => match rest.split_once(' ') {
+                Some(("left", path)) => self.left.extend(RemotePath::new(path)),
+                Some(("killed", unit)) => {
+                    if let Ok(unit) = unit.parse() {
+                        on_event(ActivationEvent::Killed(unit));
+                    }
+                }
+                _ => found(&mut self.observed, rest),
             },
             "pending" => self.stop = Some(Stop::Pending(Duration::from_secs(rest.parse().unwrap_or(0)))),
             "unlocked" => self.stop = Some(Stop::Unlocked),

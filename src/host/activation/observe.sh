@@ -4,7 +4,7 @@
 properties() { # unit
 	systemctl --user show \
 		-p ActiveState,SubState,Type,MainPID,NRestarts,InvocationID,Result \
-		-p ExecMainPID,ExecMainCode,ExecMainStatus -- "$1"
+		-p ExecMainPID,ExecMainCode,ExecMainStatus,TimeoutStartUSec -- "$1"
 }
 
 # Takes such a text apart. Sets $active, $sub, $type, $result, $invocation and $pid.
@@ -46,6 +46,7 @@ read_clock() {
 
 # Watches a unit for so many milliseconds; ends early, and fails, once it is clear that it did not stay up.
 observe() { # unit milliseconds
+	stoppable
 	first=$(properties "$1") || return
 	found_lines "unit $1 first" "$first"
 	read_properties "$first"
