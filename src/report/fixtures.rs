@@ -17,7 +17,7 @@ use crate::manifest::{
 };
 use crate::plan::{
     Detail, EnvChange, FileChange, Layout, LinkChange, LinkState, Plan, Privilege, Reason, RemotePath, Step,
-    TextDiff, Transfer,
+    TextDiff, Transfer, WatchedUnit,
 };
 use crate::release::{ReleaseId, RunId, Sha256Digest};
 
@@ -107,8 +107,8 @@ fn run_steps(reasons: &[Reason], starts: bool) -> Vec<Step> {
     } else {
         Step::Restart { unit: unit.clone(), reasons }
     };
-    let executable = Some(Sha256Digest::of(b"new"));
-    let observe = Step::Observe { unit, settle: Duration::from_secs(2), executable };
+    let watched = WatchedUnit { unit, executable: Some(Sha256Digest::of(b"new")) };
+    let observe = Step::Observe { units: vec![watched], settle: Duration::from_secs(2) };
     vec![run, observe, Step::AskHealth { check: http_check() }]
 }
 

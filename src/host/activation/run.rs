@@ -105,13 +105,14 @@ impl Run<'_> {
         Ok(activity.stop(finished.said))
     }
 
-    /// How long the run may say nothing: a hook may be silent for as long as it may run.
+    /// How long the run may say nothing: a hook may be silent for as long as it may run, and so is a watch.
     fn idle(&self) -> Duration {
-        let hooks = self.steps.iter().filter_map(|step| match step {
+        let silences = self.steps.iter().filter_map(|step| match step {
             Step::Hook { timeout, .. } => Some(*timeout),
+            Step::Observe { settle, .. } => Some(*settle),
             _ => None,
         });
-        IDLE + hooks.max().unwrap_or_default()
+        IDLE + silences.max().unwrap_or_default()
     }
 
     fn head(&self) -> Script {
@@ -210,8 +211,10 @@ impl Run<'_> {
             Step::Restart { unit, .. } => (Part::Unit, words(["restart", unit.as_str()])),
             Step::Reload { unit, .. } => (Part::Unit, words(["reload", unit.as_str()])),
             Step::Start { unit, .. } => (Part::Unit, words(["start", unit.as_str()])),
-            Step::Observe { unit, settle, .. } => {
-                (Part::Unit, words(["observe", unit.as_str(), &settle.as_millis().to_string()]))
+            Step::Observe { units, settle } => {
+                let units = units.iter().map(|watched| watched.unit.to_string());
+                let settle = settle.as_millis().to_string();
+                (Part::Unit, ["observe".to_owned(), settle].into_iter().chain(units).collect())
             }
             Step::Hook { when, run, timeout, .. } => {
                 let part = match when {
