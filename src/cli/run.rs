@@ -14,7 +14,7 @@ use crate::report::{
     Colour, Event, EventKind, Events, JsonReporter, PlainReporter, Reporter, RunCounts, Suspend,
     TerminalReporter, TextStyle, Verbosity,
 };
-use crate::rollout::{Interrupt, Outcome, Phases};
+use crate::rollout::{Interrupt, Outcome, Phases, Warnings};
 
 /// A run under way.
 pub(super) struct Run {
@@ -28,6 +28,8 @@ pub(super) struct Run {
     pub interrupt: Interrupt,
     /// How far the hosts are.
     pub phases: Phases,
+    /// What went wrong and changes nothing.
+    pub warnings: Warnings,
     reporter: JoinHandle<()>,
     begun: Instant,
 }
@@ -57,6 +59,7 @@ impl Run {
             shown,
             interrupt: Interrupt::default(),
             phases: Phases::default(),
+            warnings: Warnings::default(),
             reporter,
             begun: Instant::now(),
         }
@@ -90,14 +93,30 @@ impl Run {
             counts.add(outcome.verdict());
         }
         let exit = Exit::of_outcomes(outcomes);
+        self.over(counts, exit).await;
+        exit
+    }
+
+    /// Ends a run that came to its end before any host was connected to.
+    pub(super) async fn abandon(self, exit: Exit) {
+        self.over(RunCounts::default(), exit).await;
+    }
+
+    async fn over(self, counts: RunCounts, exit: Exit) {
         self.events.send(EventKind::RunFinished {
             counts,
+            warnings: self.warnings.count(),
             exit_code: exit.code(),
             elapsed: self.begun.elapsed(),
         });
         // A reporter that broke does not change how the run ended.
         let _ = self.reporter.await;
-        exit
+    }
+
+    /// Does what writes to the terminal by itself: below all that has happened, and while nothing is drawn.
+    pub(super) fn aside<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.shown.wait();
+        self.suspend.suspend(work)
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::event::{Failure, RunCounts, Verdict};
 use super::line::{Line, Paint};
 use super::run_state::{HostEnd, HostState, RunState};
-use super::words::{counts_words, duration, verdict_words};
+use super::words::{count, counts_words, duration, verdict_words};
 
 /// What went wrong, why, what was said, what state the host is in, and what to do: each findable at a glance.
 pub(super) fn failure_lines(verdict: Verdict, failure: &Failure) -> Vec<Line> {
@@ -50,7 +50,7 @@ pub(super) fn end_line(host: &HostState, end: &HostEnd) -> Line {
     let time = duration(end.elapsed);
     let verdict = verdict_line(end.verdict);
     let release = end.release.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
-    match end.verdict {
+    let line = match end.verdict {
         Verdict::Unchanged => {
             let runs = end.release.as_ref().or(host.current.as_ref());
             let runs = runs.map(|id| format!(", runs {id}")).unwrap_or_default();
@@ -63,7 +63,10 @@ pub(super) fn end_line(host: &HostState, end: &HostEnd) -> Line {
             let problem = problem.lines().next().unwrap_or_default();
             verdict.plain(format!(": {problem} (after {time})"))
         }
-    }
+    };
+    end.warnings.iter().fold(line, |line, warning| {
+        line.yellow("; warning: ").plain(warning.lines().next().unwrap_or_default())
+    })
 }
 
 fn verdict_line(verdict: Verdict) -> Line {
@@ -91,7 +94,11 @@ pub(super) fn host_lines(run: &RunState) -> Vec<Line> {
 }
 
 /// How many hosts ended how.
-pub(super) fn totals_line(counts: &RunCounts, elapsed: Duration) -> Line {
+pub(super) fn totals_line(counts: &RunCounts, warnings: usize, elapsed: Duration) -> Line {
     let paint = if counts.failed() > 0 { Paint::Red } else { Paint::Green };
-    Line::new().paint(paint, format!("{} in {}", counts_words(counts), duration(elapsed)))
+    let line = Line::new().paint(paint, format!("{} in {}", counts_words(counts), duration(elapsed)));
+    match warnings {
+        0 => line,
+        warnings => line.yellow(format!(", with {}", count(warnings, "warning", "warnings"))),
+    }
 }

@@ -12,7 +12,7 @@ use super::Reporter;
 use super::event::{Command, Event, EventKind};
 use super::journal_line::{JournalStyle, journal_lines};
 use super::line::{Colour, Line, sanitise};
-use super::notice_text::notice_line;
+use super::notice_text::{local_hook_lines, notice_line};
 use super::outcome_text::{end_line, failure_lines, host_lines, totals_line};
 use super::plain::{TextStyle, Verbosity};
 use super::run_state::RunState;
@@ -259,12 +259,19 @@ impl Reporter for TerminalReporter {
             | EventKind::RevertStarted { .. }
             | EventKind::ConnectionLost { .. }
             | EventKind::Interrupted => self.print(event, vec![notice_line(&event.kind)]),
-            EventKind::RunFinished { counts, exit_code: _, elapsed } => {
+            EventKind::LocalHookStarted { .. }
+            | EventKind::LocalHookSaid { .. }
+            | EventKind::LocalHookFinished { .. }
+            | EventKind::LocalHookFailed { .. } => {
+                self.print(event, local_hook_lines(&event.kind, self.style.verbosity));
+            }
+            EventKind::RunFinished { counts, warnings, exit_code: _, elapsed } => {
                 self.clear();
-                if normal || counts.failed() > 0 {
+                // With no end of any host, it was over before one was connected to, and the command says why.
+                if counts.all() > 0 && (normal || counts.failed() > 0 || *warnings > 0) {
                     let mut lines = host_lines(&self.run);
                     if self.run.hosts.len() != 1 {
-                        lines.push(totals_line(counts, *elapsed));
+                        lines.push(totals_line(counts, *warnings, *elapsed));
                     }
                     self.print(event, lines);
                 }

@@ -10,12 +10,12 @@ use serde::Serialize;
 
 use super::engine::{Context, Phase, RunRecord};
 use super::failure::{HostError, HostFailure, HostState};
-use super::gate::Gate;
 use super::host_run::{Prepared, connect_host, current_text};
+use super::teller::Teller;
 use super::verdict::{NotUp, conclude, conclude_reload};
 use crate::host::{
-    ActivationEvent, Activity, Copies, End, LockToken, MainProcess, Observed, Resolution, Run, Session,
-    SessionError, Stop, Subject, UnitRuns, Whose, Word, ask, read_journal, recover, remove_links, run_state,
+    Activity, Copies, End, LockToken, MainProcess, Observed, Resolution, Run, Session, SessionError, Stop,
+    Subject, UnitRuns, Whose, Word, ask, read_journal, recover, remove_links, run_state,
 };
 use crate::manifest::{Address, UnitName};
 use crate::plan::{Layout, Plan, Step, WatchedUnit};
@@ -24,9 +24,6 @@ use crate::report::{EventKind, Events, Verdict, describe_step};
 
 /// How many lines of journal are read back.
 const JOURNAL_LINES: u32 = 50;
-
-/// How many lines of what a step said are kept for its failure.
-const KEPT_LINES: usize = 10;
 
 /// How much later than its deadline a host may settle: going back takes a moment.
 const GRACE: Duration = Duration::from_secs(5);
@@ -120,7 +117,7 @@ impl<'a> Transaction<'a> {
         };
         // The host adds how it ended, and the closing brace.
         let history = serde_json::to_string(&line).unwrap_or_default().trim_end_matches('}').to_owned();
-        let teller = Teller::new(&plan, &prepared.events, &context.gate);
+        let teller = Teller::new(&plan, &prepared.events, context);
         let task = Task {
             layout,
             context,
@@ -406,86 +403,5 @@ fn process_of(error: &HostError) -> MainProcess {
             MainProcess::Ended
         }
         _ => MainProcess::Runs,
-    }
-}
-
-/// Tells of what the run does, and keeps what a failure needs.
-struct Teller {
-    events: Events,
-    plan: Arc<Plan>,
-    began: Instant,
-    failed: Option<usize>,
-    said: Vec<String>,
-    watched: Vec<(usize, Duration)>,
-    /// Whether a step that touches the service has begun.
-    touched: bool,
-    gate: Gate,
-}
-
-impl Teller {
-    fn new(plan: &Arc<Plan>, events: &Events, gate: &Gate) -> Self {
-        Self {
-            events: events.clone(),
-            plan: Arc::clone(plan),
-            began: Instant::now(),
-            failed: None,
-            said: Vec::new(),
-            watched: Vec::new(),
-            touched: false,
-            gate: gate.clone(),
-        }
-    }
-
-    fn tell(&mut self, event: ActivationEvent) {
-        match event {
-            ActivationEvent::Started(number) => {
-                self.began = Instant::now();
-                if self.failed.is_none() {
-                    self.said.clear();
-                }
-                if let Some(step) = self.plan.steps.get(number) {
-                    self.touched |= step.touches_service();
-                    self.events.send(EventKind::StepStarted { number, step: Arc::new(step.clone()) });
-                }
-            }
-            ActivationEvent::Finished(number) => {
-                let elapsed = self.began.elapsed();
-                if self.plan.last_shared_step() == Some(number) {
-                    self.gate.open();
-                }
-                match self.plan.steps.get(number) {
-                    // Seen is not yet well: the verdict is ours.
-                    Some(Step::Observe { .. }) => self.watched.push((number, elapsed)),
-                    _ => self.events.send(EventKind::StepFinished { number, elapsed }),
-                }
-            }
-            ActivationEvent::Said { step: number, line } => {
-                // What came last says why; a program may say a lot before.
-                if self.failed.is_none() {
-                    let excess = (self.said.len() + 1).saturating_sub(KEPT_LINES);
-                    self.said.drain(..excess);
-                    self.said.push(line.clone());
-                }
-                self.events.send(EventKind::StepSaid { number, line });
-            }
-            ActivationEvent::Failed { step: number, .. } => {
-                self.failed = self.failed.or(Some(number));
-                self.events.send(EventKind::StepFailed { number });
-            }
-            ActivationEvent::Reverting(why) => self.events.send(EventKind::RevertStarted { why }),
-        }
-    }
-
-    /// From the log, of what happened while there was no connection: whether the service was touched.
-    fn catch_up(&mut self, event: &ActivationEvent) {
-        if let ActivationEvent::Started(number) = event {
-            self.touched |= self.plan.steps.get(*number).is_some_and(Step::touches_service);
-        }
-    }
-
-    fn watched_well(&self, number: usize) {
-        let elapsed =
-            self.watched.iter().find(|(watched, _)| *watched == number).map(|(_, elapsed)| *elapsed);
-        self.events.send(EventKind::StepFinished { number, elapsed: elapsed.unwrap_or_default() });
     }
 }
