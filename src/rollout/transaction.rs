@@ -205,7 +205,11 @@ impl<'a> Transaction<'a> {
                     let began = Instant::now();
                     let events = &self.teller.events;
                     events.send(EventKind::StepStarted { number, step: Arc::new(step.clone()) });
-                    let subject = Subject { layout: self.layout, invocations: &invocations };
+                    let subject = Subject {
+                        layout: self.layout,
+                        invocations: &invocations,
+                        since: self.activity.reloaded.as_deref(),
+                    };
                     if let Err(error) = ask(&mut self.prepared.session, check, &subject).await {
                         events.send(EventKind::StepFailed { number });
                         return Err(error.into());
