@@ -48,7 +48,7 @@ impl Run {
                 reporter.on_event(&event);
                 *number.0.lock().unwrap_or_else(PoisonError::into_inner) += 1;
                 number.1.notify_all();
-                if matches!(event, Event { kind: EventKind::RunFinished { .. }, .. }) {
+                if matches!(event, Event { kind: EventKind::RunFinished { .. } | EventKind::Left, .. }) {
                     return;
                 }
             }
@@ -77,6 +77,8 @@ impl Run {
                 done = &mut work => return Ok(done),
                 () = either(&mut interrupts, &mut terminations) => {
                     if self.interrupt.is_set() {
+                        self.events.send(EventKind::Left);
+                        self.shown.wait();
                         return Err(CliError::Left(self.phases.all()));
                     }
                     self.interrupt.set();

@@ -193,6 +193,8 @@ pub enum EventKind {
     },
     /// The operator asked for an end: nothing new is begun, and hosts that are being switched go through with it.
     Interrupted,
+    /// The operator did not wait for the end. The last event: hosts that are being switched settle by themselves.
+    Left,
     /// The run is over. The last event.
     RunFinished {
         /// How many hosts ended how.

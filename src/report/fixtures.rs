@@ -365,6 +365,7 @@ pub(super) fn every_kind() -> Vec<EventKind> {
     let mut kinds: Vec<_> = mixed_run("").into_iter().map(|event| event.kind).collect();
     kinds.push(EventKind::Planned { plan: Arc::new(first_plan("web1")) });
     kinds.push(EventKind::Interrupted);
+    kinds.push(EventKind::Left);
     let holder = Holder {
         who: "ada@laptop".to_owned(),
         since: "2026-11-20T03:00:00Z".parse().unwrap(),

@@ -151,7 +151,7 @@ impl PlainReporter {
                 Some(failure) => failure_lines(*verdict, failure),
                 None if normal => {
                     let host = self.run.host(event);
-                    host.and_then(|h| h.end.as_ref().map(|end| end_line(h, end))).into_iter().collect()
+                    host.and_then(|h| h.end.as_ref().map(|end| end_line(&self.run, h, end))).into_iter().collect()
                 }
                 None => Vec::new(),
             },
@@ -172,7 +172,7 @@ impl PlainReporter {
             {
                 // A single host has just had its line.
                 let mut lines = if self.run.hosts.len() > 1 { host_lines(&self.run) } else { Vec::new() };
-                lines.push(totals_line(counts, *warnings, *elapsed));
+                lines.push(totals_line(&self.run, counts, *warnings, *elapsed));
                 lines
             }
             EventKind::RunStarted { .. }
@@ -185,6 +185,8 @@ impl PlainReporter {
             | EventKind::StepSaid { .. }
             | EventKind::StepFinished { .. }
             | EventKind::JournalRead { .. }
+            // The command says what each host will do.
+            | EventKind::Left
             | EventKind::RunFinished { .. } => Vec::new(),
         }
     }

@@ -1,7 +1,7 @@
 //! Steps, verdicts, sizes and times in plain words. The same words everywhere: in a plan, in a log, in a summary.
 use std::time::Duration;
 
-use super::event::{RunCounts, Verdict};
+use super::event::{Command, RunCounts, Verdict};
 use super::health_words::health_words;
 use crate::manifest::{HookHosts, HookPoint, first_line};
 use crate::plan::{FileChange, LinkChange, LinkState, Privilege, Reason, Step, Transfer, WatchedUnit};
@@ -200,9 +200,12 @@ pub(super) fn describe_reasons(reasons: &[Reason]) -> String {
     changed.into_iter().chain(others).collect::<Vec<_>>().join("; ")
 }
 
-/// How a host ended, in a word or two.
-pub(super) fn verdict_words(verdict: Verdict) -> &'static str {
+/// How a host ended, in a word or two. What was only planned in a run that was to change something was declined.
+pub(super) fn verdict_words(verdict: Verdict, command: Option<Command>) -> &'static str {
     match verdict {
+        Verdict::Planned if matches!(command, Some(Command::Deploy | Command::Rollback)) => {
+            "untouched (declined)"
+        }
         Verdict::Unchanged => "unchanged",
         Verdict::Deployed => "deployed",
         Verdict::Planned => "planned only",
@@ -214,7 +217,7 @@ pub(super) fn verdict_words(verdict: Verdict) -> &'static str {
 }
 
 /// `2 hosts deployed, 1 unchanged, 1 failed (untouched)`.
-pub(super) fn counts_words(counts: &RunCounts) -> String {
+pub(super) fn counts_words(counts: &RunCounts, command: Option<Command>) -> String {
     let RunCounts { unchanged, deployed, planned, failed_untouched, unreachable, reverted, needs_attention } =
         *counts;
     let parts = [
@@ -230,7 +233,7 @@ pub(super) fn counts_words(counts: &RunCounts) -> String {
     for (number, verdict) in parts.into_iter().filter(|(number, _)| *number > 0) {
         // The first says of what.
         let number = if words.is_empty() { count(number, "host", "hosts") } else { number.to_string() };
-        words.push(format!("{number} {}", verdict_words(verdict)));
+        words.push(format!("{number} {}", verdict_words(verdict, command)));
     }
     if words.is_empty() { "no hosts".to_owned() } else { words.join(", ") }
 }
@@ -310,7 +313,7 @@ mod tests {
         let counts = |verdicts: &[Verdict]| {
             let mut counts = RunCounts::default();
             verdicts.iter().for_each(|verdict| counts.add(*verdict));
-            counts_words(&counts)
+            counts_words(&counts, Some(Command::Deploy))
         };
         assert_eq!(counts(&[]), "no hosts");
         assert_eq!(counts(&[Verdict::Unchanged]), "1 host unchanged");
@@ -318,6 +321,10 @@ mod tests {
             counts(&[Verdict::FailedUntouched, Verdict::Deployed, Verdict::Deployed, Verdict::Unchanged]),
             "2 hosts deployed, 1 unchanged, 1 failed (untouched)"
         );
+        assert_eq!(counts(&[Verdict::Planned]), "1 host untouched (declined)");
+        let mut planned = RunCounts::default();
+        planned.add(Verdict::Planned);
+        assert_eq!(counts_words(&planned, Some(Command::Plan)), "1 host planned only");
     }
 
     #[test]

@@ -81,6 +81,7 @@ fn values_that_are_none() {
     insta::assert_snapshot!("bad_format", shown(&["plan", "prod", "--format", "yaml"]));
     insta::assert_snapshot!("bad_timeout", shown(&["plan", "prod", "--connect-timeout", "0"]));
     insta::assert_snapshot!("bad_lines", shown(&["logs", "prod", "-n", "many"]));
+    insta::assert_snapshot!("bad_count_of_runs", shown(&["history", "prod", "-n", "0"]));
     insta::assert_snapshot!("quiet_and_verbose", shown(&["plan", "prod", "-q", "-v"]));
     insta::assert_snapshot!("bad_pattern", shown(&["plan", "prod", "--host", "web[1"]));
 }
@@ -89,6 +90,7 @@ fn values_that_are_none() {
 fn hosts_that_are_none() {
     insta::assert_snapshot!("no_host_matches", shown(&["deploy", "prod", "--host", "db*"]));
     insta::assert_snapshot!("no_host_has_the_tag", shown(&["deploy", "prod", "--tag", "blue"]));
+    insta::assert_snapshot!("no_host_has_any_tag", shown(&["deploy", "staging", "--yes", "--tag", "blue"]));
 }
 
 #[test]
