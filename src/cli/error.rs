@@ -122,7 +122,9 @@ fn left_help(hosts: &[(Address, Phase)]) -> String {
         Phase::Switching { back_to, patience } => {
             let seconds = patience.as_secs();
             let to = back_to.as_ref().map_or_else(|| "not deployed".to_owned(), |id| format!("release {id}"));
-            format!("{host}: goes back by itself (to: {to}), at most {seconds} s after its last step")
+            format!(
+                "{host}: goes back by itself (to: {to}) once it sees that we are gone, at most {seconds} s after its last step"
+            )
         }
         Phase::Ended(Verdict::Deployed) => format!("{host}: deployed"),
         Phase::Ended(Verdict::Unchanged | Verdict::Planned) => format!("{host}: nothing was changed"),

@@ -8,7 +8,8 @@ use super::session::{Session, SessionError};
 use crate::manifest::{Manifest, UnitName, UnitSource};
 use crate::plan::{
     Access, Current, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, Hold, Holder, Layout, Libc,
-    Lingering, LinkSpec, LinkState, Manager, PendingRun, RemotePath, RunLife, Standing, Sudo, Systemd,
+    Lingering, LinkSpec, LinkState, Manager, PendingRun, RemotePath, RootAccess, RunLife, Standing, Sudo,
+    Systemd,
 };
 use crate::release::{GlibcVersion, History, ReleaseId, ReleaseRecord, Sha256Digest};
 
@@ -190,10 +191,10 @@ impl Answer {
             manager: self.manager(),
             lingering: if self.value("lingering")? == "on" { Lingering::On } else { Lingering::Off },
             sudo: self.sudo()?,
-            root_access: if self.values.contains_key("root_writable") {
-                Access::Direct
-            } else {
-                Access::Root
+            root_access: match self.values.get("root").map(String::as_str) {
+                Some("writable") => RootAccess::Writable,
+                Some("read_only") => RootAccess::ReadOnly,
+                _ => RootAccess::Denied,
             },
             free_bytes,
             free_inodes,

@@ -372,8 +372,9 @@ fn refuse_room(changes: &Changes, layout: &Layout, facts: &Facts, refusals: &mut
     {
         refusals.push(Refusal::DiskFull { needs, has, root: layout.root().clone() });
     }
-    // The files, their folders, the release's own folder and record, `current` and the links.
-    let needs = 2 * changes.files.len() as u64 + 8;
+    // The files, their folders, the release's own folder and record, `current` and the links; the run's folder and its
+    // files, and the unit that goes back after a power cut.
+    let needs = 2 * changes.files.len() as u64 + 24;
     if let Some(has) = facts.free_inodes
         && has < needs
     {

@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 use tokio::sync::mpsc;
 
 use crate::host::{Holder, JournalEntry};
-use crate::manifest::{Address, EnvironmentName, HookPoint, ServiceName};
+use crate::manifest::{Address, EnvironmentName, HookPoint, ServiceName, UnitName};
 use crate::plan::{Plan, Step};
 use crate::release::{ReleaseId, RunId};
 
@@ -182,6 +182,11 @@ pub enum EventKind {
     RevertStarted {
         /// Why.
         why: String,
+    },
+    /// On the way back: a unit of the release that failed did not stop in time, and was killed.
+    UnitKilled {
+        /// Which.
+        unit: UnitName,
     },
     /// The connection broke while the run was under way. The host decides by itself; we try to reach it again.
     ConnectionLost {

@@ -378,6 +378,7 @@ pub(super) fn every_kind() -> Vec<EventKind> {
     let run = RunId::new("2026-11-20T03:00:00Z".parse().unwrap(), 1);
     kinds.push(EventKind::Recovered { run, outcome: Recovery::Reverted });
     kinds.push(EventKind::RevertStarted { why: "step 4 failed".to_owned() });
+    kinds.push(EventKind::UnitKilled { unit: "simple_api.service".parse().unwrap() });
     let deadline = Duration::from_secs(60);
     kinds.push(EventKind::ConnectionLost { why: "the connection was lost".to_owned(), deadline });
     kinds.extend(local_hooks().into_iter().map(|event| event.kind));

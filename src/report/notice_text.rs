@@ -28,6 +28,7 @@ pub(super) fn notice_line(kind: &EventKind) -> Line {
             Line::of(format!("found run {run}, which was interrupted: {how}"))
         }
         EventKind::RevertStarted { why } => Line::new().red("going back").plain(format!(": {why}")),
+        EventKind::UnitKilled { unit } => Line::of(format!("{unit} did not stop in time, and was killed")),
         EventKind::ConnectionLost { why, deadline } => Line::of(format!(
             "connection lost ({why}): the host decides by itself within {}; trying to reach it again",
             duration(*deadline)

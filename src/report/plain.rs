@@ -159,6 +159,7 @@ impl PlainReporter {
             | EventKind::PlanningAgain
             | EventKind::Recovered { .. }
             | EventKind::RevertStarted { .. }
+            | EventKind::UnitKilled { .. }
             | EventKind::ConnectionLost { .. }
             | EventKind::Interrupted => vec![notice_line(&event.kind)],
             EventKind::LocalHookStarted { .. }

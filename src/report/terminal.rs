@@ -260,6 +260,7 @@ impl Reporter for TerminalReporter {
             | EventKind::PlanningAgain
             | EventKind::Recovered { .. }
             | EventKind::RevertStarted { .. }
+            | EventKind::UnitKilled { .. }
             | EventKind::ConnectionLost { .. }
             | EventKind::Interrupted => self.print(event, vec![notice_line(&event.kind)]),
             EventKind::LocalHookStarted { .. }

@@ -298,7 +298,8 @@ impl HostState {
             Self::RevertFailed { root, back_to: Some(id), .. } => Some(format!(
                 "this host needs a person. To bring release {id} back, on the host:\n  ln -sfT releases/{id} {root}/.back && \
                  mv -fT {root}/.back {root}/current && systemctl --user daemon-reload, then start the units again \
-                 (systemctl --user restart UNIT) and see `systemctl --user status UNIT`; or mend the release and deploy it"
+                 (systemctl --user restart UNIT) and see `systemctl --user status UNIT`; or mend the release and deploy it. The \
+                 next deploy, rollback or boot of the host tries to go back first"
             )),
             Self::RevertFailed { root, back_to: None, .. } => Some(format!(
                 "this host needs a person. To take the service away, on the host: systemctl --user disable --now UNIT; \

@@ -1,4 +1,4 @@
-//! What a run on a host says, as events; and what a failure of it needs.
+//! What a run on a host does, told as events; and what a failure of it needs.
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,12 +18,14 @@ pub(super) struct Teller {
     pub(super) events: Events,
     plan: Arc<Plan>,
     began: Instant,
+    /// The step that failed first.
     pub(super) failed: Option<usize>,
+    /// The last that it said.
     pub(super) said: Vec<String>,
     /// The last line of the step under way.
     last: String,
     watched: Vec<(usize, Duration)>,
-    /// Whether a step that touches the service has begun.
+    /// Whether the service was switched, or a step that touches it has begun.
     pub(super) touched: bool,
     gate: Gate,
     warnings: Warnings,
@@ -54,7 +56,7 @@ impl Teller {
                     self.said.clear();
                 }
                 if let Some(step) = self.plan.steps.get(number) {
-                    self.touched |= step.touches_service();
+                    self.touched |= step.touches_service() && !is_switch(step);
                     self.events.send(EventKind::StepStarted { number, step: Arc::new(step.clone()) });
                 }
             }
@@ -63,6 +65,7 @@ impl Teller {
                 if self.plan.last_shared_step() == Some(number) {
                     self.gate.open();
                 }
+                self.touched |= self.plan.steps.get(number).is_some_and(is_switch);
                 match self.plan.steps.get(number) {
                     // Seen is not yet well: the verdict is ours.
                     Some(Step::Observe { .. }) => self.watched.push((number, elapsed)),
@@ -86,20 +89,27 @@ impl Teller {
                 self.events.send(EventKind::StepFailed { number });
             }
             ActivationEvent::Reverting(why) => self.events.send(EventKind::RevertStarted { why }),
+            ActivationEvent::Killed(unit) => self.events.send(EventKind::UnitKilled { unit }),
         }
     }
 
-    /// From the log, of what happened while there was no connection: whether the service was touched.
+    /// From the log, of what happened while there was no connection: whether the service was touched, how it stopped, and
+    /// what went wrong that changes nothing.
     pub(super) fn catch_up(&mut self, event: &ActivationEvent) {
         match event {
             ActivationEvent::Started(number) => {
-                self.touched |= self.plan.steps.get(*number).is_some_and(Step::touches_service);
+                let touches = |step: &Step| step.touches_service() && !is_switch(step);
+                self.touched |= self.plan.steps.get(*number).is_some_and(touches);
             }
+            ActivationEvent::Finished(number) => {
+                self.touched |= self.plan.steps.get(*number).is_some_and(is_switch);
+            }
+            ActivationEvent::Killed(unit) => self.events.send(EventKind::UnitKilled { unit: unit.clone() }),
             ActivationEvent::Said { line, .. } => self.last.clone_from(line),
             ActivationEvent::Failed { step, .. } => {
                 self.warn(*step);
             }
-            ActivationEvent::Finished(_) | ActivationEvent::Reverting(_) => {}
+            ActivationEvent::Reverting(_) => {}
         }
     }
 
@@ -124,4 +134,9 @@ impl Teller {
             self.watched.iter().find(|(watched, _)| *watched == number).map(|(_, elapsed)| *elapsed);
         self.events.send(EventKind::StepFinished { number, elapsed: elapsed.unwrap_or_default() });
     }
+}
+
+/// A switch that fails leaves `current` as it was, and nothing has been restarted yet.
+fn is_switch(step: &Step) -> bool {
+    matches!(step, Step::Switch { .. })
 }

@@ -14,7 +14,7 @@ use super::host_run::{Prepared, connect_host, current_text};
 use super::teller::Teller;
 use super::verdict::{NotUp, conclude, conclude_reload};
 use crate::host::{
-    Activity, Copies, End, LockToken, MainProcess, Observed, Resolution, Run, Session, SessionError, Stop,
+    Activity, Copies, End, MainProcess, Observed, Reached, Recovery, Run, Session, SessionError, Stop,
     Subject, UnitRuns, Whose, Word, ask, read_journal, recover, remove_links, run_state,
 };
 use crate::manifest::{Address, UnitName};
@@ -54,7 +54,6 @@ struct Task<'a> {
     history: String,
     units: Vec<UnitName>,
     copies: Copies,
-    lock: &'a LockToken,
 }
 
 impl Task<'_> {
@@ -66,7 +65,6 @@ impl Task<'_> {
             expected: &self.expected,
             patience: self.context.patience,
             history: &self.history,
-            lock: self.lock,
             units: &self.units,
             environment: &self.context.record.environment,
             host: &self.host,
@@ -99,11 +97,9 @@ impl<'a> Transaction<'a> {
         context: &'a Context,
         layout: &'a Layout,
         copies: Copies,
-        lock: &'a LockToken,
-    ) -> Result<Self, HostError> {
-        let random = getrandom::u32().map_err(HostError::Random)?;
+    ) -> Self {
         let plan = Arc::clone(&prepared.plan);
-        let id = RunId::new(Timestamp::now(), random);
+        let id = prepared.run.clone();
         let line = HistoryLine {
             v: 1,
             run: &id,
@@ -128,9 +124,8 @@ impl<'a> Transaction<'a> {
             history,
             units: context.manifest.units.iter().map(|unit| unit.name.clone()).collect(),
             copies,
-            lock,
         };
-        Ok(Self { prepared, context, layout, plan, id, task, activity: Activity::default(), teller })
+        Self { prepared, context, layout, plan, id, task, activity: Activity::default(), teller }
     }
 
     /// From the start of the run to its end.
@@ -307,7 +302,11 @@ impl<'a> Transaction<'a> {
                 HostError::Step { what: describe_step(step), said: std::mem::take(&mut self.teller.said) }
             }
             None => match end {
-                End::Reverted(why) | End::RevertFailed(why) => HostError::WentBack(why.clone()),
+                End::Reverted(why) | End::RevertFailed(why) => {
+                    // What was said first is the cause of the rest.
+                    let said = self.activity.said.lines().next().map(|said| format!(": {said}"));
+                    HostError::WentBack(why.clone() + &said.unwrap_or_default())
+                }
                 End::Committed => HostError::ActivationCut,
             },
         }
@@ -323,27 +322,35 @@ impl<'a> Transaction<'a> {
                 HostError::Step { what: "run the activation".to_owned(), said: vec![said] }
             }
         });
-        match recover(&mut self.prepared.session, self.layout, &self.id, Whose::Own).await {
-            Ok(Resolution::Over(End::Committed)) => Ok(Verdict::Deployed),
-            Ok(Resolution::Over(end)) => Err(self.failure(error, &end)),
-            Ok(Resolution::Alive | Resolution::Unclear(_)) => {
-                Err(self.failure(error, &End::RevertFailed("the run died".to_owned())))
+        let failed = |why: String| End::RevertFailed(why);
+        let end = match recover(&mut self.prepared.session, self.layout, &self.id, Whose::Own).await {
+            Ok(Recovery::Over(end)) => end,
+            Ok(Recovery::Alive) => failed("someone else goes back from it".to_owned()),
+            // logind starts it at a login.
+            Ok(Recovery::NoManager(why)) => self.come_back().await.unwrap_or_else(|| failed(why)),
+            Ok(Recovery::Failed { why, reached: Reached::Switch }) => failed(why),
+            Ok(Recovery::Failed { why, reached: Reached::Preparation }) => {
+                let error = match error {
+                    HostError::ActivationCut => {
+                        HostError::Step { what: "run the activation".to_owned(), said: vec![why] }
+                    }
+                    error => error,
+                };
+                return Err(HostFailure::untouched(error, self.plan.from.clone()));
             }
-            Err(lost) => self.lost(lost, Some(error)).await,
+            Err(lost) => return self.lost(lost, Some(error)).await,
+        };
+        match end {
+            End::Committed => Ok(Verdict::Deployed),
+            end => Err(self.failure(error, &end)),
         }
     }
 
-    /// The connection broke. The host decides by itself; we come back to read how.
-    async fn lost(mut self, lost: SessionError, error: Option<HostError>) -> Result<Verdict, HostFailure> {
-        let patience = self.context.patience + GRACE;
-        let settled_by =
-            Timestamp::now() + SignedDuration::try_from(patience).unwrap_or(SignedDuration::ZERO);
-        let events = self.teller.events.clone();
-        events.send(EventKind::ConnectionLost { why: lost.to_string(), deadline: self.context.patience });
-        let end = Instant::now() + patience;
+    /// Connects anew to read how the run ended, until the host must have settled.
+    async fn come_back(&mut self) -> Option<End> {
+        let until = Instant::now() + self.context.patience + GRACE;
         let quiet = Events::nowhere();
-        let mut state = None;
-        while state.is_none() && Instant::now() < end && !self.context.interrupt.is_set() {
+        while Instant::now() < until && !self.context.interrupt.is_set() {
             tokio::time::sleep(RETRY).await;
             let Ok(connection) = connect_host(&self.context.reach, &self.prepared.host, &quiet).await else {
                 continue;
@@ -351,13 +358,25 @@ impl<'a> Transaction<'a> {
             let Ok(mut session) = Session::new(connection) else { continue };
             let teller = &mut self.teller;
             let read = run_state(&mut session, self.layout, &self.id, |event| teller.catch_up(&event)).await;
-            state = read.ok().flatten();
-            if state.is_some() {
+            if let Some(end) = read.ok().flatten() {
                 self.prepared.session = session;
+                return Some(end);
             }
         }
+        None
+    }
+
+    /// The connection broke. The host decides by itself; we come back to read how.
+    async fn lost(mut self, lost: SessionError, error: Option<HostError>) -> Result<Verdict, HostFailure> {
+        // One that only fell silent may be open still, and the host would wait for us.
+        self.prepared.session.connection().clone().close().await;
+        let patience = self.context.patience + GRACE;
+        let settled_by =
+            Timestamp::now() + SignedDuration::try_from(patience).unwrap_or(SignedDuration::ZERO);
+        let events = self.teller.events.clone();
+        events.send(EventKind::ConnectionLost { why: lost.to_string(), deadline: self.context.patience });
         let error = error.unwrap_or(HostError::Session(lost));
-        match state {
+        match self.come_back().await {
             // The word had arrived.
             Some(End::Committed) => Ok(Verdict::Deployed),
             Some(end) => Err(self.failure(error, &end)),
@@ -403,9 +422,12 @@ impl<'a> Transaction<'a> {
 
 fn process_of(error: &HostError) -> MainProcess {
     match error {
-        HostError::NotUp(NotUp::Failed { .. } | NotUp::Restarting { .. } | NotUp::Ended { .. }) => {
-            MainProcess::Ended
-        }
+        HostError::NotUp(
+            NotUp::Failed { .. }
+            | NotUp::Restarting { .. }
+            | NotUp::StartTimedOut { .. }
+            | NotUp::Ended { .. },
+        ) => MainProcess::Ended,
         _ => MainProcess::Runs,
     }
 }

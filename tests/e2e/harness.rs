@@ -228,6 +228,20 @@ impl Project {
         }
     }
 
+    /// Holds the service's lock as a deploy of `who` does; until dropped.
+    pub fn lock_by(&self, user: &TestUser, who: &str) -> Child {
+        let root = self.root(user);
+        let holder =
+            format!("{{\"who\":\"{who}\",\"since\":\"2026-11-20T03:00:00Z\",\"command\":\"deploy\"}}");
+        let script = format!(
+            "exec 9>>{root}/lock; flock 9; echo '{holder}' >{root}/lock.holder; echo held; read -r _; \
+             rm {root}/lock.holder"
+        );
+        let mut child = Child::spawn(user.ssh_command().arg(&script));
+        child.wait_for_output("held");
+        child
+    }
+
     /// What the service answers, asked on the host, without curl.
     #[track_caller]
     pub fn answer(&self, user: &TestUser) -> String {

@@ -30,6 +30,8 @@ pub enum ActivationEvent {
     },
     /// The host goes back.
     Reverting(String),
+    /// On the way back: a unit that did not stop in time was killed.
+    Killed(UnitName),
 }
 
 /// Where a run has come to.
@@ -72,6 +74,8 @@ pub struct Activity {
     in_log: bool,
     pub(super) stop: Option<Stop>,
     pub(super) why: String,
+    /// What the session's shell said on standard error.
+    pub said: String,
 }
 
 impl Activity {
@@ -99,6 +103,11 @@ impl Activity {
             "found" => match rest.split_once(' ') {
                 Some(("left", path)) => self.left.extend(RemotePath::new(path)),
                 Some(("reload", time)) if self.reloaded.is_none() => self.reloaded = seconds(time),
+                Some(("killed", unit)) => {
+                    if let Ok(unit) = unit.parse() {
+                        on_event(ActivationEvent::Killed(unit));
+                    }
+                }
                 _ => found(&mut self.observed, rest),
             },
             "pending" => self.stop = Some(Stop::Pending(Duration::from_secs(rest.parse().unwrap_or(0)))),

@@ -67,7 +67,7 @@ last_lines() {
 live_step() {
 	number=$1
 	shift
-	say "step $number started"
+	say "step $number started" || [ "$stage_of_run" != preparing ] || give_up "the client is gone"
 	status=$(
 		{
 			"$@" </dev/null 2>&1 3>&- 8>&-

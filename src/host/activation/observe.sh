@@ -4,7 +4,7 @@
 properties() { # unit...
 	systemctl --user show \
 		-p ActiveState,SubState,Type,MainPID,NRestarts,InvocationID,Result \
-		-p ExecMainPID,ExecMainCode,ExecMainStatus -- "$@"
+		-p ExecMainPID,ExecMainCode,ExecMainStatus,TimeoutStartUSec -- "$@"
 }
 
 # Takes the block of one unit apart. Sets $active, $sub, $type, $result, $invocation and $pid.
@@ -113,6 +113,7 @@ look_at_programs() { # blocks
 observe() { # milliseconds unit...
 	settle=$1
 	shift
+	stoppable
 	first=$(properties "$@") || return
 	last=$first
 	read_clock
