@@ -10,6 +10,7 @@ mod exit_code;
 mod freeze;
 mod global;
 mod history;
+mod hook_output;
 mod inspect;
 mod local_hook;
 mod logs;
@@ -20,7 +21,6 @@ mod provenance;
 mod releases;
 mod rollback;
 mod run;
-mod say;
 mod selection;
 mod status;
 

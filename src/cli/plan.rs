@@ -64,6 +64,7 @@ pub(super) async fn plan(args: &PlanArgs, global: &GlobalArgs) -> Result<Exit, C
         interrupt: run.interrupt.clone(),
         phases: run.phases.clone(),
         gate: Gate::default(),
+        warnings: run.warnings.clone(),
         manifest,
     });
     run.events.send(EventKind::RunStarted {

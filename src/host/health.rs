@@ -92,6 +92,8 @@ pub struct Subject<'a> {
     pub layout: &'a Layout,
     /// The starts of its units that are new.
     pub invocations: &'a [String],
+    /// Where one of them is from before, as after a reload: since when what it says counts.
+    pub since: Option<&'a str>,
 }
 
 /// Asks until the answer is good as often in a row as the check wants, for as long as it allows.
@@ -185,7 +187,7 @@ async fn once(
         Question::Command(command) => {
             from_host(ask_command(session, command, subject.layout, left).await?, check)
         }
-        Question::Journal(text) => from_host(ask_journal(session, text, subject.invocations).await?, check),
+        Question::Journal(text) => from_host(ask_journal(session, text, subject).await?, check),
         Question::Unit(unit) => from_host(ask_unit(session, unit).await?, check),
     }
 }

@@ -23,4 +23,4 @@ pub use holder::{Hold, Holder};
 pub use layout::{Layout, LinkPath, LinkSpec, RemotePath};
 pub use refusal::{Place, Refusal, ReleaseLine};
 pub use rollback::{Destination, RollbackInputs, plan_rollback};
-pub use step::{Detail, FileChange, FileSum, LinkChange, Privilege, Reason, Step, Transfer};
+pub use step::{Detail, FileChange, FileSum, LinkChange, Privilege, Reason, Step, Transfer, WatchedUnit};

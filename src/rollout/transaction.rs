@@ -14,12 +14,12 @@ use super::host_run::{Prepared, connect_host, current_text};
 use super::teller::Teller;
 use super::verdict::{NotUp, conclude, conclude_reload};
 use crate::host::{
-    Activity, Copies, End, MainProcess, Reached, Recovery, Run, Session, SessionError, Stop, Subject,
-    UnitRuns, Whose, Word, ask, read_journal, recover, remove_links, run_state,
+    Activity, Copies, End, MainProcess, Observed, Reached, Recovery, Run, Session, SessionError, Stop,
+    Subject, UnitRuns, Whose, Word, ask, read_journal, recover, remove_links, run_state,
 };
 use crate::manifest::{Address, UnitName};
-use crate::plan::{Layout, Plan, Step};
-use crate::release::{ReleaseId, RunId};
+use crate::plan::{Layout, Plan, Step, WatchedUnit};
+use crate::release::{ReleaseId, RunId, Sha256Digest};
 use crate::report::{EventKind, Events, Verdict, describe_step};
 
 /// How many lines of journal are read back.
@@ -113,7 +113,7 @@ impl<'a> Transaction<'a> {
         };
         // The host adds how it ended, and the closing brace.
         let history = serde_json::to_string(&line).unwrap_or_default().trim_end_matches('}').to_owned();
-        let teller = Teller::new(&plan, &prepared.events, &context.gate);
+        let teller = Teller::new(&plan, &prepared.events, context);
         let task = Task {
             layout,
             context,
@@ -189,18 +189,8 @@ impl<'a> Transaction<'a> {
         let invocations: Vec<String> = starts.filter(|id| !id.is_empty()).collect();
         for (number, step) in plan.steps.iter().enumerate() {
             match step {
-                Step::Observe { unit, executable, .. } => {
-                    let seen = self.activity.observed.get(unit).cloned().unwrap_or_default();
-                    let before = self.prepared.facts.units.get(unit).map(|found| found.invocation.clone());
-                    let reloaded = plan.steps.iter().any(
-                        |other| matches!(other, Step::Reload { unit: reloaded, .. } if reloaded == unit),
-                    );
-                    let verdict = if reloaded {
-                        conclude_reload(unit, &seen)
-                    } else {
-                        conclude(unit, &seen, executable.as_ref(), before.as_deref())
-                    };
-                    if let Err(error) = verdict {
+                Step::Observe { units, .. } => {
+                    if let Err(error) = self.conclude_all(units) {
                         self.teller.events.send(EventKind::StepFailed { number });
                         return Err(error.into());
                     }
@@ -210,7 +200,11 @@ impl<'a> Transaction<'a> {
                     let began = Instant::now();
                     let events = &self.teller.events;
                     events.send(EventKind::StepStarted { number, step: Arc::new(step.clone()) });
-                    let subject = Subject { layout: self.layout, invocations: &invocations };
+                    let subject = Subject {
+                        layout: self.layout,
+                        invocations: &invocations,
+                        since: self.activity.reloaded.as_deref(),
+                    };
                     if let Err(error) = ask(&mut self.prepared.session, check, &subject).await {
                         events.send(EventKind::StepFailed { number });
                         return Err(error.into());
@@ -221,6 +215,30 @@ impl<'a> Transaction<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether all units that were watched are up. The first one that is not is what is told of.
+    fn conclude_all(&self, units: &[WatchedUnit]) -> Result<(), NotUp> {
+        units.iter().try_for_each(|WatchedUnit { unit, executable }| {
+            let seen = self.activity.observed.get(unit).cloned().unwrap_or_default();
+            let before = self.prepared.facts.units.get(unit).map(|found| found.invocation.as_str());
+            self.conclude_one(unit, &seen, executable.as_ref(), before)
+        })
+    }
+
+    fn conclude_one(
+        &self,
+        unit: &UnitName,
+        seen: &Observed,
+        executable: Option<&Sha256Digest>,
+        before: Option<&str>,
+    ) -> Result<(), NotUp> {
+        let reloads = |step: &Step| matches!(step, Step::Reload { unit: reloaded, .. } if reloaded == unit);
+        if self.plan.steps.iter().any(reloads) {
+            conclude_reload(unit, seen)
+        } else {
+            conclude(unit, seen, executable, before)
+        }
     }
 
     async fn commit(mut self, runs: &UnitRuns) -> Result<Verdict, HostFailure> {
@@ -260,17 +278,20 @@ impl<'a> Transaction<'a> {
     /// The run ended by itself before it waited for a word: a step failed.
     fn own_failure(&mut self, end: &End) -> HostError {
         for (number, step) in self.plan.steps.iter().enumerate() {
-            let (Step::Observe { unit, .. } | Step::Restart { unit, .. } | Step::Start { unit, .. }) = step
-            else {
-                continue;
+            let units = match step {
+                Step::Observe { units, .. } => units.iter().map(|watched| &watched.unit).collect(),
+                Step::Restart { unit, .. } | Step::Start { unit, .. } => vec![unit],
+                _ => continue,
             };
-            let Some(seen) = self.activity.observed.get(unit) else { continue };
-            // systemctl says only that the job failed; the unit's state says why.
-            if let Err(error) = conclude(unit, seen, None, None) {
-                if self.teller.failed.is_none() {
-                    self.teller.events.send(EventKind::StepFailed { number });
+            for unit in units {
+                let Some(seen) = self.activity.observed.get(unit) else { continue };
+                // systemctl says only that the job failed; the unit's state says why.
+                if let Err(error) = self.conclude_one(unit, seen, None, None) {
+                    if self.teller.failed.is_none() {
+                        self.teller.events.send(EventKind::StepFailed { number });
+                    }
+                    return error.into();
                 }
-                return error.into();
             }
         }
         match self.teller.failed.and_then(|number| self.plan.steps.get(number)) {

@@ -144,7 +144,16 @@ impl Project {
 
     /// Starts a command on a terminal of its own.
     pub fn spawn_on_a_terminal(&self, arguments: &[&str]) -> Child {
-        let mut line = String::from(env!("CARGO_BIN_EXE_shipit"));
+        self.spawn_on("dumb", arguments)
+    }
+
+    /// The same on one that can be drawn on.
+    pub fn spawn_on_a_drawing_terminal(&self, arguments: &[&str]) -> Child {
+        self.spawn_on("xterm", arguments)
+    }
+
+    fn spawn_on(&self, terminal: &str, arguments: &[&str]) -> Child {
+        let mut line = format!("stty columns 200; exec {}", env!("CARGO_BIN_EXE_shipit"));
         for argument in arguments {
             line.push_str(&format!(" '{argument}'"));
         }
@@ -159,7 +168,7 @@ impl Project {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("USER", "ada")
             .env("HOME", self.path("home"))
-            .env("TERM", "dumb")
+            .env("TERM", terminal)
             .env("SHELL", "/bin/sh");
         Child::spawn(&mut command)
     }

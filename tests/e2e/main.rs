@@ -29,6 +29,7 @@ mod prune;
 mod repair;
 mod rollback;
 mod several_hosts;
+mod several_units;
 mod transaction;
 mod wrong_binary;
 mod zero_downtime;

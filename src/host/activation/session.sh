@@ -40,6 +40,7 @@ make_ready() {
 		systemctl --user show -p Id,ActiveState -- $units >"$run/units"
 		forget_starts
 		sweep_runs
+		trim_history
 	} 2>/dev/null &
 	readying=$!
 }
