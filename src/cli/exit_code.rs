@@ -128,6 +128,7 @@ impl Exit {
     pub fn of_ssh(error: &SshError) -> Self {
         match error {
             SshError::HostKey(_) => Self::HostKey,
+            SshError::NoFurtherConnection { source } => Self::of_ssh(source),
             SshError::Sftp(_) => Self::Failed,
             _ => Self::Unreachable,
         }
