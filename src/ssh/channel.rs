@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -244,6 +244,27 @@ pub(super) struct ChannelIo {
     // Keeps the channel's input open.
     sending: Sending,
     refused: Arc<AtomicBool>,
+    said: Said,
+}
+
+/// What a channel's program has said beside what it is there for: the beginning of it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Said(Arc<Mutex<Vec<u8>>>);
+
+impl Said {
+    /// What is kept.
+    const LONGEST: usize = 2048;
+
+    pub(super) fn add(&self, bytes: &[u8]) {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = Self::LONGEST.saturating_sub(said.len());
+        said.extend(bytes.iter().take(room));
+    }
+
+    /// In one line.
+    pub(super) fn text(&self) -> String {
+        printable(&String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
 }
 
 impl ChannelIo {
@@ -256,7 +277,12 @@ impl ChannelIo {
             ended: Box::pin(async move { ended.wait().await }),
             sending,
             refused: Arc::new(AtomicBool::new(false)),
+            said: Said::default(),
         }
+    }
+
+    pub(super) fn said(&self) -> Said {
+        self.said.clone()
     }
 
     pub(super) fn ended(&self) -> Ended {
@@ -286,6 +312,7 @@ impl AsyncRead for ChannelIo {
                 Ok(Some(Event::Output(Output::Stdout(bytes)))) => self.unread = bytes.into(),
                 Ok(Some(Event::Output(Output::Stderr(bytes)))) => {
                     tracing::debug!("on standard error: {}", printable(&String::from_utf8_lossy(&bytes)));
+                    self.said.add(&bytes);
                 }
                 Ok(Some(Event::Output(Output::Exit(_)))) => {}
                 // A TCP connection whose other end has finished sending can still be sent to.
