@@ -17,7 +17,8 @@ use crate::plan::Operator;
 use crate::release::Revision;
 use crate::report::{Command, EventKind};
 use crate::rollout::{
-    Context, Gate, Goal, OtherRuns, Preparation, Purpose, RunRecord, carry_out_all, leave_all, prepare_all,
+    Agreement, Context, Gate, Goal, OtherRuns, Preparation, Purpose, RunRecord, carry_out_all, leave_all,
+    prepare_all,
 };
 
 /// A change of an environment's hosts.
@@ -86,6 +87,10 @@ pub(super) async fn carry_out(change: Change<'_>, global: &GlobalArgs) -> Result
         purpose: Purpose::Change,
         holder: provenance::holder(name, None),
         lock_wait: wait.lock_wait,
+        agreement: match consent {
+            Consent::Given => Agreement::ToTheOutcome,
+            Consent::Asked => Agreement::ToThePlans,
+        },
         runs: if wait.no_wait { OtherRuns::Refuse } else { OtherRuns::Wait },
         patience: selection::patience(&manifest),
         record: RunRecord {

@@ -10,7 +10,7 @@ use super::script::Script;
 use super::session::{SHELL, SessionError};
 use crate::manifest::ServiceName;
 pub use crate::plan::Holder;
-use crate::ssh::{Connection, Events, Output, SshError, Stdin};
+use crate::ssh::{Connection, Events, Output, Stdin};
 
 const PROGRAM: &str = include_str!("lock.sh");
 
@@ -44,6 +44,18 @@ pub struct Lock {
     buffer: Vec<u8>,
     patience: Duration,
     beating: Option<JoinHandle<()>>,
+    token: LockToken,
+}
+
+/// The word by which the host knows whose the lock is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockToken(String);
+
+impl LockToken {
+    /// As it stands in `lock.holder`.
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 impl Lock {
@@ -53,13 +65,15 @@ impl Lock {
         service: &ServiceName,
         holder: &Holder,
         patience: Duration,
-    ) -> Result<Self, SshError> {
+    ) -> Result<Self, SessionError> {
+        let token = LockToken(format!("{:016x}", getrandom::u64().map_err(SessionError::Random)?));
         let seconds = |time: Duration| time.as_secs().to_string();
-        let arguments = [service.as_str(), &seconds(patience), &seconds(SILENCE), &holder.to_json()];
+        let arguments =
+            [service.as_str(), &seconds(patience), &seconds(SILENCE), &holder.to_json(), token.as_str()];
         let script = Script::with_arguments(PROGRAM, arguments);
         let process = connection.start_with_input(SHELL, script.as_str().as_bytes().to_vec()).await?;
         let (stdin, events) = process.split();
-        Ok(Self { stdin: Some(stdin), events, buffer: Vec::new(), patience, beating: None })
+        Ok(Self { stdin: Some(stdin), events, buffer: Vec::new(), patience, beating: None, token })
     }
 
     /// Asks for the lock, and waits as long as was said. `waiting` is told who holds it meanwhile.
@@ -88,6 +102,12 @@ impl Lock {
                 _ => {}
             }
         }
+    }
+
+    /// The word by which the host knows that it is ours.
+    #[must_use]
+    pub fn token(&self) -> &LockToken {
+        &self.token
     }
 
     async fn line(&mut self, idle: Duration) -> Result<String, SessionError> {

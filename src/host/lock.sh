@@ -2,13 +2,16 @@
 # it wants the lock, and then one every few seconds. End of file, or silence for $silence seconds, ends the program and
 # with it the lock: flock(2) is let go by the kernel when the last descriptor is closed.
 #
-# Arguments: the service's name, seconds to wait for the lock, the silence in seconds, a line of JSON about the holder.
+# Arguments: the service's name, seconds to wait for the lock, the silence in seconds, a line of JSON about the holder, a
+# word that is this lock's alone. The last two are the lines of `lock.holder` for as long as the lock is held: a run
+# begins only where its client's word still stands there.
 # Output: "ready"; then, once asked, "waiting HOLDER" while another holds it, and "locked CURRENT", "held HOLDER",
 # "frozen HOLDER" or "unwritable".
 root=$HOME/.local/share/shipit/$1
 patience=$2
 silence=$3
 holder=$4
+token=$5
 
 # One byte from the client. Descriptor 9 is the lock: no child may keep it.
 byte() {
@@ -22,7 +25,9 @@ holder_now() {
 		tries=$((tries + 1))
 		sleep 0.05
 	done
-	cat "$root/lock.holder" 2>/dev/null
+	who=
+	IFS= read -r who 2>/dev/null <"$root/lock.holder"
+	printf '%s' "$who"
 }
 
 wait_for_lock() { # holder
@@ -57,7 +62,7 @@ hold() {
 		printf 'frozen %s\n' "$(cat "$root/freeze")"
 		return
 	fi
-	printf '%s\n' "$holder" >"$root/lock.holder.new" && mv -fT "$root/lock.holder.new" "$root/lock.holder"
+	printf '%s\n' "$holder" "$token" >"$root/lock.holder.new" && mv -fT "$root/lock.holder.new" "$root/lock.holder"
 	printf 'locked %s\n' "$(readlink "$root/current" 2>/dev/null || echo -)"
 	while [ -n "$(byte "$silence")" ]; do
 		:

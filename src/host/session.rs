@@ -43,6 +43,9 @@ pub enum SessionError {
         /// The last that it said.
         said: String,
     },
+    /// The system gave no random numbers.
+    #[error("no random numbers from the system")]
+    Random(#[source] getrandom::Error),
     /// The program said nothing for too long.
     #[error("no answer from the host for {} s", idle.as_secs())]
     Silent {

@@ -132,6 +132,8 @@ pub enum EventKind {
         #[serde(skip_serializing_if = "Option::is_none")]
         holder: Option<Holder>,
     },
+    /// The lock is ours after a wait: the host is looked at again, and a new plan replaces the one before.
+    PlanningAgain,
     /// A run that was found unfinished was brought to its end.
     Recovered {
         /// Which.

@@ -342,6 +342,7 @@ pub(super) fn every_kind() -> Vec<EventKind> {
         message: Some("freeze".to_owned()),
     };
     kinds.push(EventKind::Waiting { what: Wait::Lock, holder: Some(holder) });
+    kinds.push(EventKind::PlanningAgain);
     let run = RunId::new("2026-11-20T03:00:00Z".parse().unwrap(), 1);
     kinds.push(EventKind::Recovered { run, outcome: Recovery::Reverted });
     kinds.push(EventKind::RevertStarted { why: "step 4 failed".to_owned() });

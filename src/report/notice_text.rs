@@ -16,6 +16,7 @@ pub(super) fn notice_line(kind: &EventKind) -> Line {
         EventKind::Waiting { what: Wait::Activation, .. } => {
             Line::of("waiting: an activation of this service is under way on the host")
         }
+        EventKind::PlanningAgain => Line::of("the lock is ours: looking at the host again"),
         EventKind::Recovered { run, outcome } => {
             let how = match outcome {
                 Recovery::Reverted => "the host is back on the release before it",

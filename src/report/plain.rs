@@ -156,6 +156,7 @@ impl PlainReporter {
                 None => Vec::new(),
             },
             EventKind::Waiting { .. }
+            | EventKind::PlanningAgain
             | EventKind::Recovered { .. }
             | EventKind::RevertStarted { .. }
             | EventKind::ConnectionLost { .. }

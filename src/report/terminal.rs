@@ -254,6 +254,7 @@ impl Reporter for TerminalReporter {
                 }
             }
             EventKind::Waiting { .. }
+            | EventKind::PlanningAgain
             | EventKind::Recovered { .. }
             | EventKind::RevertStarted { .. }
             | EventKind::ConnectionLost { .. }

@@ -48,6 +48,8 @@ pub struct Context {
     pub holder: Holder,
     /// How long to wait for the lock.
     pub lock_wait: Duration,
+    /// Whether someone has agreed to the plans.
+    pub agreement: Agreement,
     /// What to do about an activation of someone else that is under way.
     pub runs: OtherRuns,
     /// How long a host waits for our word before it goes back by itself.
@@ -73,6 +75,15 @@ pub enum Purpose {
     Look,
     /// To carry plans out.
     Change,
+}
+
+/// Whether a person has agreed to the plans as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Agreement {
+    /// Nobody was asked about them: what the host is to end on is what counts.
+    ToTheOutcome,
+    /// Somebody said yes to them: these are carried out, or none.
+    ToThePlans,
 }
 
 /// What to do about an activation that is under way on a host.

@@ -4,7 +4,9 @@ use std::error::Error;
 use super::verdict::NotUp;
 use jiff::Timestamp;
 
-use crate::host::{FreezeError, HealthError, Holder, JournalEntry, ProbeError, SessionError, UploadError};
+use crate::host::{
+    FreezeError, HealthError, Holder, JournalEntry, ProbeError, SILENCE, SessionError, UploadError,
+};
 use crate::plan::{Refusal, RemotePath};
 use crate::release::{ReleaseId, RunId};
 use crate::report::{Failure, Verdict};
@@ -66,6 +68,9 @@ pub enum HostError {
         /// Under the lock.
         now: String,
     },
+    /// The connection was silent for so long that the host let go of our lock.
+    #[error("the lock was lost: nothing was heard of this side for more than {} s", SILENCE.as_secs())]
+    LockLost,
     /// The sudo password was wrong, or not given.
     #[error("sudo did not take the password")]
     SudoPassword,
@@ -330,6 +335,7 @@ impl HostError {
             Self::WentBack(_) => "shipit::activation::went_back",
             Self::Unwritable => "shipit::preflight::not_writable",
             Self::Moved { .. } => "shipit::plan::outdated",
+            Self::LockLost => "shipit::lock::lost",
             Self::SudoPassword => "shipit::sudo::password",
             Self::Upload(error) => upload_code(error),
             Self::Step { .. } => "shipit::activation::step",
@@ -392,6 +398,7 @@ impl HostError {
             Self::Moved { .. } => {
                 Some("look at what changed with `shipit plan`, and deploy again".to_owned())
             }
+            Self::LockLost => Some("deploy again; `shipit history` shows whether someone else was here meanwhile".to_owned()),
             Self::SudoPassword => Some("try again; sudo's own log on the host says more".to_owned()),
             Self::Upload(UploadError::Sftp { source, free_bytes }) => sftp_help(source, *free_bytes),
             Self::Upload(UploadError::LocalChanged { .. }) => {

@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
-use super::engine::{Context, OtherRuns, Purpose, Reach};
+use super::engine::{Agreement, Context, OtherRuns, Purpose, Reach};
 use super::failure::{HostError, HostFailure};
 use super::gate::GateState;
 use super::transaction::Transaction;
 use crate::host::{
-    Base, Copies, End, Extent, Incoming, Lock, LockOutcome, Password, Session, Stop, Whose, explain, probe,
-    recover, stage, sweep, upload, wait_for_run,
+    Base, Copies, End, Extent, Incoming, Lock, LockOutcome, Password, Resolution, Session, SessionError,
+    Whose, explain, probe, recover, stage, sweep, upload, wait_for_run,
 };
 use crate::manifest::{Address, Host};
 use crate::plan::{
@@ -75,8 +75,9 @@ pub struct Prepared {
     pub facts: Facts,
     pub(super) session: Session,
     sftp: Option<OpeningSftp>,
-    lock: Option<JoinHandle<Result<Lock, SshError>>>,
+    lock: Option<JoinHandle<Result<Lock, SessionError>>>,
     goal: Goal,
+    position: Position,
     pub(super) events: Events,
 }
 
@@ -121,36 +122,55 @@ pub(super) async fn prepare(
     let mut session = Session::new(connection.clone())
         .map_err(|error| HostFailure::not_reached(HostError::Random(error)))?;
     let begun = Instant::now();
-    let look = async |session: &mut Session| {
-        probe(session, &context.manifest, goal.extent()).await.map_err(HostFailure::not_reached)
-    };
-    let mut facts = look(&mut session).await?;
-    // One that was waited for may die, and then is to be brought to its end.
-    while let Some(pending) = facts.pending.clone() {
-        settle(context, &mut session, &facts, &pending, &events).await?;
-        facts = look(&mut session).await?;
-    }
+    let facts = look(context, &mut session, goal.extent(), Whose::Others, &events).await?;
     let current = facts.current.release().cloned();
-    events.send(EventKind::Probed { current: current.clone(), elapsed: begun.elapsed() });
+    events.send(EventKind::Probed { current, elapsed: begun.elapsed() });
 
-    let (manifest, host, operator) = (&context.manifest, &address, context.operator);
-    let planned = match &goal {
-        Goal::Release(release) => {
-            plan(&Inputs { manifest, host, release, facts: &facts, now: context.now, operator, position })
-        }
-        Goal::Earlier(destination) => {
-            plan_rollback(&RollbackInputs { manifest, host, facts: &facts, destination, operator })
-        }
-    };
-    let plan = planned.map_err(|refusals| HostFailure::untouched(HostError::Refused(refusals), current))?;
-    let plan = Arc::new(plan);
+    let plan = make_plan(context, &address, &goal, &facts, position).map_err(|failure| *failure)?;
     events.send(EventKind::Planned { plan: Arc::clone(&plan) });
     // More channels cost the host a process each, so they are opened for a large release that goes as a whole: one that
     // has another before it sends the difference.
     if sftp.is_some() && facts.record.is_none() && plan.bytes_to_send() > LARGE {
         sftp = Some(open_sftp(CHANNELS));
     }
-    Ok(Prepared { host: address, plan, facts, session, sftp, lock, goal, events })
+    Ok(Prepared { host: address, plan, facts, session, sftp, lock, goal, position, events })
+}
+
+/// Finds the facts; brings to its end what died in the middle there, and waits for what is under way.
+async fn look(
+    context: &Context,
+    session: &mut Session,
+    extent: Extent,
+    whose: Whose,
+    events: &Events,
+) -> Result<Facts, HostFailure> {
+    loop {
+        let facts = probe(session, &context.manifest, extent).await.map_err(HostFailure::not_reached)?;
+        // One that was waited for may die, and then is to be brought to its end.
+        let Some(pending) = &facts.pending else { return Ok(facts) };
+        settle(context, session, &facts, pending, whose, events).await?;
+    }
+}
+
+fn make_plan(
+    context: &Context,
+    host: &Address,
+    goal: &Goal,
+    facts: &Facts,
+    position: Position,
+) -> Result<Arc<Plan>, Box<HostFailure>> {
+    let (manifest, operator) = (&context.manifest, context.operator);
+    let planned = match goal {
+        Goal::Release(release) => {
+            plan(&Inputs { manifest, host, release, facts, now: context.now, operator, position })
+        }
+        Goal::Earlier(destination) => {
+            plan_rollback(&RollbackInputs { manifest, host, facts, destination, operator })
+        }
+    };
+    planned.map(Arc::new).map_err(|refusals| {
+        Box::new(HostFailure::untouched(HostError::Refused(refusals), facts.current.release().cloned()))
+    })
 }
 
 /// Deals with a run that was found: waits for one that is at work, ends one that died.
@@ -159,6 +179,7 @@ async fn settle(
     session: &mut Session,
     facts: &Facts,
     pending: &PendingRun,
+    whose: Whose,
     events: &Events,
 ) -> Result<(), HostFailure> {
     let layout = Layout::new(&facts.home, &context.manifest.name);
@@ -166,27 +187,26 @@ async fn settle(
     let run = pending.id.clone();
     match pending.life {
         _ if context.purpose == Purpose::Look => Err(untouched(HostError::UnderWay(run))),
-        RunLife::Alive => wait_for_other(context, session, &layout, &run, events).await.map_err(untouched),
+        RunLife::Alive => {
+            wait_for_other(context, session, &layout, &run, whose, events).await.map_err(untouched)
+        }
         RunLife::Dead => {
-            let stop = recover(session, &layout, &run, Whose::Others).await;
+            let stop = recover(session, &layout, &run, whose).await;
             let stop = stop.map_err(|error| untouched(error.into()))?;
-            if matches!(stop, Stop::Pending(_)) {
-                // Its client is about to start it.
-                return wait_for_other(context, session, &layout, &run, events).await.map_err(untouched);
-            }
-            let outcome = match &stop {
-                Stop::Over(End::Committed) => Recovery::Committed,
-                Stop::Over(End::Reverted(_)) => Recovery::Reverted,
-                Stop::Over(End::RevertFailed(_)) | Stop::Pending(_) | Stop::Died(_) => Recovery::Failed,
-            };
-            events.send(EventKind::Recovered { run: run.clone(), outcome });
-            match stop {
-                Stop::Over(End::Committed | End::Reverted(_)) => Ok(()),
-                Stop::Over(End::RevertFailed(why)) | Stop::Died(why) => {
-                    Err(untouched(HostError::Unrecovered { run, why }))
+            let (outcome, result) = match stop {
+                Resolution::Alive => {
+                    return wait_for_other(context, session, &layout, &run, whose, events)
+                        .await
+                        .map_err(untouched);
                 }
-                Stop::Pending(_) => Err(untouched(HostError::UnderWay(run))),
-            }
+                Resolution::Over(End::Committed) => (Recovery::Committed, Ok(())),
+                Resolution::Over(End::Reverted(_)) => (Recovery::Reverted, Ok(())),
+                Resolution::Over(End::RevertFailed(why)) | Resolution::Unclear(why) => {
+                    (Recovery::Failed, Err(untouched(HostError::Unrecovered { run: run.clone(), why })))
+                }
+            };
+            events.send(EventKind::Recovered { run, outcome });
+            result
         }
     }
 }
@@ -197,13 +217,14 @@ async fn wait_for_other(
     session: &mut Session,
     layout: &Layout,
     run: &RunId,
+    whose: Whose,
     events: &Events,
 ) -> Result<(), HostError> {
     if context.runs == OtherRuns::Refuse {
         return Err(HostError::UnderWay(run.clone()));
     }
     events.send(EventKind::Waiting { what: Wait::Activation, holder: None });
-    Ok(wait_for_run(session, layout, run).await?)
+    Ok(wait_for_run(session, layout, run, whose).await?)
 }
 
 impl Prepared {
@@ -215,56 +236,94 @@ impl Prepared {
     }
 
     async fn run(&mut self, context: &Context) -> Result<Verdict, HostFailure> {
+        if self.plan.is_empty() {
+            return Ok(Verdict::Unchanged);
+        }
+        let layout = Layout::new(&self.facts.home, &self.plan.service);
+        self.give_sudo_password(context).await.map_err(|error| self.untouched(error))?;
+        // Held to the end of this function.
+        let lock = self.take_lock(context).await?;
         let plan = Arc::clone(&self.plan);
         if plan.is_empty() {
             return Ok(Verdict::Unchanged);
         }
-        let layout = Layout::new(&self.facts.home, &plan.service);
-        self.give_sudo_password(context).await.map_err(|error| self.untouched(error))?;
-        // Held to the end of this function.
-        let _lock = self.take_lock().await.map_err(|error| self.untouched(error))?;
         let copies = self.stage_and_upload(context, &layout).await?;
         if context.interrupt.is_set() {
             // From the switch on it is quicker, and safer, to go through with it.
-            let _ = sweep(&mut self.session, &layout).await;
+            let _ = sweep(&mut self.session, &layout, &plan.release).await;
             return Err(self.untouched(HostError::Interrupted));
         }
         if plan.last_shared_step().is_none() && context.gate.pass().await == GateState::Failed {
-            let _ = sweep(&mut self.session, &layout).await;
+            let _ = sweep(&mut self.session, &layout, &plan.release).await;
             return Err(self.untouched(HostError::FirstHostFailed));
         }
         let current = plan.from.clone();
-        let transaction = Transaction::new(self, context, &layout, copies);
+        let transaction = Transaction::new(self, context, &layout, copies, lock.token());
         let transaction = transaction.map_err(|error| HostFailure::untouched(error, current))?;
-        transaction.run().await
+        let result = transaction.run().await;
+        if let Err(HostFailure { error, .. }) = &result
+            && matches!(**error, HostError::LockLost)
+        {
+            let _ = sweep(&mut self.session, &layout, &plan.release).await;
+        }
+        result
     }
 
-    /// Takes the service's lock, and checks under it that the host is as it was when the plan was made.
-    async fn take_lock(&mut self) -> Result<Lock, HostError> {
+    /// Takes the service's lock, and sees to it that the plan is one for the host as it is under it.
+    async fn take_lock(&mut self, context: &Context) -> Result<Lock, HostFailure> {
         let Some(Ok(opened)) = (match self.lock.take() {
             Some(opening) => Some(opening.await),
             None => None,
         }) else {
-            return Err(HostError::Unwritable);
+            return Err(self.untouched(HostError::Unwritable));
         };
-        let mut lock = opened?;
+        let mut lock = opened.map_err(|error| self.untouched(error.into()))?;
         let events = self.events.clone();
-        let outcome =
-            lock.acquire(|holder| events.send(EventKind::Waiting { what: Wait::Lock, holder })).await?;
-        let shown = |id: Option<&ReleaseId>| id.map_or_else(|| "nothing".to_owned(), ToString::to_string);
-        match outcome {
-            LockOutcome::Locked(now) if now == current_text(&self.facts) => Ok(lock),
-            LockOutcome::Locked(now) => Err(HostError::Moved {
-                was: shown(self.plan.from.as_ref()),
-                now: match now.as_str() {
-                    "-" => "nothing".to_owned(),
-                    now => now.trim_start_matches("releases/").to_owned(),
-                },
-            }),
-            LockOutcome::Held(holder) => Err(HostError::Locked(holder)),
-            LockOutcome::Frozen(holder) => Err(HostError::Frozen(holder)),
-            LockOutcome::Unwritable => Err(HostError::Unwritable),
+        let mut waited = false;
+        let outcome = lock.acquire(|holder| {
+            waited = true;
+            events.send(EventKind::Waiting { what: Wait::Lock, holder });
+        });
+        match outcome.await.map_err(|error| self.untouched(error.into()))? {
+            LockOutcome::Locked(now) => {
+                if waited && context.agreement == Agreement::ToTheOutcome {
+                    self.plan_again(context).await?;
+                }
+                self.still(&now).map_err(|error| self.untouched(error))?;
+                Ok(lock)
+            }
+            LockOutcome::Held(holder) => Err(self.untouched(HostError::Locked(holder))),
+            LockOutcome::Frozen(holder) => Err(self.untouched(HostError::Frozen(holder))),
+            LockOutcome::Unwritable => Err(self.untouched(HostError::Unwritable)),
         }
+    }
+
+    /// Whether `current` is what it was when the plan was made.
+    fn still(&self, now: &str) -> Result<(), HostError> {
+        if now == current_text(&self.facts) {
+            return Ok(());
+        }
+        let shown = |id: Option<&ReleaseId>| id.map_or_else(|| "nothing".to_owned(), ToString::to_string);
+        let now = match now {
+            "-" => "nothing".to_owned(),
+            now => now.trim_start_matches("releases/").to_owned(),
+        };
+        Err(HostError::Moved { was: shown(self.plan.from.as_ref()), now })
+    }
+
+    /// Whoever held the lock has changed the host: looks at it again, and plans anew.
+    async fn plan_again(&mut self, context: &Context) -> Result<(), HostFailure> {
+        self.events.send(EventKind::PlanningAgain);
+        self.facts = look(context, &mut self.session, self.goal.extent(), Whose::Own, &self.events).await?;
+        let plan = make_plan(context, &self.host, &self.goal, &self.facts, self.position)
+            .map_err(|failure| *failure)?;
+        self.events.send(EventKind::Planned { plan: Arc::clone(&plan) });
+        if self.plan.last_shared_step().is_some() && plan.last_shared_step().is_none() {
+            // It is there already: someone else has done it for all.
+            context.gate.open();
+        }
+        self.plan = plan;
+        self.give_sudo_password(context).await.map_err(|error| self.untouched(error))
     }
 
     /// Asks for the sudo password where one is needed. A wrong one is asked for again, twice.
@@ -332,7 +391,7 @@ impl Prepared {
             Err(error) => {
                 self.events.send(EventKind::StepFailed { number });
                 // What can't be swept now is swept by the next deploy.
-                let _ = sweep(&mut self.session, layout).await;
+                let _ = sweep(&mut self.session, layout, id).await;
                 Err(self.untouched(error))
             }
         }

@@ -10,8 +10,8 @@ mod transaction;
 mod verdict;
 
 pub use engine::{
-    Context, Interrupt, OtherRuns, Outcome, PARALLEL, Phase, Phases, Preparation, Purpose, Reach, RunRecord,
-    carry_out_all, leave_all, prepare_all,
+    Agreement, Context, Interrupt, OtherRuns, Outcome, PARALLEL, Phase, Phases, Preparation, Purpose, Reach,
+    RunRecord, carry_out_all, leave_all, prepare_all,
 };
 pub use failure::{HostError, HostFailure, HostState, held_by};
 pub use gate::{Gate, GateState};

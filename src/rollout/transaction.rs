@@ -14,10 +14,10 @@ use super::gate::Gate;
 use super::host_run::{Prepared, connect_host, current_text};
 use super::verdict::{NotUp, conclude, conclude_reload};
 use crate::host::{
-    ActivationEvent, Activity, Copies, End, MainProcess, Run, Session, SessionError, Stop, Subject, UnitRuns,
-    Whose, Word, ask, read_journal, recover, remove_links, run_state,
+    ActivationEvent, Activity, Copies, End, LockToken, MainProcess, Resolution, Run, Session, SessionError,
+    Stop, Subject, UnitRuns, Whose, Word, ask, read_journal, recover, remove_links, run_state,
 };
-use crate::manifest::UnitName;
+use crate::manifest::{Address, UnitName};
 use crate::plan::{Layout, Plan, Step};
 use crate::release::{ReleaseId, RunId};
 use crate::report::{EventKind, Events, Verdict, describe_step};
@@ -41,12 +41,43 @@ pub(super) struct Transaction<'a> {
     layout: &'a Layout,
     plan: Arc<Plan>,
     id: RunId,
+    task: Task<'a>,
+    activity: Activity,
+    teller: Teller,
+}
+
+/// What the run is made from.
+struct Task<'a> {
+    layout: &'a Layout,
+    context: &'a Context,
+    plan: Arc<Plan>,
+    host: Address,
+    id: RunId,
     expected: String,
     history: String,
     units: Vec<UnitName>,
-    activity: Activity,
     copies: Copies,
-    teller: Teller,
+    lock: &'a LockToken,
+}
+
+impl Task<'_> {
+    fn run(&self) -> Run<'_> {
+        Run {
+            layout: self.layout,
+            id: &self.id,
+            steps: &self.plan.steps,
+            expected: &self.expected,
+            patience: self.context.patience,
+            history: &self.history,
+            lock: self.lock,
+            units: &self.units,
+            environment: &self.context.record.environment,
+            host: &self.host,
+            release: &self.plan.release,
+            previous: self.plan.from.as_ref(),
+            copies: self.copies,
+        }
+    }
 }
 
 /// A line of `history.jsonl`, but for how it ended.
@@ -71,6 +102,7 @@ impl<'a> Transaction<'a> {
         context: &'a Context,
         layout: &'a Layout,
         copies: Copies,
+        lock: &'a LockToken,
     ) -> Result<Self, HostError> {
         let random = getrandom::u32().map_err(HostError::Random)?;
         let plan = Arc::clone(&prepared.plan);
@@ -89,19 +121,19 @@ impl<'a> Transaction<'a> {
         // The host adds how it ended, and the closing brace.
         let history = serde_json::to_string(&line).unwrap_or_default().trim_end_matches('}').to_owned();
         let teller = Teller::new(&plan, &prepared.events, &context.gate);
-        Ok(Self {
-            expected: current_text(&prepared.facts),
-            units: context.manifest.units.iter().map(|unit| unit.name.clone()).collect(),
-            activity: Activity::default(),
-            prepared,
-            context,
+        let task = Task {
             layout,
-            plan,
-            id,
+            context,
+            plan: Arc::clone(&plan),
+            host: prepared.host.clone(),
+            id: id.clone(),
+            expected: current_text(&prepared.facts),
             history,
+            units: context.manifest.units.iter().map(|unit| unit.name.clone()).collect(),
             copies,
-            teller,
-        })
+            lock,
+        };
+        Ok(Self { prepared, context, layout, plan, id, task, activity: Activity::default(), teller })
     }
 
     /// From the start of the run to its end.
@@ -130,6 +162,7 @@ impl<'a> Transaction<'a> {
                 }
                 Err(HostFailure { error: Box::new(error), state: self.state(&end), journal })
             }
+            Ok(Stop::Unlocked) => Err(HostFailure::untouched(HostError::LockLost, self.plan.from.clone())),
             Ok(Stop::Died(said)) => self.died(said, None).await,
         }
     }
@@ -137,22 +170,9 @@ impl<'a> Transaction<'a> {
     async fn begin(&mut self) -> Result<Stop, SessionError> {
         let phase = Phase::Switching { back_to: self.plan.from.clone(), patience: self.context.patience };
         self.context.phases.set(&self.prepared.host, phase);
-        let run = Run {
-            layout: self.layout,
-            id: &self.id,
-            steps: &self.plan.steps,
-            expected: &self.expected,
-            patience: self.context.patience,
-            history: &self.history,
-            units: &self.units,
-            environment: &self.context.record.environment,
-            host: &self.prepared.host,
-            release: &self.plan.release,
-            previous: self.plan.from.as_ref(),
-            copies: self.copies,
-        };
-        let teller = &mut self.teller;
-        run.begin(&mut self.prepared.session, &mut self.activity, |event| teller.tell(event)).await
+        let Self { prepared, activity, teller, task, .. } = self;
+        let run = task.run();
+        run.begin(&mut prepared.session, activity, |event| teller.tell(event)).await
     }
 
     async fn decide(
@@ -161,25 +181,11 @@ impl<'a> Transaction<'a> {
         runs: &UnitRuns,
         process: MainProcess,
     ) -> Result<Stop, SessionError> {
-        let run = Run {
-            layout: self.layout,
-            id: &self.id,
-            steps: &self.plan.steps,
-            expected: &self.expected,
-            patience: self.context.patience,
-            history: &self.history,
-            units: &self.units,
-            environment: &self.context.record.environment,
-            host: &self.prepared.host,
-            release: &self.plan.release,
-            previous: self.plan.from.as_ref(),
-            copies: self.copies,
-        };
-        let teller = &mut self.teller;
+        let Self { prepared, activity, teller, task, .. } = self;
         let journal = (runs, process, JOURNAL_LINES);
-        let stop = run
-            .decide(&mut self.prepared.session, word, &mut self.activity, journal, |event| teller.tell(event))
-            .await?;
+        let run = task.run();
+        let stop =
+            run.decide(&mut prepared.session, word, activity, journal, |event| teller.tell(event)).await?;
         runs.keep_own(&mut self.activity.journal);
         Ok(stop)
     }
@@ -240,7 +246,9 @@ impl<'a> Transaction<'a> {
                 Err(self.failure(HostError::WentBack(why), &end))
             }
             Ok(Stop::Died(said)) => self.died(said, None).await,
-            Ok(Stop::Pending(_)) => self.died("it did not take the word to commit".to_owned(), None).await,
+            Ok(Stop::Pending(_) | Stop::Unlocked) => {
+                self.died("it did not take the word to commit".to_owned(), None).await
+            }
             Err(error) => self.lost(error, None).await,
         }
     }
@@ -252,7 +260,7 @@ impl<'a> Transaction<'a> {
                 Err(self.failure(error, &end))
             }
             Ok(Stop::Died(said)) => self.died(said, Some(error)).await,
-            Ok(Stop::Pending(_)) => self.died(String::new(), Some(error)).await,
+            Ok(Stop::Pending(_) | Stop::Unlocked) => self.died(String::new(), Some(error)).await,
             Err(lost) => self.lost(lost, Some(error)).await,
         }
     }
@@ -298,9 +306,9 @@ impl<'a> Transaction<'a> {
             }
         });
         match recover(&mut self.prepared.session, self.layout, &self.id, Whose::Own).await {
-            Ok(Stop::Over(End::Committed)) => Ok(Verdict::Deployed),
-            Ok(Stop::Over(end)) => Err(self.failure(error, &end)),
-            Ok(Stop::Died(_) | Stop::Pending(_)) => {
+            Ok(Resolution::Over(End::Committed)) => Ok(Verdict::Deployed),
+            Ok(Resolution::Over(end)) => Err(self.failure(error, &end)),
+            Ok(Resolution::Alive | Resolution::Unclear(_)) => {
                 Err(self.failure(error, &End::RevertFailed("the run died".to_owned())))
             }
             Err(lost) => self.lost(lost, Some(error)).await,

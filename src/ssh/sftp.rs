@@ -140,8 +140,11 @@ impl Sftp {
     /// something is put into it. One round trip, in which later requests can go along: servers take them in order.
     pub(super) async fn ensure_folder(&self, path: &str, mode: u32) {
         let attributes = || FileAttributes { permissions: Some(mode), ..FileAttributes::empty() };
-        let raw = &self.inner.raw;
-        let (made, set) = futures::join!(raw.mkdir(path, attributes()), raw.setstat(path, attributes()));
+        let Sftp { inner } = self;
+        let (made, set) = futures::join!(
+            inner.within(SftpOperation::MakeDirectory, path, inner.raw.mkdir(path, attributes())),
+            inner.within(SftpOperation::MakeDirectory, path, inner.raw.setstat(path, attributes())),
+        );
         for error in [made.err(), set.err()].into_iter().flatten() {
             tracing::trace!("{path}: {error}");
         }

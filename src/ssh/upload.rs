@@ -281,12 +281,14 @@ async fn patch_one(
         (Ok(opened), Ok(source)) => (opened, source.handle),
         (Err(error), source) => {
             if let Ok(source) = source {
-                let _ = inner.raw.close(source.handle).await;
+                let close = inner.raw.close(source.handle);
+                let _ = inner.within(SftpOperation::Close, &upload.path, close).await;
             }
             return Err(error);
         }
         (Ok(opened), Err(error)) => {
-            let _ = inner.raw.close(opened.handle).await;
+            let close = inner.raw.close(opened.handle);
+            let _ = inner.within(SftpOperation::Close, &upload.path, close).await;
             return Err(error);
         }
     };

@@ -134,6 +134,16 @@ impl Project {
     /// Runs a command on a terminal of its own, types the answers one by one as their questions appear, and returns
     /// what was on the terminal. No question: nothing is typed.
     pub fn shipit_on_a_terminal(&self, arguments: &[&str], answers: &[(&str, &str)]) -> Ran {
+        let mut child = self.spawn_on_a_terminal(arguments);
+        for (question, answer) in answers {
+            child.wait_for_output(question);
+            child.write(&format!("{answer}\n"));
+        }
+        child.wait()
+    }
+
+    /// Starts a command on a terminal of its own.
+    pub fn spawn_on_a_terminal(&self, arguments: &[&str]) -> Child {
         let mut line = String::from(env!("CARGO_BIN_EXE_shipit"));
         for argument in arguments {
             line.push_str(&format!(" '{argument}'"));
@@ -151,12 +161,7 @@ impl Project {
             .env("HOME", self.path("home"))
             .env("TERM", "dumb")
             .env("SHELL", "/bin/sh");
-        let mut child = Child::spawn(&mut command);
-        for (question, answer) in answers {
-            child.wait_for_output(question);
-            child.write(&format!("{answer}\n"));
-        }
-        child.wait()
+        Child::spawn(&mut command)
     }
 
     /// The root of the service on the host.

@@ -6,6 +6,7 @@ mod hosts;
 
 mod confirm;
 mod disk;
+mod env_file_parity;
 mod failing_units;
 mod first_deploy;
 mod fixture;

@@ -37,6 +37,8 @@ pub enum ActivationEvent {
 pub enum Stop {
     /// All steps are done; it waits for a word, for so long.
     Pending(Duration),
+    /// It did not begin: the service's lock is no longer its client's.
+    Unlocked,
     /// It is over.
     Over(End),
     /// Its log ends in the middle: it died, or never began. What was said about it.
@@ -97,6 +99,7 @@ impl Activity {
                 None => found(&mut self.observed, rest),
             },
             "pending" => self.stop = Some(Stop::Pending(Duration::from_secs(rest.parse().unwrap_or(0)))),
+            "unlocked" => self.stop = Some(Stop::Unlocked),
             "reverting" => {
                 rest.clone_into(&mut self.why);
                 on_event(ActivationEvent::Reverting(rest.to_owned()));

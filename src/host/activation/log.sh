@@ -11,7 +11,7 @@
 #
 # Output, to descriptor 3 (the session's standard output, or the run's log): "step N started", "step N finished",
 # "step N failed STATUS", what a step's commands said as "step N said LINE", what it found as "found KEY VALUE"; then
-# "pending SECONDS", "committed", "reverting WHY", "reverted", "revert_failed WHY", and "end".
+# "unlocked", "pending SECONDS", "committed", "reverting WHY", "reverted", "revert_failed WHY", and "end".
 tab='	'
 user_units=$HOME/.config/systemd/user
 
@@ -20,7 +20,7 @@ say() {
 }
 
 # What every part needs to know.
-configure() { # root run-id service current-when-planned seconds-to-wait history-json unit...
+configure() { # root run-id service current-when-planned seconds-to-wait history-json lock-token unit...
 	root=$1
 	run=$1/runs/$2
 	run_id=$2
@@ -29,7 +29,8 @@ configure() { # root run-id service current-when-planned seconds-to-wait history
 	expected=$4
 	patience=$5
 	history=$6
-	shift 6
+	token=$7
+	shift 7
 	units=$*
 }
 

@@ -37,41 +37,67 @@ impl Record {
     }
 }
 
-/// Whose run is to be brought to its end.
+/// Who has the service's lock, when a run is to be brought to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whose {
-    /// Ours: we hold the service's lock.
+    /// We have: whoever's the run was, it is ours to end.
     Own,
-    /// Someone else's. As long as they hold the lock, it is theirs.
+    /// Perhaps someone else. As long as they have the lock, it is theirs.
     Others,
 }
 
-/// Brings a run that died to its end: back to the old release, unless it was committed. [`Stop::Pending`]: it is not dead.
+impl Whose {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::Others => "contact",
+        }
+    }
+}
+
+/// How the attempt to bring a run to its end went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resolution {
+    /// It is not dead, or its client is about to start it.
+    Alive,
+    /// It is over.
+    Over(End),
+    /// It still has no end; what was said about it.
+    Unclear(String),
+}
+
+/// Brings a run that died to its end: back to the old release, unless it was committed.
 pub async fn recover(
     session: &mut Session,
     layout: &Layout,
     id: &RunId,
     whose: Whose,
-) -> Result<Stop, SessionError> {
+) -> Result<Resolution, SessionError> {
     const RECOVER: &str =
         "/bin/sh \"$1/program\" recover \"$2\" >/dev/null\n[ $? != 75 ] || { echo 'pending 0'; exit; }";
-    let by = match whose {
-        Whose::Own => "own",
-        Whose::Others => "contact",
-    };
-    let mut script = Script::with_arguments(RECOVER, [layout.run(id).as_str(), by]);
+    let mut script = Script::with_arguments(RECOVER, [layout.run(id).as_str(), whose.word()]);
     script.constant_line(READ);
     let mut record = Record::default();
     let finished = session.run(&script, IDLE, |line| record.take(line, &mut |_| {})).await?;
-    Ok(record.end().map_or_else(|| record.activity.stop(finished.said), Stop::Over))
+    Ok(match (record.end(), record.activity.stop(finished.said)) {
+        (Some(end), _) | (None, Stop::Over(end)) => Resolution::Over(end),
+        (None, Stop::Pending(_)) => Resolution::Alive,
+        (None, Stop::Died(said)) => Resolution::Unclear(said),
+        (None, Stop::Unlocked) => Resolution::Unclear(String::new()),
+    })
 }
 
 /// Waits until a run that is alive is over.
-pub async fn wait_for_run(session: &mut Session, layout: &Layout, id: &RunId) -> Result<(), SessionError> {
+pub async fn wait_for_run(
+    session: &mut Session,
+    layout: &Layout,
+    id: &RunId,
+    whose: Whose,
+) -> Result<(), SessionError> {
     // One that is being prepared has no unit yet, but its client has the lock.
     const WAIT: &str = "root=${1%/runs/*}\nwhile systemctl --user is-active --quiet \"shipit-$2\" || {\n\
-        [ \"$(readlink \"$root/pending\")\" = \"runs/$2\" ] && ! flock -n \"$root/lock\" true\n}; do\nsleep 0.2\ndone";
-    let script = Script::with_arguments(WAIT, [layout.run(id).as_str(), &id.to_string()]);
+        [ \"$3\" = contact ] && [ \"$(readlink \"$root/pending\")\" = \"runs/$2\" ] && ! flock -n \"$root/lock\" true\n}; do\nsleep 0.2\ndone";
+    let script = Script::with_arguments(WAIT, [layout.run(id).as_str(), &id.to_string(), whose.word()]);
     session.run(&script, IDLE, |_| {}).await.map(drop)
 }
 

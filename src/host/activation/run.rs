@@ -4,6 +4,7 @@ use std::time::Duration;
 use super::activity::{ActivationEvent, Activity, Stop};
 use super::program::ACTIVATION;
 use crate::host::journal::{MainProcess, UnitRuns, journal_script};
+use crate::host::lock::LockToken;
 use crate::host::script::Script;
 use crate::host::session::{Session, SessionError};
 use crate::host::sums::{sum, sums};
@@ -40,6 +41,8 @@ pub struct Run<'a> {
     pub patience: Duration,
     /// What stands in the history about it: a JSON object without its closing brace.
     pub history: &'a str,
+    /// Ours, of the service.
+    pub lock: &'a LockToken,
     /// The units of the service.
     pub units: &'a [UnitName],
     /// The environment, for hooks.
@@ -129,6 +132,7 @@ impl Run<'_> {
             self.expected.to_owned(),
             self.patience.as_millis().div_ceil(1000).to_string(),
             self.history.to_owned(),
+            self.lock.as_str().to_owned(),
         ];
         arguments.extend(self.units.iter().map(ToString::to_string));
         script.call("configure", arguments);
