@@ -82,7 +82,8 @@ impl Lock {
         mut waiting: impl FnMut(Option<Holder>),
     ) -> Result<LockOutcome, SessionError> {
         // Asked before the program reads its input, the byte could be taken for a part of the program.
-        while self.line(IDLE).await? != "ready" {}
+        let ready = format!("ready {}", self.token.as_str());
+        while self.line(IDLE).await? != ready {}
         let Some(mut stdin) = self.stdin.take() else {
             return Err(SessionError::Ended { said: String::new() });
         };

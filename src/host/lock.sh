@@ -5,13 +5,14 @@
 # Arguments: the service's name, seconds to wait for the lock, the silence in seconds, a line of JSON about the holder, a
 # word that is this lock's alone. The last two are the lines of `lock.holder` for as long as the lock is held: a run
 # begins only where its client's word still stands there.
-# Output: "ready"; then, once asked, "waiting HOLDER" while another holds it, and "locked CURRENT", "held HOLDER",
-# "frozen HOLDER" or "unwritable".
+# Output: "ready" and that word, which no start-up file of the login shell prints; then, once asked, "waiting HOLDER"
+# while another holds it, and "locked CURRENT", "held HOLDER", "frozen HOLDER" or "unwritable".
 root=$HOME/.local/share/shipit/$1
 patience=$2
 silence=$3
 holder=$4
 token=$5
+umask 022
 
 # One byte from the client. Descriptor 9 is the lock: no child may keep it.
 byte() {
@@ -43,7 +44,7 @@ wait_for_lock() { # holder
 }
 
 hold() {
-	echo ready
+	printf 'ready %s\n' "$token"
 	# No lock yet, so nothing is held up by a client that takes its time.
 	[ "$(byte 86400)" = L ] || return
 	if ! { [ -d "$root" ] || mkdir -p "$root"; } 2>/dev/null || ! { true >>"$root/lock"; } 2>/dev/null; then

@@ -37,6 +37,12 @@ pub enum SessionError {
     /// The connection failed.
     #[error(transparent)]
     Ssh(#[from] SshError),
+    /// What sshd started in place of `/bin/sh` ended without running any program.
+    #[error("the account runs no commands{}", said_suffix(said))]
+    NoShell {
+        /// All that came from it, in a line.
+        said: String,
+    },
     /// The login shell, or `/bin/sh`, ended before the program did.
     #[error("the shell on the host ended{}", said_suffix(said))]
     Ended {
@@ -90,6 +96,8 @@ pub struct Session {
     provided: Vec<&'static str>,
     /// What came before the first program began: the login shell's own words.
     preamble: Vec<u8>,
+    /// Whether a program has begun, so that there is a shell.
+    proven: bool,
 }
 
 impl Session {
@@ -105,6 +113,7 @@ impl Session {
             before_next: String::new(),
             provided: Vec::new(),
             preamble: Vec::new(),
+            proven: false,
         })
     }
 
@@ -161,7 +170,10 @@ impl Session {
             while let Some(line) = take_line(&mut self.stdout) {
                 let line = String::from_utf8_lossy(&line);
                 match line.strip_prefix(&self.mark) {
-                    Some(" begin") => begun = true,
+                    Some(" begin") => {
+                        begun = true;
+                        self.proven = true;
+                    }
                     Some(end) if begun => {
                         let status = end.trim().parse().unwrap_or(u32::MAX);
                         let said = self.said_until_mark(idle).await?;
@@ -243,8 +255,14 @@ impl Session {
                 }
                 self.channel = None;
                 self.provided.clear();
-                let said = String::from_utf8_lossy(&said).trim().to_owned();
-                return Err(SessionError::Ended { said });
+                let said = String::from_utf8_lossy(&said);
+                return Err(if self.proven {
+                    SessionError::Ended { said: said.trim().to_owned() }
+                } else {
+                    let words = said.split(|c: char| c.is_whitespace() || c.is_control());
+                    let said: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+                    SessionError::NoShell { said: said.join(" ") }
+                });
             }
         }
         Ok(())

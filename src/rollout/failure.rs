@@ -10,7 +10,7 @@ use crate::host::{
 use crate::plan::{Refusal, RemotePath};
 use crate::release::{ReleaseId, RunId};
 use crate::report::{Failure, Verdict};
-use crate::ssh::{SftpError, SftpErrorKind, SshError};
+use crate::ssh::{ChannelPurpose, SftpError, SftpErrorKind, SftpOperation, SshError};
 
 /// What a freeze says it is for.
 const FREEZE: &str = "freeze";
@@ -325,6 +325,8 @@ impl HostError {
             }
             Self::Freeze(FreezeError::Session(SessionError::Ssh(error))) => ssh_code(error),
             Self::Freeze(_) => "shipit::lock::freeze",
+            Self::Session(SessionError::NoShell { .. })
+            | Self::Probe(ProbeError::Session(SessionError::NoShell { .. })) => "shipit::preflight::no_shell",
             Self::Session(_) => "shipit::host::session",
             Self::Probe(_) => "shipit::host::probe",
             Self::Refused(refusals) => refusals.first().map_or("shipit::preflight", Refusal::code),
@@ -371,9 +373,11 @@ impl HostError {
         }
         match self {
             Self::Ssh(_) => None,
-            Self::Session(SessionError::Ended { .. })
-            | Self::Probe(ProbeError::Session(SessionError::Ended { .. })) => Some(
-                "the account needs a login shell that runs commands; `ssh HOST true` shows what it says"
+            Self::Session(SessionError::NoShell { .. })
+            | Self::Probe(ProbeError::Session(SessionError::NoShell { .. }))
+            | Self::Freeze(FreezeError::Session(SessionError::NoShell { .. })) => Some(
+                "`ssh HOST /bin/sh -c true` must work: the account needs a login shell that runs commands, sshd_config no \
+                 ForceCommand for it, and its key no command= in authorized_keys"
                     .to_owned(),
             ),
             Self::Session(_) | Self::Probe(_) => Some(
@@ -443,6 +447,11 @@ fn ssh_code(error: &SshError) -> &'static str {
         SshError::HostKey(_) => "shipit::ssh::host_key",
         SshError::Authentication(_) | SshError::AuthenticationTimeout { .. } => "shipit::ssh::authentication",
         SshError::ConnectionLost { .. } => "shipit::ssh::lost",
+        SshError::RequestRefused { purpose: ChannelPurpose::Sftp }
+        | SshError::Sftp(SftpError { operation: SftpOperation::Start, .. }) => "shipit::preflight::no_sftp",
+        SshError::RequestRefused { purpose: ChannelPurpose::Program }
+        | SshError::ChannelRefused { purpose: ChannelPurpose::Program, .. } => "shipit::preflight::no_shell",
+        SshError::NoFurtherConnection { .. } => "shipit::ssh::further",
         _ => "shipit::ssh",
     }
 }

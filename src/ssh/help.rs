@@ -43,6 +43,9 @@ impl SshError {
             Self::RequestRefused { purpose: ChannelPurpose::Sftp } => {
                 "sshd needs a line \"Subsystem sftp internal-sftp\" in its sshd_config".to_owned()
             }
+            Self::RequestRefused { purpose: ChannelPurpose::Program } => {
+                "`ssh HOST true` must work: the account must be one that runs commands".to_owned()
+            }
             Self::Sftp(SftpError {
                 operation: SftpOperation::Start,
                 kind: SftpErrorKind::ServerEnded { .. },

@@ -32,6 +32,10 @@ impl TestUser {
             }
             Server::Dropbear => ("", &[][..], "/usr/sbin/dropbear -F -E -m -r $folder/key -p $port"),
         };
+        let subsystem = match config.contains("Subsystem") {
+            true => "",
+            false => "Subsystem sftp /usr/lib/openssh/sftp-server",
+        };
         let properties: String =
             properties.iter().map(|property| format!(" --property='{property}'")).collect();
         self.run_as_root(&format!(
@@ -49,7 +53,7 @@ KbdInteractiveAuthentication no
 PidFile none
 UseDNS no
 PrintMotd no
-Subsystem sftp /usr/lib/openssh/sftp-server
+{subsystem}
 CONFIG
              dropbearconvert openssh dropbear /etc/ssh/ssh_host_ed25519_key $folder/key 2>/dev/null
              systemd-run --quiet --collect --unit={unit}{properties} {command}"
