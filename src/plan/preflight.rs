@@ -10,15 +10,15 @@ use crate::manifest::{Manifest, Scope};
 /// The oldest systemd whose `systemctl` and unit handling a plan relies on.
 const OLDEST_SYSTEMD: u32 = 245;
 
-/// Why the host as it is can't be changed.
-pub(super) fn refuse_host(manifest: &Manifest, facts: &Facts) -> Vec<Refusal> {
+/// Why the host as it is can't be changed; as an error, when that is all there is to say of a host.
+pub(super) fn refuse_host(manifest: &Manifest, facts: &Facts) -> Result<Vec<Refusal>, Vec<Refusal>> {
     let layout = Layout::new(&facts.home, &manifest.name);
     let mut refusals = Vec::new();
     if manifest.scope == Scope::System {
         refusals.push(Refusal::SystemScope);
     }
     if facts.kernel != "Linux" {
-        refusals.push(Refusal::NotLinux { kernel: facts.kernel.clone() });
+        return Err(vec![Refusal::NotLinux { kernel: facts.kernel.clone() }]);
     }
     match facts.systemd {
         Systemd::Running(has) if has < OLDEST_SYSTEMD => refusals.push(Refusal::SystemdTooOld { has }),
@@ -28,9 +28,9 @@ pub(super) fn refuse_host(manifest: &Manifest, facts: &Facts) -> Vec<Refusal> {
             }
         }
         Systemd::NotBooted => {
-            refusals.push(Refusal::NoSystemd { found: "systemd is installed but not running" });
+            return Err(vec![Refusal::NoSystemd { found: "systemd is installed but not running" }]);
         }
-        Systemd::Missing => refusals.push(Refusal::NoSystemd { found: "there is no systemctl" }),
+        Systemd::Missing => return Err(vec![Refusal::NoSystemd { found: "there is no systemctl" }]),
     }
     if facts.root_access == Access::Root {
         let root = layout.root().clone();
@@ -39,7 +39,7 @@ pub(super) fn refuse_host(manifest: &Manifest, facts: &Facts) -> Vec<Refusal> {
     if facts.current == Current::Blocked {
         refusals.push(Refusal::CurrentBlocked { root: layout.root().clone() });
     }
-    refusals
+    Ok(refusals)
 }
 
 /// The links that have to be made or repaired.

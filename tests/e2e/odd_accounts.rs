@@ -1,6 +1,6 @@
 //! Accounts and hosts that are not as usual: what works all the same, and what is refused with the reason.
 use crate::harness::Project;
-use crate::hosts::{Shell, TestUser, UserOptions, skip};
+use crate::hosts::{Lingering, Shell, TestUser, UserOptions, skip};
 
 /// A user whose account may be bent: not the developer's own.
 fn bendable() -> Option<TestUser> {
@@ -116,6 +116,40 @@ fn a_host_without_systemd_is_refused() {
     untouched(&user, &project);
 }
 
+/// What a Mac has of the programs that the probe asks: POSIX's, and no more of them than that.
+#[test]
+fn a_host_that_runs_no_linux_is_refused_as_that() {
+    let Some(user) = bendable() else { return };
+    let project = Project::quick(&user);
+    user.run(
+        r#"mkdir ~/bin; cd ~/bin
+        for name in sh cat id awk sed grep sort head tail tr dd mkdir rm mv cp ln ls sleep cmp test env printf; do
+            ln -s $(command -v $name) $name
+        done
+        printf '#!/bin/sh
+echo "Darwin mac.local arm64"
+' >uname
+        for name in find stat getconf mktemp; do
+            printf '#!/bin/sh
+echo "%s: illegal option" >&2
+exit 1
+' $name >$name
+        done
+        chmod +x uname find stat getconf mktemp
+        echo 'PATH=$HOME/bin' >~/.bashrc"#,
+    );
+    for arguments in [&["plan", "prod"][..], &["deploy", "prod"], &["rollback", "prod"]] {
+        let ran = project.shipit(arguments).exits(8);
+        ran.says(
+            "the host runs Darwin, not Linux
+",
+        )
+        .says("Linux hosts that systemd >= 245 runs");
+    }
+    user.run("rm ~/.bashrc");
+    untouched(&user, &project);
+}
+
 #[test]
 fn a_user_without_a_manager_is_refused_with_the_way_to_get_one() {
     let Some(user) = bendable() else { return };
@@ -143,6 +177,26 @@ fn whatever_the_login_shell_is_a_deploy_is_the_same() {
         project.shipit(&["logs", "prod"]).exits(0);
         project.shipit(&["history", "prod"]).exits(0);
     }
+}
+
+/// The language is one that the host has words in: sudo's and ln's would be others.
+#[test]
+fn a_host_that_speaks_another_language_is_understood() {
+    let options = UserOptions { lingering: Lingering::Off, ..UserOptions::default() };
+    let Some(user) = TestUser::new(options) else { return };
+    let project = Project::new(&user);
+    user.run("printf '%s\n' 'export LANG=de_DE.UTF-8 LC_ALL=de_DE.UTF-8 LANGUAGE=de' >~/.bashrc");
+    assert!(String::from_utf8_lossy(&user.ssh("cat /nowhere").stderr).contains("Datei oder Verzeichnis"));
+    project.deploy().says("enabled lingering").says("started in North Carolina");
+    project.deploy().says("nothing to do");
+    user.run(&format!("chmod 500 {}/releases", project.root(&user)));
+    project.edit(&format!("{}.conf", project.name), "North Carolina", "Virginia");
+    let ran = project.shipit(&["deploy", "prod"]).exits(1);
+    user.run(&format!("chmod 755 {}/releases", project.root(&user)));
+    ran.says("Permission denied");
+    user.run("echo 'unset LANG LC_ALL LC_CTYPE LANGUAGE' >~/.bashrc");
+    project.edit(&format!("{}.conf", project.name), "Virginia", "Ohio");
+    project.deploy().says("started in Ohio");
 }
 
 #[test]

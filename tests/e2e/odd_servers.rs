@@ -157,3 +157,17 @@ fn a_login_without_a_way_to_the_users_systemd_is_refused() {
     ran.says(&format!("the service manager of {} can't be reached", user.user));
     untouched(&user, &project);
 }
+
+#[test]
+fn what_sshd_says_before_the_login_stays_off_the_terminal_unless_asked_for() {
+    let Some(user) = user_behind(Server::Sshd("Banner /etc/ssh/banner\nPrintMotd yes\nPrintLastLog yes"))
+    else {
+        return;
+    };
+    user.run_as_root(r"printf 'Authorised use only\033[2J\nready\n' >/etc/ssh/banner; echo 'Message of the day' >/etc/motd");
+    let project = Project::new(&user);
+    let ran = project.deploy();
+    ran.says("started in North Carolina").never_says("Authorised use only").never_says("Message of the day");
+    let ran = project.shipit(&["deploy", "prod", "-v"]).exits(0);
+    ran.says("Authorised use only").never_says("\x1b[2J");
+}
