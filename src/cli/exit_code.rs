@@ -119,7 +119,9 @@ impl Exit {
             HostError::Session(SessionError::NoShell { .. })
             | HostError::Probe(ProbeError::Session(SessionError::NoShell { .. }))
             | HostError::Freeze(FreezeError::Session(SessionError::NoShell { .. })) => Self::Refused,
-            HostError::Refused(_) | HostError::SudoPassword | HostError::Tampered { .. } => Self::Refused,
+            HostError::Refused(_) | HostError::SudoPassword { .. } | HostError::Tampered { .. } => {
+                Self::Refused
+            }
             HostError::Locked(_) | HostError::Frozen(_) | HostError::UnderWay(_) => Self::Locked,
             HostError::Interrupted => Self::Interrupted,
             _ => Self::Failed,

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::library::{Library, PRELUDE};
+use super::library::{ELEVATION, Library, PRELUDE};
 use super::script::Script;
-use crate::plan::RemotePath;
+use crate::plan::{Elevation, RemotePath};
 use crate::ssh::{Connection, Events, Output, SshError, Stdin};
 
 /// The only text that a login shell gets to see.
@@ -191,17 +191,38 @@ impl Session {
         }
     }
 
-    /// Lets later programs use sudo with this password. It is kept in the shell's memory, and nowhere else.
+    /// Has later programs, and runs that are begun from now on, get root's rights in this way. Takes effect with the next
+    /// program.
+    pub fn elevate(&mut self, elevation: Elevation) {
+        let way = match elevation {
+            Elevation::Sudo => return,
+            Elevation::SudoOnTerminal => "terminal",
+            Elevation::Doas => "doas",
+        };
+        if self.provided.contains(&ELEVATION.load) {
+            return;
+        }
+        self.provided.push(ELEVATION.load);
+        let mut script = Script::default();
+        script.call("set --", [ELEVATION.text().as_str(), way]);
+        // A run's program is written from what is kept of the prelude.
+        script.constant_line("prelude=\"$prelude$newline$1${newline}elevation=$2\"");
+        script.constant_line("elevation=$2");
+        script.constant_line(ELEVATION.load);
+        script.constant_line("set --");
+        self.before_next.push_str(script.as_str());
+    }
+
+    /// Lets later programs use sudo, or doas, with this password. It is kept in the shell's memory, and nowhere else.
     pub async fn set_sudo_password(
         &mut self,
         password: &Password,
         idle: Duration,
     ) -> Result<bool, SessionError> {
         let mut script = Script::default();
-        script.call("sudo_password=", [] as [&str; 0]);
         script.call("set --", [password.0.expose_secret()]);
-        script.call("sudo_password=$1; sudo_mode=password; set --", [] as [&str; 0]);
-        script.call("as_root true", [] as [&str; 0]);
+        script.constant_line("sudo_password=$1; sudo_mode=password; set --");
+        script.constant_line("check_password");
         Ok(self.run_in(Place::Shell, &script, idle, |_| {}).await?.status == 0)
     }
 

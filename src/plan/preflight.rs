@@ -81,19 +81,21 @@ pub(super) fn refuse_sudo(steps: &[Step], facts: &Facts, operator: Operator, ref
         (Sudo::Root | Sudo::Passwordless | Sudo::NotNeeded, _) | (Sudo::Refused(_), Operator::Present) => {
             return;
         }
-        (Sudo::Refused(said), Operator::Absent) => said.clone(),
+        (Sudo::Refused(said), Operator::Absent) | (Sudo::Denied(said), _) => said.clone(),
         (Sudo::Missing, _) => "there is no sudo".to_owned(),
     };
+    let by = facts.elevation.program();
     for step in steps {
         match step {
             Step::EnableLingering { user } => {
-                refusals.push(Refusal::LingeringOff { user: user.clone(), why: why.clone() });
+                refusals.push(Refusal::LingeringOff { user: user.clone(), by, why: why.clone() });
             }
             Step::Link(LinkChange { path, target, privilege: Privilege::Root, .. }) => {
                 refusals.push(Refusal::SudoNeeded {
                     what: format!("the link {path}"),
+                    by,
                     why: why.clone(),
-                    command: format!("sudo ln -sfT {target} {path}"),
+                    command: format!("{by} ln -sfT {} {}", target.as_word(), path.as_word()),
                 });
             }
             _ => {}

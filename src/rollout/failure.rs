@@ -72,8 +72,11 @@ pub enum HostError {
     #[error("the lock was lost: nothing was heard of this side for more than {} s", SILENCE.as_secs())]
     LockLost,
     /// The sudo password was wrong, or not given.
-    #[error("sudo did not take the password")]
-    SudoPassword,
+    #[error("{by} did not take the password")]
+    SudoPassword {
+        /// sudo, or doas.
+        by: &'static str,
+    },
     /// Files could not be put there.
     #[error(transparent)]
     Upload(#[from] UploadError),
@@ -296,13 +299,16 @@ impl HostState {
         match self {
             Self::NotReached | Self::Untouched { .. } | Self::Reverted { .. } => None,
             Self::RevertFailed { root, back_to: Some(id), .. } => Some(format!(
-                "this host needs a person. To bring release {id} back, on the host:\n  ln -sfT releases/{id} {root}/.back && \
-                 mv -fT {root}/.back {root}/current && systemctl --user daemon-reload, then start the units again \
-                 (systemctl --user restart UNIT) and see `systemctl --user status UNIT`; or mend the release and deploy it"
+                "this host needs a person. To bring release {id} back, on the host:\n  ln -sfT releases/{id} {back} && \
+                 mv -fT {back} {current} && systemctl --user daemon-reload, then start the units again \
+                 (systemctl --user restart UNIT) and see `systemctl --user status UNIT`; or mend the release and deploy it",
+                back = root.join(".back").as_word(),
+                current = root.join("current").as_word(),
             )),
             Self::RevertFailed { root, back_to: None, .. } => Some(format!(
                 "this host needs a person. To take the service away, on the host: systemctl --user disable --now UNIT; \
-                 rm {root}/current"
+                 rm {}",
+                root.join("current").as_word()
             )),
             Self::Unknown { .. } => Some(
                 "`shipit status` shows what runs; deploying again brings the host to a known state"
@@ -338,7 +344,7 @@ impl HostError {
             Self::Unwritable => "shipit::preflight::not_writable",
             Self::Moved { .. } => "shipit::plan::outdated",
             Self::LockLost => "shipit::lock::lost",
-            Self::SudoPassword => "shipit::sudo::password",
+            Self::SudoPassword { .. } => "shipit::sudo::password",
             Self::Upload(error) => upload_code(error),
             Self::Step { .. } => "shipit::activation::step",
             Self::Tampered { .. } => "shipit::rollback::release_tampered",
@@ -403,7 +409,7 @@ impl HostError {
                 Some("look at what changed with `shipit plan`, and deploy again".to_owned())
             }
             Self::LockLost => Some("deploy again; `shipit history` shows whether someone else was here meanwhile".to_owned()),
-            Self::SudoPassword => Some("try again; sudo's own log on the host says more".to_owned()),
+            Self::SudoPassword { .. } => Some("try again; the log of sudo, or doas, on the host says more".to_owned()),
             Self::Upload(UploadError::Sftp { source, free_bytes }) => sftp_help(source, *free_bytes),
             Self::Upload(UploadError::LocalChanged { .. }) => {
                 Some("let the build end first, and deploy again".to_owned())

@@ -141,6 +141,27 @@ impl TestUser {
         }
     }
 
+    /// Root of a test host.
+    pub(super) fn root_of(machine: Arc<Machine>) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let known_hosts = folder.path().join("known_hosts");
+        fs::copy(&machine.known_hosts, &known_hosts).expect("known_hosts can be copied");
+        Self {
+            host: machine.ip.clone(),
+            port: machine.port,
+            user: "root".to_owned(),
+            home: "/root".to_owned(),
+            key_path: Some(machine.key.clone()),
+            known_hosts,
+            password: None,
+            first_port: 9_000,
+            next_port: AtomicU16::new(0),
+            machine: Some(machine),
+            servers: Vec::new(),
+            folder,
+        }
+    }
+
     /// The user that `SHIPIT_TEST_HOST` names, when it is as the test wants it.
     fn external(user: String, host: String, port: u16, options: UserOptions) -> Option<Self> {
         if options.shell != Shell::default() || !options.home.is_empty() {
@@ -285,7 +306,7 @@ impl TestUser {
 
 impl Drop for TestUser {
     fn drop(&mut self) {
-        if let Some(machine) = &self.machine {
+        if let Some(machine) = self.machine.as_ref().filter(|_| self.user != "root") {
             let stop: String = self
                 .servers
                 .iter()
