@@ -1,6 +1,8 @@
 //! Root's rights are had where sudo is not as usual, or not there; and the password is seen nowhere.
-use crate::harness::Project;
-use crate::hosts::{HostOptions, Lingering, OwnHost, Server, Sudo, TestUser, UserOptions, skip};
+use std::time::Duration;
+
+use crate::harness::{Child, Project};
+use crate::hosts::{HostOptions, Lingering, OwnHost, Server, Sudo, TestUser, UserOptions, skip, wait_for};
 
 /// A user without lingering, so that there is something to do for root, whose sudo has these defaults (sudoers(5)).
 fn user_of(sudo: Sudo, defaults: &str) -> Option<TestUser> {
@@ -88,17 +90,18 @@ fn untouched(user: &TestUser, project: &Project) {
     assert_eq!(found, "");
 }
 
-/// What the operator's session makes as root, the host takes back alone.
+/// What the operator's session makes as root, the host takes back alone: it has no terminal either.
 #[track_caller]
 fn deploys_and_goes_back(user: &TestUser) {
     let project = Project::new(user);
-    let good = std::fs::read_to_string(project.path("service.sh")).unwrap();
-    project.write("service.sh", "#!/bin/sh\nexit 1\n");
-    let ran = project.shipit(&["deploy", "prod"]).exits(3);
-    ran.says("enabled lingering").says(&format!("made the link /usr/local/bin/{}", project.name));
-    ran.never_says("left behind");
+    let never = format!("health: {{ tcp: 'localhost:{}', timeout: 50s }}\nsettle: 0s", user.unique_port());
+    project.edit("deploy.yaml", "settle: 1s", &never);
+    let mut child = Child::spawn(&mut project.command(&["deploy", "prod"]));
+    child.wait_for_output("until it takes connections");
+    child.signal("KILL");
+    wait_for("the host to go back", Duration::from_secs(20), || project.standing(user).leftovers.is_empty());
     project.standing(user).is_not_deployed();
-    project.write("service.sh", &good);
+    project.edit("deploy.yaml", &never, "settle: 1s");
     project.deploy().says("started in North Carolina");
     project.deploy().says("nothing to do");
 }
@@ -108,13 +111,19 @@ fn deploys_and_goes_back(user: &TestUser) {
 fn deploys_with_the_password(user: &TestUser, question: &str, program: &str) {
     let project = Project::quick(user);
     let password = user.password.clone().unwrap();
-    let watch = Watch::start(user);
-    let ran = project.shipit_on_a_terminal(&["deploy", "prod", "-vv"], &[(question, &password)]);
-    watch.saw(program);
-    assert_eq!(ran.code, Some(0), "{}", ran.all());
-    assert_eq!(ran.stdout.matches(question).count(), 1, "{}", ran.all());
-    ran.never_says(&password);
+    let deploy = || {
+        let watch = Watch::start(user);
+        let ran = project.shipit_on_a_terminal(&["deploy", "prod", "-vv"], &[(question, &password)]);
+        watch.saw(program);
+        assert_eq!(ran.code, Some(0), "{}", ran.all());
+        assert_eq!(ran.stdout.matches(question).count(), 1, "{}", ran.all());
+        ran.never_says(&password);
+    };
+    deploy();
     assert!(lingers(user));
+    // A link that is repaired takes two commands, one right after the other: of the second, sudo asks no password.
+    user.run_as_root(&format!("ln -sfT /nowhere /usr/local/bin/{}", project.name));
+    deploy();
     assert_eq!(project.property(user, "ActiveState"), "active");
     project.deploy().says("nothing to do");
 }
