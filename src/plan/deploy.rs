@@ -110,7 +110,7 @@ impl Plan {
 pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
     let Inputs { manifest, facts, release, .. } = *inputs;
     let layout = Layout::new(&facts.home, &manifest.name);
-    let mut refusals = refuse_host(manifest, facts);
+    let mut refusals = refuse_host(manifest, facts)?;
     refuse_binary(inputs, &mut refusals);
 
     let current = facts.current.release();

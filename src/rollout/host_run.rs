@@ -15,8 +15,8 @@ use crate::host::{
 };
 use crate::manifest::{Address, Host};
 use crate::plan::{
-    Current, Destination, Facts, Inputs, Layout, PendingRun, Plan, Position, RollbackInputs, RunLife, Step,
-    Sudo, plan, plan_rollback,
+    Current, Destination, Elevation, Facts, Inputs, Layout, PendingRun, Plan, Position, RollbackInputs,
+    RunLife, Step, Sudo, plan, plan_rollback,
 };
 use crate::release::{Release, ReleaseId, ReleaseRecord, RunId};
 use crate::report::{EventKind, Events, Recovery as RecoveryOutcome, Verdict, Wait};
@@ -35,8 +35,8 @@ const CHANNELS: usize = 4;
 
 /// Who is asked for a sudo password. Called from a blocking thread, one question at a time.
 pub trait SudoPrompt: Send + Sync {
-    /// The password for this host; `None` when there is nobody to ask.
-    fn sudo_password(&self, host: &Address, again: bool) -> Option<Password>;
+    /// The password for this host's sudo, or doas; `None` when there is nobody to ask.
+    fn sudo_password(&self, host: &Address, by: Elevation, again: bool) -> Option<Password>;
 }
 
 /// What a host is to be brought to.
@@ -155,7 +155,10 @@ async fn look(
     loop {
         let facts = probe(session, &context.manifest, extent).await.map_err(HostFailure::not_reached)?;
         // One that was waited for may die, and then is to be brought to its end.
-        let Some(pending) = &facts.pending else { return Ok(facts) };
+        let Some(pending) = &facts.pending else {
+            session.elevate(facts.elevation);
+            return Ok(facts);
+        };
         settle(context, session, &facts, pending, whose, events).await?;
     }
 }
@@ -347,7 +350,8 @@ impl Prepared {
         for attempt in 0..4 {
             if attempt > 0 || known.is_none() {
                 let (prompt, host) = (Arc::clone(&context.sudo), self.host.clone());
-                let asked = tokio::task::spawn_blocking(move || prompt.sudo_password(&host, attempt > 0));
+                let by = self.facts.elevation;
+                let asked = tokio::task::spawn_blocking(move || prompt.sudo_password(&host, by, attempt > 0));
                 *known = asked.await.ok().flatten();
             }
             let Some(password) = known.as_ref() else { break };
@@ -356,7 +360,7 @@ impl Prepared {
             }
         }
         *known = None;
-        Err(HostError::SudoPassword)
+        Err(HostError::SudoPassword { by: self.facts.elevation.program() })
     }
 
     /// Puts the files on the host.

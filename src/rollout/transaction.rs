@@ -356,6 +356,7 @@ impl<'a> Transaction<'a> {
                 continue;
             };
             let Ok(mut session) = Session::new(connection) else { continue };
+            session.elevate(self.prepared.facts.elevation);
             let teller = &mut self.teller;
             let read = run_state(&mut session, self.layout, &self.id, |event| teller.catch_up(&event)).await;
             if let Some(end) = read.ok().flatten() {

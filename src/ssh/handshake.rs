@@ -31,10 +31,15 @@ pub(super) struct Verified {
     pub(super) server_version: String,
     pub(super) ending: Ending,
     pub(super) ending_writer: Arc<EndingWriter>,
+    /// The key that it showed.
+    pub(super) host_key: Vec<u8>,
 }
 
 /// Tries the addresses of a host in turn, and does the handshake with the first that answers.
 pub(super) async fn handshake(target: &Target, options: &ConnectOptions) -> Result<Verified, SshError> {
+    if let Some(address) = options.address {
+        return settle_key(target, options, address).await;
+    }
     let resolve = |source| SshError::Resolve { host: target.host.clone(), source };
     let lookup = tokio::net::lookup_host((target.host.as_str(), target.port));
     let addresses: Vec<SocketAddr> = match timeout(options.connect_timeout, lookup).await {
@@ -110,7 +115,8 @@ async fn attempt(
         (Ok(Ok(handle)), Some(Decision::Trust)) => {
             hang_up.disarm();
             tracing::debug!("{address} is {target}, running {}", seen.server_version);
-            Ok(Ok(Verified { handle, address, server_version: seen.server_version, ending, ending_writer }))
+            let Seen { server_version, host_key, .. } = seen;
+            Ok(Ok(Verified { handle, address, server_version, ending, ending_writer, host_key }))
         }
         // Cannot be: no handshake ends well without a decision.
         (Ok(Ok(_)), None) => Err(SshError::Handshake { address, source: "no host key was shown".into() }),
@@ -177,6 +183,7 @@ fn host_key_algorithms(target: &Target, options: &ConnectOptions) -> Result<Vec<
 struct Seen {
     decision: Option<Decision>,
     server_version: String,
+    host_key: Vec<u8>,
 }
 
 /// The callbacks of a connection.
@@ -204,6 +211,7 @@ impl client::Handler for Client {
             Algorithm::Rsa { .. } => "ssh-rsa".to_owned(),
             other => other.to_string(),
         };
+        self.seen().host_key.clone_from(&blob);
         let decision = host_keys::decide(&self.target, &self.options, HostKey { key_type, blob }).await;
         let trusted = matches!(decision, Decision::Trust);
         self.seen().decision = Some(decision);

@@ -12,7 +12,7 @@
 //! | `auth`, `candidates`, `agent`, `keyring` | logging in |
 //! | `channel`, `process`, `forward` | what runs in a channel |
 //! | `ending` | why a connection ended |
-//! | `sftp`, `upload` | files |
+//! | `sftp`, `sftp_noise`, `upload` | files |
 //! | `error`, `auth_failure`, `host_key_error`, `sftp_error`, `help` | what can go wrong, and what to do about it |
 
 mod agent;
@@ -36,6 +36,7 @@ mod process;
 mod prompt;
 mod sftp;
 mod sftp_error;
+mod sftp_noise;
 mod target;
 mod upload;
 

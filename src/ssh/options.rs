@@ -1,5 +1,6 @@
 //! How to connect: which keys and known_hosts files, whom to ask, how long to wait.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,8 @@ pub struct ConnectOptions {
     pub known_hosts: KnownHostsFiles,
     /// What to do about a host that no file knows.
     pub unknown_host_key: UnknownHostKey,
+    /// The one address of the host to go to, whatever its name leads to.
+    pub address: Option<SocketAddr>,
     /// How long to wait for TCP and for the SSH handshake, each, for every address of a host.
     pub connect_timeout: Duration,
     /// How long to wait for the answer to one authentication request. The time that an operator takes to
@@ -51,6 +54,7 @@ impl ConnectOptions {
                 global: vec!["/etc/ssh/ssh_known_hosts".into(), "/etc/ssh/ssh_known_hosts2".into()],
             },
             unknown_host_key: UnknownHostKey::Refuse,
+            address: None,
             connect_timeout: Duration::from_secs(10),
             authentication_timeout: Duration::from_secs(30),
             keepalive_interval: Duration::from_secs(15),

@@ -13,9 +13,10 @@ use russh_sftp::client::{Config, RawSftpSession};
 use russh_sftp::protocol::{FileAttributes, OpenFlags, Packet, StatusCode};
 use tokio::sync::Semaphore;
 
-use super::channel::{ChannelIo, Ended};
+use super::channel::{ChannelIo, Ended, Said};
 use super::ending::{Ending, printable};
 use super::sftp_error::{SftpError, SftpErrorKind, SftpOperation};
+use super::sftp_noise::AfterNoise;
 
 /// How long answers may take from the end of a channel to whoever waits for them.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
@@ -60,6 +61,7 @@ pub(super) struct SftpInner {
     pub(super) open_files: Semaphore,
     ended: Ended,
     ending: Ending,
+    said: Said,
 }
 
 impl std::fmt::Debug for Sftp {
@@ -86,7 +88,8 @@ pub struct RemoteAttributes {
 impl Sftp {
     /// Begins the protocol on a channel in which the subsystem has been asked for.
     pub(super) async fn start(io: ChannelIo, ending: Ending) -> Result<Self, SftpError> {
-        let ended = io.ended();
+        let (ended, said) = (io.ended(), io.said());
+        let io = AfterNoise::new(io, said.clone());
         let config = Config {
             max_packet_len: MAXIMUM_ANSWER,
             // Ours is by progress. This one is only in case that one has a hole.
@@ -102,6 +105,7 @@ impl Sftp {
             open_files: Semaphore::new(OPEN_FILES),
             ended,
             ending,
+            said,
         };
         // The second is asked along with the first, whether the server knows it or not, to save a round trip.
         let (version, limits) = inner
@@ -306,7 +310,7 @@ impl SftpInner {
                 } else {
                     match self.ending.known_cause() {
                         Some(source) => SftpErrorKind::ConnectionLost { source },
-                        None => SftpErrorKind::ServerEnded,
+                        None => SftpErrorKind::ServerEnded { said: self.said.text() },
                     }
                 }
             }

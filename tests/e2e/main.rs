@@ -24,6 +24,8 @@ mod lock;
 mod logs_status;
 mod network;
 mod odd_accounts;
+mod odd_rights;
+mod odd_servers;
 mod plan_matches;
 mod prune;
 mod repair;
