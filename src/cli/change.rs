@@ -94,7 +94,7 @@ pub(super) async fn carry_out(change: Change<'_>, global: &GlobalArgs) -> Result
     };
     let run = Run::begin(global);
     let asker = Asker::in_run(global.can_ask(), &run);
-    let reach = selection::reach(connect, global, &hosts, &asker)?;
+    let reach = selection::reach(connect, global, &hosts, &asker).await?;
     run.events.send(EventKind::RunStarted {
         command,
         service: manifest.name.clone(),

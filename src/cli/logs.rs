@@ -79,7 +79,7 @@ pub(super) async fn logs(args: &LogsArgs, global: &GlobalArgs) -> Result<Exit, C
     let environment = manifest.environment(args.environment.as_deref())?;
     let hosts = selection::hosts(environment, &args.connect)?;
     let asker = Asker::new(global.can_ask());
-    let reach = selection::reach(&args.connect, global, &hosts, &asker)?;
+    let reach = selection::reach(&args.connect, global, &hosts, &asker).await?;
     let query = JournalQuery {
         units: manifest.units.iter().map(|unit| unit.name.clone()).collect(),
         lines: Some(args.lines),

@@ -2,7 +2,6 @@
 //!
 //! Lifecycle events are never dropped. [`EventKind::UploadProgressed`] is the only one that tells of something still
 //! going on; the engine sends it at most ten times a second.
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -84,8 +83,11 @@ pub enum EventKind {
     ConnectStarted,
     /// The host's key was verified, and we are logged in.
     Connected {
-        /// The address that answered.
-        address: SocketAddr,
+        /// The address that answered; the name, where somebody else looked it up.
+        address: String,
+        /// The jump hosts on the way, the first one first; or the word `ProxyCommand`.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        via: Vec<String>,
         /// How long it took.
         #[serde(serialize_with = "as_ms", rename = "elapsed_ms")]
         elapsed: Duration,

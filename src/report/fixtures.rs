@@ -237,7 +237,11 @@ pub(super) fn failure(hostile: &str) -> Failure {
 }
 
 pub(super) fn connected(elapsed: u64) -> EventKind {
-    EventKind::Connected { address: "192.0.2.7:22".parse().unwrap(), elapsed: Duration::from_millis(elapsed) }
+    EventKind::Connected {
+        address: "192.0.2.7:22".to_owned(),
+        via: Vec::new(),
+        elapsed: Duration::from_millis(elapsed),
+    }
 }
 
 /// A whole deploy of `plan`, from connecting to its verdict.
@@ -366,6 +370,11 @@ pub(super) fn every_kind() -> Vec<EventKind> {
     kinds.push(EventKind::Planned { plan: Arc::new(first_plan("web1")) });
     kinds.push(EventKind::Interrupted);
     kinds.push(EventKind::Left);
+    kinds.push(EventKind::Connected {
+        address: "web1.internal:22".to_owned(),
+        via: vec!["ops@bastion:22".to_owned()],
+        elapsed: Duration::from_millis(1),
+    });
     let holder = Holder {
         who: "ada@laptop".to_owned(),
         since: "2026-11-20T03:00:00Z".parse().unwrap(),

@@ -14,7 +14,7 @@ use super::notice_text::{local_hook_lines, notice_line};
 use super::outcome_text::{end_line, failure_lines, host_lines, totals_line};
 use super::plan_text;
 use super::run_state::RunState;
-use super::words::{Tense, bytes, duration, step_words};
+use super::words::{Tense, by_way_of, bytes, duration, step_words};
 use crate::plan::Step;
 
 /// How much is told.
@@ -108,8 +108,8 @@ impl PlainReporter {
                 ]
             }
             EventKind::ConnectStarted if verbose => vec![Line::of("connecting")],
-            EventKind::Connected { address, elapsed } if normal => {
-                vec![Line::of(format!("connected to {address} in {}", duration(*elapsed)))]
+            EventKind::Connected { address, via, elapsed } if normal => {
+                vec![Line::of(format!("connected to {address}{} in {}", by_way_of(via), duration(*elapsed)))]
             }
             EventKind::Probed { current, elapsed } if verbose => {
                 let runs = match current {

@@ -16,7 +16,7 @@ use super::notice_text::{local_hook_lines, notice_line};
 use super::outcome_text::{end_line, failure_lines, host_lines, totals_line};
 use super::plain::{TextStyle, Verbosity};
 use super::run_state::RunState;
-use super::words::{Tense, duration, step_words};
+use super::words::{Tense, by_way_of, duration, step_words};
 use super::{plan_text, progress_line};
 
 /// More moving lines than this nobody can read, and they may not fit; then only hosts at work have one.
@@ -211,9 +211,10 @@ impl Reporter for TerminalReporter {
         match &event.kind {
             EventKind::RunStarted { .. } => self.count(),
             EventKind::ConnectStarted => self.at(event, "connecting"),
-            EventKind::Connected { address, elapsed } => {
+            EventKind::Connected { address, via, elapsed } => {
                 if verbose {
-                    let line = Line::of(format!("connected to {address} in {}", duration(*elapsed)));
+                    let via = by_way_of(via);
+                    let line = Line::of(format!("connected to {address}{via} in {}", duration(*elapsed)));
                     self.print(event, vec![line]);
                 }
                 self.at(event, "looking at the host");

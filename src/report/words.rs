@@ -261,6 +261,11 @@ pub fn bytes(size: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
+/// How a host was reached, where that was not straight: ` via ops@bastion:22`.
+pub(super) fn by_way_of(via: &[String]) -> String {
+    if via.is_empty() { String::new() } else { format!(" via {}", via.join(", ")) }
+}
+
 /// A time as people say it: `12 ms`, `2.4 s`, `34 s`, `2 min 05 s`.
 #[must_use]
 pub fn duration(time: Duration) -> String {

@@ -17,18 +17,41 @@ use crate::manifest::{Address, EnvironmentName, HookHosts, HookPoint, Host, Mani
 use crate::plan::{Operator, Position};
 use crate::release::{ReleaseId, Revision};
 use crate::report::{Command, EventKind, Events, Verdict};
-use crate::ssh::ConnectOptions;
+use crate::ssh::{ConfigError, Hop, Login, Routes};
 
 /// How many hosts are taken side by side.
 pub const PARALLEL: usize = 10;
 
 /// How hosts are connected to.
 #[derive(Debug, Clone)]
-pub struct Reach {
-    /// Keys, host keys, time-outs.
-    pub options: ConnectOptions,
-    /// The login name where the manifest has none.
-    pub local_user: String,
+pub struct Reach(Arc<Routes>);
+
+impl Reach {
+    /// By these ways.
+    #[must_use]
+    pub fn new(routes: Routes) -> Self {
+        Self(Arc::new(routes))
+    }
+
+    /// The way to a host of the manifest.
+    ///
+    /// # Errors
+    ///
+    /// When ssh_config can't be read, or asks for something that can't be done.
+    pub async fn way(&self, host: &Address) -> Result<Arc<Hop>, ConfigError> {
+        let login = Login {
+            user: host.user.as_ref().map(ToString::to_string),
+            host: host.host.to_string(),
+            port: host.port.map(std::num::NonZeroU16::get),
+        };
+        self.0.to(&login).await
+    }
+
+    /// The ways to all hosts.
+    #[must_use]
+    pub fn routes(&self) -> &Routes {
+        &self.0
+    }
 }
 
 /// What all hosts of a run have in common.

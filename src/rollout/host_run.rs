@@ -20,7 +20,7 @@ use crate::plan::{
 };
 use crate::release::{Release, ReleaseId, ReleaseRecord, RunId};
 use crate::report::{EventKind, Events, Recovery as RecoveryOutcome, Verdict, Wait};
-use crate::ssh::{Connection, SftpPool, SshError, Target, connect};
+use crate::ssh::{Connection, Proxy, SftpPool, SshError};
 
 /// The least time between two reports of an upload's progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
@@ -86,15 +86,19 @@ pub struct Prepared {
 
 /// Opens a connection to a host of the manifest.
 pub async fn connect_host(reach: &Reach, host: &Address, events: &Events) -> Result<Connection, SshError> {
-    let target = Target {
-        user: host.user.as_ref().map_or_else(|| reach.local_user.clone(), ToString::to_string),
-        host: host.host.to_string(),
-        port: host.port.map_or(22, std::num::NonZeroU16::get),
-    };
+    let hop = reach.way(host).await?;
     events.send(EventKind::ConnectStarted);
     let begun = Instant::now();
-    let connection = connect(&target, &reach.options).await?;
-    events.send(EventKind::Connected { address: connection.address(), elapsed: begun.elapsed() });
+    let connection = hop.connect().await?;
+    let first = match hop.first_proxy() {
+        Proxy::Command { .. } => vec!["ProxyCommand".to_owned()],
+        Proxy::Direct | Proxy::Jump(_) => Vec::new(),
+    };
+    events.send(EventKind::Connected {
+        address: connection.peer().address(),
+        via: first.into_iter().chain(hop.way().iter().map(|hop| hop.target.to_string())).collect(),
+        elapsed: begun.elapsed(),
+    });
     Ok(connection)
 }
 

@@ -100,18 +100,30 @@ fn a_confirmation_that_nobody_can_give() {
 }
 
 #[test]
-fn no_home_and_no_login_name() {
+fn no_home() {
     let project = project();
     insta::assert_snapshot!(
         "no_home",
         shown_with(project.path(), &["status", "prod"], &[("USER", "operator")])
     );
-    let manifest = MANIFEST.replace("deploy@staging", "staging");
-    std::fs::write(project.path().join("deploy.yaml"), manifest).unwrap();
-    insta::assert_snapshot!(
-        "no_user",
-        shown_with(project.path(), &["status", "staging"], &[("HOME", "/nonexistent")])
-    );
+}
+
+#[test]
+fn an_ssh_configuration_that_cannot_be_read() {
+    let project = project();
+    let write = |name: &str, text: &str| std::fs::write(project.path().join(name), text).unwrap();
+    write("bad", "Host *\n  Prot 22\n  Port x\n");
+    write("match", "Match host web1\n  Port 22\n");
+    write("jump", "Host *\n  ProxyJump bastion.invalid\n");
+    // Without a PATH there is no ssh, and what is said is our own.
+    let shown = |file: &str| {
+        let args = ["status", "prod", "--ssh-config", file];
+        shown_with(project.path(), &args, &[("HOME", "/nonexistent"), ("PATH", "/nonexistent")])
+    };
+    insta::assert_snapshot!("bad_ssh_config", shown("bad"));
+    insta::assert_snapshot!("ssh_config_with_match", shown("match"));
+    insta::assert_snapshot!("jump_hosts_in_a_circle", shown("jump"));
+    insta::assert_snapshot!("no_ssh_config", shown("missing"));
 }
 
 #[test]

@@ -32,6 +32,7 @@ mod repair;
 mod rollback;
 mod several_hosts;
 mod several_units;
+mod ssh_config;
 mod transaction;
 mod wrong_binary;
 mod zero_downtime;
