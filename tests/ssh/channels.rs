@@ -109,6 +109,7 @@ async fn what_sshd_does_not_start_on_one_connection_is_started_on_another() {
     let read = pool.first().read_small(file.to_str().unwrap(), 100).await.unwrap();
     assert_eq!(read, b"text");
     second.output(1 << 20).await.unwrap();
+    server.wait_for_count("session_close_by_channel: channel 0", 1);
     let third = start().await;
     assert_eq!(logins(), 3, "the place that became free was not used");
     drop((first, third, pool));
