@@ -41,7 +41,8 @@ run_hook() { # seconds text
 live_step() {
 	number=$1
 	shift
-	say "step $number started" || [ "$stage_of_run" != preparing ] || give_up "the client is gone"
+	[ -z "$hung_up" ] || give_up
+	say "step $number started" || heard_of_nobody
 	status=$(
 		{
 			"$@" </dev/null 2>&1 3>&- 8>&-
@@ -57,6 +58,7 @@ live_step() {
 			esac
 		done
 	)
+	[ -z "$hung_up" ] || give_up
 	if [ "$status" = 0 ]; then
 		say "step $number finished"
 	else
