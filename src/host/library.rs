@@ -20,6 +20,10 @@ pub(super) const PRELUDE: Library = Library {
     load: "eval \"$prelude\"",
 };
 
+/// What takes the place of a part of the prelude where sudo is not all it takes; see the file.
+pub(super) const ELEVATION: Library =
+    Library { parts: &[include_str!("elevation.sh")], keep: "", load: "eval \"$1\"" };
+
 impl Library {
     /// Puts the text into its variable. For the session's shell itself.
     pub(super) fn provide(&self) -> Script {

@@ -60,6 +60,7 @@ pub struct Lock {
     buffer: Vec<u8>,
     patience: Duration,
     beating: Option<JoinHandle<()>>,
+    run: RunId,
 }
 
 impl Lock {
@@ -79,7 +80,7 @@ impl Lock {
         let script = Script::with_arguments(PROGRAM.trim_end(), arguments);
         let process = connection.start_with_input(SHELL, script.as_str().as_bytes().to_vec()).await?;
         let (stdin, events) = process.split();
-        Ok(Self { stdin: Some(stdin), events, buffer: Vec::new(), patience, beating: None })
+        Ok(Self { stdin: Some(stdin), events, buffer: Vec::new(), patience, beating: None, run: run.clone() })
     }
 
     /// Asks for the lock, and waits as long as was said. `waiting` is told who holds it meanwhile.
@@ -88,7 +89,8 @@ impl Lock {
         mut waiting: impl FnMut(Option<Holder>),
     ) -> Result<LockOutcome, SessionError> {
         // Asked before the program reads its input, the byte could be taken for a part of the program.
-        while self.line(IDLE).await? != "ready" {}
+        let ready = format!("ready {}", self.run);
+        while self.line(IDLE).await? != ready {}
         let Some(mut stdin) = self.stdin.take() else {
             return Err(SessionError::Ended { said: String::new() });
         };

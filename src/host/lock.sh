@@ -6,15 +6,17 @@
 # in a silence when that has lasted as long as the run waits for its word.
 #
 # Arguments: the service's name, seconds to wait for the lock, the silence in seconds, a line of JSON about the holder, the
-# id of the client's run, how many seconds it waits for its word.
-# Output: "ready"; then, once asked, "waiting HOLDER" while another holds it, and "locked CURRENT", "held HOLDER",
-# "frozen HOLDER" or "unwritable".
+# id of the client's run, how many seconds it waits for its word. Holder and id are the lines of `lock.holder` for as
+# long as the lock is held: a run begins only where its own id still stands there.
+# Output: "ready" and that id, which no start-up file of the login shell prints; then, once asked, "waiting HOLDER" while
+# another holds it, and "locked CURRENT", "held HOLDER", "frozen HOLDER" or "unwritable".
 root=$HOME/.local/share/shipit/$1
 patience=$2
 silence=$3
 holder=$4
 run=$root/runs/$5
 deadline=$6
+umask 022
 
 # Waits for one byte from the client. Descriptor 9 is the lock: no child may keep it. Sets $heard: byte, end or silence.
 hear() { # seconds
@@ -34,7 +36,9 @@ holder_now() {
 		tries=$((tries + 1))
 		sleep 0.05
 	done
-	cat "$root/lock.holder" 2>/dev/null
+	who=
+	IFS= read -r who 2>/dev/null <"$root/lock.holder"
+	printf '%s' "$who"
 }
 
 wait_for_lock() { # holder
@@ -50,7 +54,7 @@ wait_for_lock() { # holder
 }
 
 hold() {
-	echo ready
+	printf 'ready %s\n' "${run##*/}"
 	# No lock yet, so nothing is held up by a client that takes its time.
 	hear 86400 || return
 	if ! { [ -d "$root" ] || mkdir -p "$root"; } 2>/dev/null || ! { true >>"$root/lock"; } 2>/dev/null; then
@@ -69,7 +73,7 @@ hold() {
 		printf 'frozen %s\n' "$(cat "$root/freeze")"
 		return
 	fi
-	printf '%s\n' "$holder" >"$root/lock.holder.new" && mv -fT "$root/lock.holder.new" "$root/lock.holder"
+	printf '%s\n' "$holder" "${run##*/}" >"$root/lock.holder.new" && mv -fT "$root/lock.holder.new" "$root/lock.holder"
 	printf 'locked %s\n' "$(readlink "$root/current" 2>/dev/null || echo -)"
 	# logind may end the processes of a session that is over (KillUserProcesses=, logind.conf(5)).
 	trap : HUP TERM

@@ -35,16 +35,37 @@ expand_home() {
 	esac
 }
 
-# Runs a command as root. The password, when one is needed, goes over a pipe from a shell builtin: it is in no
-# argument list.
+# Runs a command as root.
 as_root() {
 	if [ "$uid" = 0 ]; then
 		"$@"
 	elif [ "$sudo_mode" = password ]; then
-		printf '%s\n' "$sudo_password" | sudo -S -p '' -- "$@"
+		with_password "$@"
 	else
 		sudo -n -- "$@"
 	fi
+}
+
+# The password goes over a pipe from a shell builtin: it is in no argument list. And it goes to "sudo -v", which runs
+# nothing: what sudo leaves of its input is the command's, and where sudo keeps that (log_input, sudoers(5)), a password
+# that was not asked for would be on the host's disk.
+check_password() {
+	printf '%s\n' "$sudo_password" | sudo -S -p '' -v
+}
+
+with_password() {
+	heard=$({ check_password || exit 77; sudo -n -- "$@"; } 2>&1 </dev/null)
+	heard_status=$?
+	case $heard_status:$heard in
+	0:* | 77:*) ;;
+	*'is required'*)
+		# It does not remember the password (timestamp_timeout=0): then it asks for this very command.
+		heard=$(printf '%s\n' "$sudo_password" | sudo -k -S -p '' -- "$@" 2>&1)
+		heard_status=$?
+		;;
+	esac
+	[ -z "$heard" ] || printf '%s\n' "$heard"
+	return "$heard_status"
 }
 
 # The nearest existing folder at or above an absolute path. Sets $folder.

@@ -194,6 +194,45 @@ present | holds) ;;
 	;;
 esac
 
+# How root's rights are had: "passwordless"; "refused WHY", where a password may help; "denied WHY"; "missing".
+ask_for_root() {
+	standing=missing
+	if command -v sudo >/dev/null 2>&1; then
+		said=$(sudo -n true 2>&1) && standing=passwordless
+		case $standing:$said in
+		passwordless:*) ;;
+		*'must have a tty'*)
+			# requiretty, sudoers(5). script(1) gives it one.
+			elevation=terminal
+			if ! command -v script >/dev/null 2>&1; then
+				standing="denied $said, and there is no script(1) to give it one"
+			else
+				said=$(SHELL=/bin/sh script -qec 'exec sudo -n true' /dev/null 2>&1 </dev/null) && standing=passwordless
+				said=$(printf '%s\n' "$said" | tr -d '\r')
+			fi
+			;;
+		esac
+		case $standing in
+		missing) standing="refused ${said##*"$newline"}" ;;
+		esac
+	fi
+	if [ "$standing" != passwordless ] && command -v doas >/dev/null 2>&1; then
+		if said=$(doas -n true 2>&1); then
+			standing=passwordless
+			elevation=doas
+		elif [ "$standing" = missing ]; then
+			elevation=doas
+			case $said in
+			*'uthentication required'* | *'uthorization required'*) standing="refused $said" ;;
+			*) standing="denied $said" ;;
+			esac
+		fi
+	fi
+	fact sudo "$standing"
+	[ -z "$elevation" ] || fact elevation "$elevation"
+}
+
+elevation=
 needs_root=
 [ "$lingering" = off ] && needs_root=yes
 while [ $# -ge 2 ]; do
@@ -221,11 +260,7 @@ if [ "$uid" = 0 ]; then
 	fact sudo root
 elif [ "$needs_root" != yes ]; then
 	fact sudo not-needed
-elif ! command -v sudo >/dev/null 2>&1; then
-	fact sudo missing
-elif said=$(sudo -n true 2>&1); then
-	fact sudo passwordless
 else
-	fact sudo "refused ${said##*"$newline"}"
+	ask_for_root
 fi
 fact end ok

@@ -31,7 +31,7 @@ stage() { # root id folders-by-line from-id ("-" for none) path...
 	fi
 }
 
-# Removes an upload that came to nothing.
-sweep() { # root
-	rm -rf "${1:?}/incoming"
+# Removes an upload that came to nothing; no other one, since the lock may be someone else's by now.
+sweep() { # root id
+	rm -rf "${1:?}/incoming/${2:?}"
 }

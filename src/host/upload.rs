@@ -211,9 +211,9 @@ fn source(artifact: &Artifact) -> Result<Source, UploadError> {
 }
 
 /// Removes what an upload that failed has left. Best effort: the next deploy sweeps, too.
-pub async fn sweep(session: &mut Session, layout: &Layout) -> Result<(), SessionError> {
+pub async fn sweep(session: &mut Session, layout: &Layout, id: &ReleaseId) -> Result<(), SessionError> {
     let mut script = Script::constant(STAGE);
-    script.call("sweep", [layout.root().as_str()]);
+    script.call("sweep", [layout.root().as_str(), &id.to_string()]);
     session.run(&script, IDLE, |_| {}).await.map(|_| ())
 }
 

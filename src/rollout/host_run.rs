@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::task::JoinHandle;
 
-use super::engine::{Context, OtherRuns, Purpose, Reach};
+use super::engine::{Agreement, Context, OtherRuns, Purpose, Reach};
 use super::failure::{HostError, HostFailure};
 use super::gate::GateState;
 use super::transaction::Transaction;
@@ -15,12 +15,12 @@ use crate::host::{
 };
 use crate::manifest::{Address, Host};
 use crate::plan::{
-    Current, Destination, Facts, Inputs, Layout, PendingRun, Plan, Position, RollbackInputs, RunLife, Step,
-    Sudo, plan, plan_rollback,
+    Current, Destination, Elevation, Facts, Inputs, Layout, PendingRun, Plan, Position, RollbackInputs,
+    RunLife, Step, Sudo, plan, plan_rollback,
 };
 use crate::release::{Release, ReleaseId, ReleaseRecord, RunId};
 use crate::report::{EventKind, Events, Recovery as RecoveryOutcome, Verdict, Wait};
-use crate::ssh::{Connection, SftpPool, SshError, Target, connect};
+use crate::ssh::{Connection, Proxy, SftpPool, SshError};
 
 /// The least time between two reports of an upload's progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
@@ -35,8 +35,8 @@ const CHANNELS: usize = 4;
 
 /// Who is asked for a sudo password. Called from a blocking thread, one question at a time.
 pub trait SudoPrompt: Send + Sync {
-    /// The password for this host; `None` when there is nobody to ask.
-    fn sudo_password(&self, host: &Address, again: bool) -> Option<Password>;
+    /// The password for this host's sudo, or doas; `None` when there is nobody to ask.
+    fn sudo_password(&self, host: &Address, by: Elevation, again: bool) -> Option<Password>;
 }
 
 /// What a host is to be brought to.
@@ -80,20 +80,25 @@ pub struct Prepared {
     sftp: Option<OpeningSftp>,
     lock: Option<JoinHandle<Result<Lock, SshError>>>,
     goal: Goal,
+    position: Position,
     pub(super) events: Events,
 }
 
 /// Opens a connection to a host of the manifest.
 pub async fn connect_host(reach: &Reach, host: &Address, events: &Events) -> Result<Connection, SshError> {
-    let target = Target {
-        user: host.user.as_ref().map_or_else(|| reach.local_user.clone(), ToString::to_string),
-        host: host.host.to_string(),
-        port: host.port.map_or(22, std::num::NonZeroU16::get),
-    };
+    let hop = reach.way(host).await?;
     events.send(EventKind::ConnectStarted);
     let begun = Instant::now();
-    let connection = connect(&target, &reach.options).await?;
-    events.send(EventKind::Connected { address: connection.address(), elapsed: begun.elapsed() });
+    let connection = hop.connect().await?;
+    let first = match hop.first_proxy() {
+        Proxy::Command { .. } => vec!["ProxyCommand".to_owned()],
+        Proxy::Direct | Proxy::Jump(_) => Vec::new(),
+    };
+    events.send(EventKind::Connected {
+        address: connection.peer().address(),
+        via: first.into_iter().chain(hop.way().iter().map(|hop| hop.target.to_string())).collect(),
+        elapsed: begun.elapsed(),
+    });
     Ok(connection)
 }
 
@@ -129,36 +134,58 @@ pub(super) async fn prepare(
     let mut session = Session::new(connection.clone())
         .map_err(|error| HostFailure::not_reached(HostError::Random(error)))?;
     let begun = Instant::now();
-    let look = async |session: &mut Session| {
-        probe(session, &context.manifest, goal.extent()).await.map_err(HostFailure::not_reached)
-    };
-    let mut facts = look(&mut session).await?;
-    // One that was waited for may die, and then is to be brought to its end.
-    while let Some(pending) = facts.pending.clone() {
-        settle(context, &mut session, &facts, &pending, &events).await?;
-        facts = look(&mut session).await?;
-    }
+    let facts = look(context, &mut session, goal.extent(), Whose::Others, &events).await?;
     let current = facts.current.release().cloned();
-    events.send(EventKind::Probed { current: current.clone(), elapsed: begun.elapsed() });
+    events.send(EventKind::Probed { current, elapsed: begun.elapsed() });
 
-    let (manifest, host, operator) = (&context.manifest, &address, context.operator);
-    let planned = match &goal {
-        Goal::Release(release) => {
-            plan(&Inputs { manifest, host, release, facts: &facts, now: context.now, operator, position })
-        }
-        Goal::Earlier(destination) => {
-            plan_rollback(&RollbackInputs { manifest, host, facts: &facts, destination, operator })
-        }
-    };
-    let plan = planned.map_err(|refusals| HostFailure::untouched(HostError::Refused(refusals), current))?;
-    let plan = Arc::new(plan);
+    let plan = make_plan(context, &address, &goal, &facts, position).map_err(|failure| *failure)?;
     events.send(EventKind::Planned { plan: Arc::clone(&plan) });
     // More channels cost the host a process each, so they are opened for a large release that goes as a whole: one that
     // has another before it sends the difference.
     if sftp.is_some() && facts.record.is_none() && plan.bytes_to_send() > LARGE {
         sftp = Some(open_sftp(CHANNELS));
     }
-    Ok(Prepared { host: address, plan, facts, run, session, sftp, lock, goal, events })
+    Ok(Prepared { host: address, plan, facts, run, session, sftp, lock, goal, position, events })
+}
+
+/// Finds the facts; brings to its end what died in the middle there, and waits for what is under way.
+async fn look(
+    context: &Context,
+    session: &mut Session,
+    extent: Extent,
+    whose: Whose,
+    events: &Events,
+) -> Result<Facts, HostFailure> {
+    loop {
+        let facts = probe(session, &context.manifest, extent).await.map_err(HostFailure::not_reached)?;
+        // One that was waited for may die, and then is to be brought to its end.
+        let Some(pending) = &facts.pending else {
+            session.elevate(facts.elevation);
+            return Ok(facts);
+        };
+        settle(context, session, &facts, pending, whose, events).await?;
+    }
+}
+
+fn make_plan(
+    context: &Context,
+    host: &Address,
+    goal: &Goal,
+    facts: &Facts,
+    position: Position,
+) -> Result<Arc<Plan>, Box<HostFailure>> {
+    let (manifest, operator) = (&context.manifest, context.operator);
+    let planned = match goal {
+        Goal::Release(release) => {
+            plan(&Inputs { manifest, host, release, facts, now: context.now, operator, position })
+        }
+        Goal::Earlier(destination) => {
+            plan_rollback(&RollbackInputs { manifest, host, facts, destination, operator })
+        }
+    };
+    planned.map(Arc::new).map_err(|refusals| {
+        Box::new(HostFailure::untouched(HostError::Refused(refusals), facts.current.release().cloned()))
+    })
 }
 
 fn new_run() -> Result<RunId, HostError> {
@@ -172,6 +199,7 @@ async fn settle(
     session: &mut Session,
     facts: &Facts,
     pending: &PendingRun,
+    whose: Whose,
     events: &Events,
 ) -> Result<(), HostFailure> {
     let layout = Layout::new(&facts.home, &context.manifest.name);
@@ -179,14 +207,18 @@ async fn settle(
     let run = pending.id.clone();
     match pending.life {
         _ if context.purpose == Purpose::Look => Err(untouched(HostError::UnderWay(run))),
-        RunLife::Alive => wait_for_other(context, session, &layout, &run, events).await.map_err(untouched),
+        RunLife::Alive => {
+            wait_for_other(context, session, &layout, &run, whose, events).await.map_err(untouched)
+        }
         RunLife::Dead => {
-            let recovery = recover(session, &layout, &run, Whose::Others).await;
+            let recovery = recover(session, &layout, &run, whose).await;
             let recovery = recovery.map_err(|error| untouched(error.into()))?;
             let (outcome, result) = match recovery {
                 // Its client is about to start it.
                 Recovery::Alive => {
-                    return wait_for_other(context, session, &layout, &run, events).await.map_err(untouched);
+                    return wait_for_other(context, session, &layout, &run, whose, events)
+                        .await
+                        .map_err(untouched);
                 }
                 Recovery::Over(End::Committed) => (RecoveryOutcome::Committed, Ok(())),
                 Recovery::Over(End::Reverted(_)) => (RecoveryOutcome::Reverted, Ok(())),
@@ -206,13 +238,14 @@ async fn wait_for_other(
     session: &mut Session,
     layout: &Layout,
     run: &RunId,
+    whose: Whose,
     events: &Events,
 ) -> Result<(), HostError> {
     if context.runs == OtherRuns::Refuse {
         return Err(HostError::UnderWay(run.clone()));
     }
     events.send(EventKind::Waiting { what: Wait::Activation, holder: None });
-    Ok(wait_for_run(session, layout, run, context.patience).await?)
+    Ok(wait_for_run(session, layout, run, context.patience, whose).await?)
 }
 
 impl Prepared {
@@ -224,53 +257,91 @@ impl Prepared {
     }
 
     async fn run(&mut self, context: &Context) -> Result<Verdict, HostFailure> {
+        if self.plan.is_empty() {
+            return Ok(Verdict::Unchanged);
+        }
+        let layout = Layout::new(&self.facts.home, &self.plan.service);
+        self.give_sudo_password(context).await.map_err(|error| self.untouched(error))?;
+        // Held to the end of this function.
+        let _lock = self.take_lock(context).await?;
         let plan = Arc::clone(&self.plan);
         if plan.is_empty() {
             return Ok(Verdict::Unchanged);
         }
-        let layout = Layout::new(&self.facts.home, &plan.service);
-        self.give_sudo_password(context).await.map_err(|error| self.untouched(error))?;
-        // Held to the end of this function.
-        let _lock = self.take_lock().await.map_err(|error| self.untouched(error))?;
         let copies = self.stage_and_upload(context, &layout).await?;
         if context.interrupt.is_set() {
             // From the switch on it is quicker, and safer, to go through with it.
-            let _ = sweep(&mut self.session, &layout).await;
+            let _ = sweep(&mut self.session, &layout, &plan.release).await;
             return Err(self.untouched(HostError::Interrupted));
         }
         if plan.last_shared_step().is_none() && context.gate.pass().await == GateState::Failed {
-            let _ = sweep(&mut self.session, &layout).await;
+            let _ = sweep(&mut self.session, &layout, &plan.release).await;
             return Err(self.untouched(HostError::FirstHostFailed));
         }
-        Transaction::new(self, context, &layout, copies).run().await
+        let result = Transaction::new(self, context, &layout, copies).run().await;
+        if let Err(HostFailure { error, .. }) = &result
+            && matches!(**error, HostError::LockLost)
+        {
+            let _ = sweep(&mut self.session, &layout, &plan.release).await;
+        }
+        result
     }
 
-    /// Takes the service's lock, and checks under it that the host is as it was when the plan was made.
-    async fn take_lock(&mut self) -> Result<Lock, HostError> {
+    /// Takes the service's lock, and sees to it that the plan is one for the host as it is under it.
+    async fn take_lock(&mut self, context: &Context) -> Result<Lock, HostFailure> {
         let Some(Ok(opened)) = (match self.lock.take() {
             Some(opening) => Some(opening.await),
             None => None,
         }) else {
-            return Err(HostError::Unwritable);
+            return Err(self.untouched(HostError::Unwritable));
         };
-        let mut lock = opened?;
+        let mut lock = opened.map_err(|error| self.untouched(error.into()))?;
         let events = self.events.clone();
-        let outcome =
-            lock.acquire(|holder| events.send(EventKind::Waiting { what: Wait::Lock, holder })).await?;
-        let shown = |id: Option<&ReleaseId>| id.map_or_else(|| "nothing".to_owned(), ToString::to_string);
-        match outcome {
-            LockOutcome::Locked(now) if now == current_text(&self.facts) => Ok(lock),
-            LockOutcome::Locked(now) => Err(HostError::Moved {
-                was: shown(self.plan.from.as_ref()),
-                now: match now.as_str() {
-                    "-" => "nothing".to_owned(),
-                    now => now.trim_start_matches("releases/").to_owned(),
-                },
-            }),
-            LockOutcome::Held(holder) => Err(HostError::Locked(holder)),
-            LockOutcome::Frozen(holder) => Err(HostError::Frozen(holder)),
-            LockOutcome::Unwritable => Err(HostError::Unwritable),
+        let mut waited = false;
+        let outcome = lock.acquire(|holder| {
+            waited = true;
+            events.send(EventKind::Waiting { what: Wait::Lock, holder });
+        });
+        match outcome.await.map_err(|error| self.untouched(error.into()))? {
+            LockOutcome::Locked(now) => {
+                if waited && context.agreement == Agreement::ToTheOutcome {
+                    self.plan_again(context).await?;
+                }
+                self.still(&now).map_err(|error| self.untouched(error))?;
+                Ok(lock)
+            }
+            LockOutcome::Held(holder) => Err(self.untouched(HostError::Locked(holder))),
+            LockOutcome::Frozen(holder) => Err(self.untouched(HostError::Frozen(holder))),
+            LockOutcome::Unwritable => Err(self.untouched(HostError::Unwritable)),
         }
+    }
+
+    /// Whether `current` is what it was when the plan was made.
+    fn still(&self, now: &str) -> Result<(), HostError> {
+        if now == current_text(&self.facts) {
+            return Ok(());
+        }
+        let shown = |id: Option<&ReleaseId>| id.map_or_else(|| "nothing".to_owned(), ToString::to_string);
+        let now = match now {
+            "-" => "nothing".to_owned(),
+            now => now.trim_start_matches("releases/").to_owned(),
+        };
+        Err(HostError::Moved { was: shown(self.plan.from.as_ref()), now })
+    }
+
+    /// Whoever held the lock has changed the host: looks at it again, and plans anew.
+    async fn plan_again(&mut self, context: &Context) -> Result<(), HostFailure> {
+        self.events.send(EventKind::PlanningAgain);
+        self.facts = look(context, &mut self.session, self.goal.extent(), Whose::Own, &self.events).await?;
+        let plan = make_plan(context, &self.host, &self.goal, &self.facts, self.position)
+            .map_err(|failure| *failure)?;
+        self.events.send(EventKind::Planned { plan: Arc::clone(&plan) });
+        if self.plan.last_shared_step().is_some() && plan.last_shared_step().is_none() {
+            // It is there already: someone else has done it for all.
+            context.gate.open();
+        }
+        self.plan = plan;
+        self.give_sudo_password(context).await.map_err(|error| self.untouched(error))
     }
 
     /// Asks for the sudo password where one is needed. A wrong one is asked for again, twice.
@@ -283,7 +354,8 @@ impl Prepared {
         for attempt in 0..4 {
             if attempt > 0 || known.is_none() {
                 let (prompt, host) = (Arc::clone(&context.sudo), self.host.clone());
-                let asked = tokio::task::spawn_blocking(move || prompt.sudo_password(&host, attempt > 0));
+                let by = self.facts.elevation;
+                let asked = tokio::task::spawn_blocking(move || prompt.sudo_password(&host, by, attempt > 0));
                 *known = asked.await.ok().flatten();
             }
             let Some(password) = known.as_ref() else { break };
@@ -292,7 +364,7 @@ impl Prepared {
             }
         }
         *known = None;
-        Err(HostError::SudoPassword)
+        Err(HostError::SudoPassword { by: self.facts.elevation.program() })
     }
 
     /// Puts the files on the host.
@@ -338,7 +410,7 @@ impl Prepared {
             Err(error) => {
                 self.events.send(EventKind::StepFailed { number });
                 // What can't be swept now is swept by the next deploy.
-                let _ = sweep(&mut self.session, layout).await;
+                let _ = sweep(&mut self.session, layout, id).await;
                 Err(self.untouched(error))
             }
         }

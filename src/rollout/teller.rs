@@ -1,9 +1,12 @@
-//! What a run on a host does, told as events.
+//! What a run on a host does, told as events; and what a failure of it needs.
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::engine::Context;
 use super::gate::Gate;
+use super::warnings::Warnings;
 use crate::host::ActivationEvent;
+use crate::manifest::{HookPoint, first_line};
 use crate::plan::{Plan, Step};
 use crate::report::{EventKind, Events};
 
@@ -19,23 +22,28 @@ pub(super) struct Teller {
     pub(super) failed: Option<usize>,
     /// The last that it said.
     pub(super) said: Vec<String>,
+    /// The last line of the step under way.
+    last: String,
     watched: Vec<(usize, Duration)>,
     /// Whether the service was switched, or a step that touches it has begun.
     pub(super) touched: bool,
     gate: Gate,
+    warnings: Warnings,
 }
 
 impl Teller {
-    pub(super) fn new(plan: &Arc<Plan>, events: &Events, gate: &Gate) -> Self {
+    pub(super) fn new(plan: &Arc<Plan>, events: &Events, context: &Context) -> Self {
         Self {
             events: events.clone(),
             plan: Arc::clone(plan),
             began: Instant::now(),
             failed: None,
             said: Vec::new(),
+            last: String::new(),
             watched: Vec::new(),
             touched: false,
-            gate: gate.clone(),
+            gate: context.gate.clone(),
+            warnings: context.warnings.clone(),
         }
     }
 
@@ -43,6 +51,7 @@ impl Teller {
         match event {
             ActivationEvent::Started(number) => {
                 self.began = Instant::now();
+                self.last.clear();
                 if self.failed.is_none() {
                     self.said.clear();
                 }
@@ -70,10 +79,13 @@ impl Teller {
                     self.said.drain(..excess);
                     self.said.push(line.clone());
                 }
+                self.last.clone_from(&line);
                 self.events.send(EventKind::StepSaid { number, line });
             }
             ActivationEvent::Failed { step: number, .. } => {
-                self.failed = self.failed.or(Some(number));
+                if !self.warn(number) {
+                    self.failed = self.failed.or(Some(number));
+                }
                 self.events.send(EventKind::StepFailed { number });
             }
             ActivationEvent::Reverting(why) => self.events.send(EventKind::RevertStarted { why }),
@@ -81,7 +93,8 @@ impl Teller {
         }
     }
 
-    /// From the log, of what happened while there was no connection: whether the service was touched, and how it stopped.
+    /// From the log, of what happened while there was no connection: whether the service was touched, how it stopped, and
+    /// what went wrong that changes nothing.
     pub(super) fn catch_up(&mut self, event: &ActivationEvent) {
         match event {
             ActivationEvent::Started(number) => {
@@ -92,9 +105,28 @@ impl Teller {
                 self.touched |= self.plan.steps.get(*number).is_some_and(is_switch);
             }
             ActivationEvent::Killed(unit) => self.events.send(EventKind::UnitKilled { unit: unit.clone() }),
-            ActivationEvent::Failed { .. } | ActivationEvent::Said { .. } | ActivationEvent::Reverting(_) => {
+            ActivationEvent::Said { line, .. } => self.last.clone_from(line),
+            ActivationEvent::Failed { step, .. } => {
+                self.warn(*step);
             }
+            ActivationEvent::Reverting(_) => {}
         }
+    }
+
+    /// Notes a step that failed when how the host ends was settled already. Whether it is such a one.
+    fn warn(&self, number: usize) -> bool {
+        let what = match self.plan.steps.get(number) {
+            Some(Step::Hook {
+                when: when @ (HookPoint::AfterDeploy | HookPoint::OnFailure), run, ..
+            }) => {
+                format!("the hook {} failed: `{}`", when.as_str(), first_line(run))
+            }
+            Some(Step::Prune { .. }) => "old releases could not be removed".to_owned(),
+            _ => return false,
+        };
+        let why = if self.last.is_empty() { String::new() } else { format!(": {}", self.last) };
+        self.warnings.add(self.events.host(), format!("{what}{why}"));
+        true
     }
 
     pub(super) fn watched_well(&self, number: usize) {

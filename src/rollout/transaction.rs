@@ -14,12 +14,12 @@ use super::host_run::{Prepared, connect_host, current_text};
 use super::teller::Teller;
 use super::verdict::{NotUp, conclude, conclude_reload};
 use crate::host::{
-    Activity, Copies, End, MainProcess, Reached, Recovery, Run, Session, SessionError, Stop, Subject,
-    UnitRuns, Whose, Word, ask, read_journal, recover, remove_links, run_state,
+    Activity, Copies, End, MainProcess, Observed, Reached, Recovery, Run, Session, SessionError, Stop,
+    Subject, UnitRuns, Whose, Word, ask, read_journal, recover, remove_links, run_state,
 };
-use crate::manifest::UnitName;
-use crate::plan::{Layout, Plan, Step};
-use crate::release::{ReleaseId, RunId};
+use crate::manifest::{Address, UnitName};
+use crate::plan::{Layout, Plan, Step, WatchedUnit};
+use crate::release::{ReleaseId, RunId, Sha256Digest};
 use crate::report::{EventKind, Events, Verdict, describe_step};
 
 /// How many lines of journal are read back.
@@ -38,12 +38,41 @@ pub(super) struct Transaction<'a> {
     layout: &'a Layout,
     plan: Arc<Plan>,
     id: RunId,
+    task: Task<'a>,
+    activity: Activity,
+    teller: Teller,
+}
+
+/// What the run is made from.
+struct Task<'a> {
+    layout: &'a Layout,
+    context: &'a Context,
+    plan: Arc<Plan>,
+    host: Address,
+    id: RunId,
     expected: String,
     history: String,
     units: Vec<UnitName>,
-    activity: Activity,
     copies: Copies,
-    teller: Teller,
+}
+
+impl Task<'_> {
+    fn run(&self) -> Run<'_> {
+        Run {
+            layout: self.layout,
+            id: &self.id,
+            steps: &self.plan.steps,
+            expected: &self.expected,
+            patience: self.context.patience,
+            history: &self.history,
+            units: &self.units,
+            environment: &self.context.record.environment,
+            host: &self.host,
+            release: &self.plan.release,
+            previous: self.plan.from.as_ref(),
+            copies: self.copies,
+        }
+    }
 }
 
 /// A line of `history.jsonl`, but for how it ended.
@@ -84,20 +113,19 @@ impl<'a> Transaction<'a> {
         };
         // The host adds how it ended, and the closing brace.
         let history = serde_json::to_string(&line).unwrap_or_default().trim_end_matches('}').to_owned();
-        let teller = Teller::new(&plan, &prepared.events, &context.gate);
-        Self {
-            expected: current_text(&prepared.facts),
-            units: context.manifest.units.iter().map(|unit| unit.name.clone()).collect(),
-            activity: Activity::default(),
-            prepared,
-            context,
+        let teller = Teller::new(&plan, &prepared.events, context);
+        let task = Task {
             layout,
-            plan,
-            id,
+            context,
+            plan: Arc::clone(&plan),
+            host: prepared.host.clone(),
+            id: id.clone(),
+            expected: current_text(&prepared.facts),
             history,
+            units: context.manifest.units.iter().map(|unit| unit.name.clone()).collect(),
             copies,
-            teller,
-        }
+        };
+        Self { prepared, context, layout, plan, id, task, activity: Activity::default(), teller }
     }
 
     /// From the start of the run to its end.
@@ -126,6 +154,7 @@ impl<'a> Transaction<'a> {
                 }
                 Err(HostFailure { error: Box::new(error), state: self.state(&end), journal })
             }
+            Ok(Stop::Unlocked) => Err(HostFailure::untouched(HostError::LockLost, self.plan.from.clone())),
             Ok(Stop::Died(said)) => self.died(said, None).await,
         }
     }
@@ -133,22 +162,9 @@ impl<'a> Transaction<'a> {
     async fn begin(&mut self) -> Result<Stop, SessionError> {
         let phase = Phase::Switching { back_to: self.plan.from.clone(), patience: self.context.patience };
         self.context.phases.set(&self.prepared.host, phase);
-        let run = Run {
-            layout: self.layout,
-            id: &self.id,
-            steps: &self.plan.steps,
-            expected: &self.expected,
-            patience: self.context.patience,
-            history: &self.history,
-            units: &self.units,
-            environment: &self.context.record.environment,
-            host: &self.prepared.host,
-            release: &self.plan.release,
-            previous: self.plan.from.as_ref(),
-            copies: self.copies,
-        };
-        let teller = &mut self.teller;
-        run.begin(&mut self.prepared.session, &mut self.activity, |event| teller.tell(event)).await
+        let Self { prepared, activity, teller, task, .. } = self;
+        let run = task.run();
+        run.begin(&mut prepared.session, activity, |event| teller.tell(event)).await
     }
 
     async fn decide(
@@ -157,25 +173,11 @@ impl<'a> Transaction<'a> {
         runs: &UnitRuns,
         process: MainProcess,
     ) -> Result<Stop, SessionError> {
-        let run = Run {
-            layout: self.layout,
-            id: &self.id,
-            steps: &self.plan.steps,
-            expected: &self.expected,
-            patience: self.context.patience,
-            history: &self.history,
-            units: &self.units,
-            environment: &self.context.record.environment,
-            host: &self.prepared.host,
-            release: &self.plan.release,
-            previous: self.plan.from.as_ref(),
-            copies: self.copies,
-        };
-        let teller = &mut self.teller;
+        let Self { prepared, activity, teller, task, .. } = self;
         let journal = (runs, process, JOURNAL_LINES);
-        let stop = run
-            .decide(&mut self.prepared.session, word, &mut self.activity, journal, |event| teller.tell(event))
-            .await?;
+        let run = task.run();
+        let stop =
+            run.decide(&mut prepared.session, word, activity, journal, |event| teller.tell(event)).await?;
         runs.keep_own(&mut self.activity.journal);
         Ok(stop)
     }
@@ -187,18 +189,8 @@ impl<'a> Transaction<'a> {
         let invocations: Vec<String> = starts.filter(|id| !id.is_empty()).collect();
         for (number, step) in plan.steps.iter().enumerate() {
             match step {
-                Step::Observe { unit, executable, .. } => {
-                    let seen = self.activity.observed.get(unit).cloned().unwrap_or_default();
-                    let before = self.prepared.facts.units.get(unit).map(|found| found.invocation.clone());
-                    let reloaded = plan.steps.iter().any(
-                        |other| matches!(other, Step::Reload { unit: reloaded, .. } if reloaded == unit),
-                    );
-                    let verdict = if reloaded {
-                        conclude_reload(unit, &seen)
-                    } else {
-                        conclude(unit, &seen, executable.as_ref(), before.as_deref())
-                    };
-                    if let Err(error) = verdict {
+                Step::Observe { units, .. } => {
+                    if let Err(error) = self.conclude_all(units) {
                         self.teller.events.send(EventKind::StepFailed { number });
                         return Err(error.into());
                     }
@@ -208,7 +200,11 @@ impl<'a> Transaction<'a> {
                     let began = Instant::now();
                     let events = &self.teller.events;
                     events.send(EventKind::StepStarted { number, step: Arc::new(step.clone()) });
-                    let subject = Subject { layout: self.layout, invocations: &invocations };
+                    let subject = Subject {
+                        layout: self.layout,
+                        invocations: &invocations,
+                        since: self.activity.reloaded.as_deref(),
+                    };
                     if let Err(error) = ask(&mut self.prepared.session, check, &subject).await {
                         events.send(EventKind::StepFailed { number });
                         return Err(error.into());
@@ -219,6 +215,30 @@ impl<'a> Transaction<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether all units that were watched are up. The first one that is not is what is told of.
+    fn conclude_all(&self, units: &[WatchedUnit]) -> Result<(), NotUp> {
+        units.iter().try_for_each(|WatchedUnit { unit, executable }| {
+            let seen = self.activity.observed.get(unit).cloned().unwrap_or_default();
+            let before = self.prepared.facts.units.get(unit).map(|found| found.invocation.as_str());
+            self.conclude_one(unit, &seen, executable.as_ref(), before)
+        })
+    }
+
+    fn conclude_one(
+        &self,
+        unit: &UnitName,
+        seen: &Observed,
+        executable: Option<&Sha256Digest>,
+        before: Option<&str>,
+    ) -> Result<(), NotUp> {
+        let reloads = |step: &Step| matches!(step, Step::Reload { unit: reloaded, .. } if reloaded == unit);
+        if self.plan.steps.iter().any(reloads) {
+            conclude_reload(unit, seen)
+        } else {
+            conclude(unit, seen, executable, before)
+        }
     }
 
     async fn commit(mut self, runs: &UnitRuns) -> Result<Verdict, HostFailure> {
@@ -236,7 +256,9 @@ impl<'a> Transaction<'a> {
                 Err(self.failure(HostError::WentBack(why), &end))
             }
             Ok(Stop::Died(said)) => self.died(said, None).await,
-            Ok(Stop::Pending(_)) => self.died("it did not take the word to commit".to_owned(), None).await,
+            Ok(Stop::Pending(_) | Stop::Unlocked) => {
+                self.died("it did not take the word to commit".to_owned(), None).await
+            }
             Err(error) => self.lost(error, None).await,
         }
     }
@@ -248,7 +270,7 @@ impl<'a> Transaction<'a> {
                 Err(self.failure(error, &end))
             }
             Ok(Stop::Died(said)) => self.died(said, Some(error)).await,
-            Ok(Stop::Pending(_)) => self.died(String::new(), Some(error)).await,
+            Ok(Stop::Pending(_) | Stop::Unlocked) => self.died(String::new(), Some(error)).await,
             Err(lost) => self.lost(lost, Some(error)).await,
         }
     }
@@ -256,17 +278,20 @@ impl<'a> Transaction<'a> {
     /// The run ended by itself before it waited for a word: a step failed.
     fn own_failure(&mut self, end: &End) -> HostError {
         for (number, step) in self.plan.steps.iter().enumerate() {
-            let (Step::Observe { unit, .. } | Step::Restart { unit, .. } | Step::Start { unit, .. }) = step
-            else {
-                continue;
+            let units = match step {
+                Step::Observe { units, .. } => units.iter().map(|watched| &watched.unit).collect(),
+                Step::Restart { unit, .. } | Step::Start { unit, .. } => vec![unit],
+                _ => continue,
             };
-            let Some(seen) = self.activity.observed.get(unit) else { continue };
-            // systemctl says only that the job failed; the unit's state says why.
-            if let Err(error) = conclude(unit, seen, None, None) {
-                if self.teller.failed.is_none() {
-                    self.teller.events.send(EventKind::StepFailed { number });
+            for unit in units {
+                let Some(seen) = self.activity.observed.get(unit) else { continue };
+                // systemctl says only that the job failed; the unit's state says why.
+                if let Err(error) = self.conclude_one(unit, seen, None, None) {
+                    if self.teller.failed.is_none() {
+                        self.teller.events.send(EventKind::StepFailed { number });
+                    }
+                    return error.into();
                 }
-                return error.into();
             }
         }
         match self.teller.failed.and_then(|number| self.plan.steps.get(number)) {
@@ -331,6 +356,7 @@ impl<'a> Transaction<'a> {
                 continue;
             };
             let Ok(mut session) = Session::new(connection) else { continue };
+            session.elevate(self.prepared.facts.elevation);
             let teller = &mut self.teller;
             let read = run_state(&mut session, self.layout, &self.id, |event| teller.catch_up(&event)).await;
             if let Some(end) = read.ok().flatten() {

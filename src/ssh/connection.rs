@@ -3,11 +3,13 @@
 //! Opening a channel takes one round trip, and starting something in it another, which brings the first output along.
 //! Input takes a third: sshd opens its channels with a window of zero, and makes room only once
 //! something runs (session.c, channels.c).
+//!
+//! sshd runs only so many programs on one connection (`MaxSessions`, sshd_config(5)). What it refuses to start is started
+//! on a further connection to the same machine, made when it is first needed.
 
 use std::fmt;
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use russh::client::{Handle, Msg};
 use russh::{Channel, ChannelOpenFailure, Disconnect};
@@ -18,7 +20,10 @@ use super::ending::{Ending, EndingWriter};
 use super::error::{ChannelPurpose, ChannelRefusal, LostCause, SshError};
 use super::forward::Forward;
 use super::handshake::{Client, Verified, handshake};
+use super::hop::Proxy;
 use super::options::ConnectOptions;
+use super::pace::Door;
+use super::peer::Peer;
 use super::process::Process;
 use super::sftp::Sftp;
 use super::target::Target;
@@ -27,8 +32,15 @@ use super::upload::SftpPool;
 /// How much output is kept for a reader that has fallen behind.
 const BACKLOG: usize = 16 << 20;
 
+/// How long a host may take to say that it is there.
+const PONG: std::time::Duration = std::time::Duration::from_secs(3);
+
 /// How long saying goodbye may take.
 const GOODBYE: std::time::Duration = std::time::Duration::from_millis(200);
+
+/// How much is kept of what comes from a host behind this one. Its channels cannot send more than their windows, and
+/// nobody here is slower than that for long.
+const TUNNEL_BACKLOG: usize = 64 << 20;
 
 /// How much of a stream is kept before the program is held back.
 const STREAM_BACKLOG: usize = 1 << 20;
@@ -42,29 +54,53 @@ pub struct Connection {
 struct Inner {
     handle: Handle<Client>,
     target: Target,
-    address: SocketAddr,
+    peer: Peer,
     server_version: String,
     ending: Ending,
     ending_writer: Arc<EndingWriter>,
+    /// What a further connection takes.
+    options: ConnectOptions,
+    host_key: Vec<u8>,
+    /// Connections for what did not fit on this one.
+    further: Mutex<Vec<Connection>>,
 }
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Connection({} at {})", self.inner.target, self.inner.address)
+        write!(f, "Connection({} at {})", self.inner.target, self.inner.peer)
     }
 }
 
-/// Connects, checks the host's key, logs in. All addresses of the host are tried in turn.
+/// Gets there, checks the host's key, logs in.
 ///
 /// # Errors
 /// Any of [`SshError`] up to authentication.
 pub async fn connect(target: &Target, options: &ConnectOptions) -> Result<Connection, SshError> {
+    let door = match &options.proxy {
+        Proxy::Direct => Door::Sshd { from: None, host: target.host.clone(), port: target.port },
+        Proxy::Jump(hop) => {
+            let from = Some(hop.target.to_string());
+            Door::Sshd { from, host: target.host.clone(), port: target.port }
+        }
+        Proxy::Command { written, .. } => Door::Command(written.clone()),
+    };
+    let _turn = options.pace.turn(door).await;
     let verified = handshake(target, options).await?;
-    let Verified { mut handle, address, server_version, ending, ending_writer } = verified;
+    let Verified { mut handle, peer, server_version, ending, ending_writer, host_key } = verified;
     authenticate(&mut handle, target, options, &ending).await?;
-    let target = target.clone();
+    let (target, options, further) = (target.clone(), options.clone(), Mutex::default());
     Ok(Connection {
-        inner: Arc::new(Inner { handle, target, address, server_version, ending, ending_writer }),
+        inner: Arc::new(Inner {
+            handle,
+            target,
+            peer,
+            server_version,
+            ending,
+            ending_writer,
+            options,
+            host_key,
+            further,
+        }),
     })
 }
 
@@ -104,11 +140,14 @@ impl Connection {
     /// # Errors
     /// [`SshError::ChannelRefused`], [`SshError::RequestRefused`], [`SshError::ConnectionLost`].
     pub async fn sftp(&self) -> Result<Sftp, SshError> {
-        let channel = self.session(ChannelPurpose::Sftp).await?;
+        let (channel, ending) = self.session(ChannelPurpose::Sftp).await?;
+        Self::start_sftp(channel, ending).await
+    }
+
+    async fn start_sftp(channel: Channel<Msg>, ending: Ending) -> Result<Sftp, SshError> {
         if channel.request_subsystem(true, "sftp").await.is_err() {
-            return Err(self.inner.ending.error().await);
+            return Err(ending.error().await);
         }
-        let ending = self.inner.ending.clone();
         let drained = drain(channel, ChannelPurpose::Sftp, Backlog::Fail(BACKLOG), ending.clone());
         let io = ChannelIo::new(drained);
         let refused = io.refused();
@@ -125,25 +164,27 @@ impl Connection {
     /// # Errors
     /// As [`Connection::sftp`], when not even one could be opened.
     pub async fn sftp_pool(&self, channels: usize) -> Result<SftpPool, SshError> {
-        let opened = futures::future::join_all((0..channels.max(1)).map(|_| self.sftp())).await;
+        let here = async || {
+            let channel = self.session_here(&ChannelPurpose::Sftp).await?;
+            Self::start_sftp(channel, self.inner.ending.clone()).await
+        };
+        let opened = futures::future::join_all((0..channels.max(1)).map(|_| here())).await;
         let mut granted = Vec::with_capacity(opened.len());
-        let mut refusal = None;
         for result in opened {
             match result {
                 Ok(sftp) => granted.push(sftp),
-                Err(error @ SshError::ChannelRefused { .. }) => refusal = Some(error),
+                Err(SshError::ChannelRefused { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
-        if let (Some(_), false) = (&refusal, granted.is_empty()) {
+        if granted.len() < channels {
             tracing::debug!("{}: {} SFTP channels of {channels}", self.inner.target, granted.len());
         }
         let mut granted = granted.into_iter();
-        match (granted.next(), refusal) {
-            (Some(first), _) => Ok(SftpPool::new(first, granted)),
-            (None, Some(refusal)) => Err(refusal),
-            // Not reached: at least one was asked for.
-            (None, None) => Err(self.inner.ending.error().await),
+        match granted.next() {
+            Some(first) => Ok(SftpPool::new(first, granted)),
+            // One is worth a further connection.
+            None => Ok(SftpPool::new(self.sftp().await?, [])),
         }
     }
 
@@ -154,17 +195,42 @@ impl Connection {
     /// [`ConnectFailed`](super::ChannelRefusal::ConnectFailed) when nothing listens there,
     /// [`SshError::ConnectionLost`].
     pub async fn forward(&self, host: &str, port: u16) -> Result<Forward, SshError> {
+        self.open_forward(host, port, BACKLOG).await
+    }
+
+    /// The same for a stream that another connection goes through.
+    pub(super) async fn tunnel(&self, host: &str, port: u16) -> Result<Forward, SshError> {
+        self.open_forward(host, port, TUNNEL_BACKLOG).await
+    }
+
+    async fn open_forward(&self, host: &str, port: u16, backlog: usize) -> Result<Forward, SshError> {
         let purpose = ChannelPurpose::Forward { host: host.to_owned(), port };
         // The originator is for the server's log; there is no socket here that it could name.
         let opened = self.inner.handle.channel_open_direct_tcpip(host, port.into(), "127.0.0.1", 0).await;
         let channel = self.opened(opened, &purpose).await?;
-        let drained = drain(channel, purpose, Backlog::Fail(BACKLOG), self.inner.ending.clone());
+        let drained = drain(channel, purpose, Backlog::Fail(backlog), self.inner.ending.clone());
         Ok(Forward::new(ChannelIo::new(drained)))
     }
 
     /// Where the connection goes to.
-    pub fn address(&self) -> SocketAddr {
-        self.inner.address
+    pub fn peer(&self) -> &Peer {
+        &self.inner.peer
+    }
+
+    /// Whether the host still answers.
+    pub(super) async fn answers(&self) -> bool {
+        let ping = tokio::time::timeout(PONG, self.inner.handle.send_ping()).await;
+        matches!(ping, Ok(Ok(()))) && !self.is_over()
+    }
+
+    /// Whether the two are clones of one.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    /// Whether it has ended.
+    pub(super) fn is_over(&self) -> bool {
+        self.inner.ending.known_cause().is_some()
     }
 
     /// How the server names itself: `SSH-2.0-OpenSSH_9.2p1 Debian-2`.
@@ -174,6 +240,8 @@ impl Connection {
 
     /// Says goodbye, without waiting for an answer. Other clones are cut off as well.
     pub async fn close(self) {
+        let further = std::mem::take(&mut *self.further());
+        futures::future::join_all(further.into_iter().map(|connection| Box::pin(connection.close()))).await;
         self.inner.ending_writer.set(LostCause::ClosedHere);
         let goodbye = self.inner.handle.disconnect(Disconnect::ByApplication, "", "").await;
         if goodbye.is_ok() {
@@ -188,12 +256,12 @@ impl Connection {
         input: Vec<u8>,
         backlog: Backlog,
     ) -> Result<Process, SshError> {
-        let channel = self.session(ChannelPurpose::Program).await?;
+        let (channel, ending) = self.session(ChannelPurpose::Program).await?;
         // The answer to this comes with the output; waiting for it would cost a round trip.
         if channel.exec(true, command).await.is_err() {
-            return Err(self.inner.ending.error().await);
+            return Err(ending.error().await);
         }
-        let drained = drain(channel, ChannelPurpose::Program, backlog, self.inner.ending.clone());
+        let drained = drain(channel, ChannelPurpose::Program, backlog, ending);
         let mut process = Process::new(drained);
         if !input.is_empty() {
             match process.write(input).await {
@@ -205,9 +273,54 @@ impl Connection {
         Ok(process)
     }
 
-    async fn session(&self, purpose: ChannelPurpose) -> Result<Channel<Msg>, SshError> {
+    /// A channel to run something in, here or on a further connection; and the ending of the one it is on.
+    async fn session(&self, purpose: ChannelPurpose) -> Result<(Channel<Msg>, Ending), SshError> {
+        match self.session_here(&purpose).await {
+            Err(SshError::ChannelRefused { .. }) => {}
+            opened => return Ok((opened?, self.inner.ending.clone())),
+        }
+        let further = self.further().clone();
+        for connection in further {
+            if let Ok(channel) = connection.session_here(&purpose).await {
+                return Ok((channel, connection.inner.ending.clone()));
+            }
+        }
+        tracing::info!("{}: it runs no more on this connection, so another one is made", self.inner.target);
+        let connection = match self.again().await {
+            Ok(connection) => connection,
+            Err(error) => return Err(SshError::NoFurtherConnection { source: Box::new(error) }),
+        };
+        // Refused on a connection of its own, it is not a matter of how many there are.
+        let channel = connection.session_here(&purpose).await?;
+        let ending = connection.inner.ending.clone();
+        self.further().push(connection);
+        Ok((channel, ending))
+    }
+
+    async fn session_here(&self, purpose: &ChannelPurpose) -> Result<Channel<Msg>, SshError> {
         let opened = self.inner.handle.channel_open_session().await;
-        self.opened(opened, &purpose).await
+        self.opened(opened, purpose).await
+    }
+
+    /// Another connection to the same machine. A name may have several addresses, and several machines behind one.
+    async fn again(&self) -> Result<Self, SshError> {
+        let address = match &self.inner.peer {
+            Peer::Address(address) => Some(*address),
+            // Whoever looked the name up does so again.
+            Peer::Behind { .. } | Peer::ByCommand { .. } => None,
+        };
+        let options = ConnectOptions { address, ..self.inner.options.clone() };
+        let connection = Box::pin(connect(&self.inner.target, &options)).await?;
+        if connection.inner.host_key != self.inner.host_key {
+            connection.close().await;
+            let to = self.inner.peer.to_string();
+            return Err(SshError::Handshake { to, source: "another machine answered".into() });
+        }
+        Ok(connection)
+    }
+
+    fn further(&self) -> std::sync::MutexGuard<'_, Vec<Self>> {
+        self.inner.further.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn opened(

@@ -148,6 +148,7 @@ fn a_disk_that_is_full_at_any_place_of_a_deploy() {
     let user = host.user(UserOptions::default());
     let project = Project::quick(&user);
     project.deploy();
+    project.edit("deploy.yaml", "  prod:\n", "  prod:\n    confirm: true\n");
     user.run("mkdir ~/many");
     let root = project.root(&user);
     let mut place = "North Carolina".to_owned();
@@ -158,14 +159,12 @@ fn a_disk_that_is_full_at_any_place_of_a_deploy() {
         project.edit(&format!("{}.conf", project.name), &place, &next);
         place = next;
         let before = project.standing(&user);
-        // The plan is made while there is room; all that follows waits for the lock.
-        let mut holder = project.lock_by(&user, "ada@laptop");
-        let mut deploy = Child::spawn(&mut project.command(&["deploy", "prod", "--lock-wait", "30s"]));
-        deploy.wait_for_output("waiting: the service is locked");
+        // The plan is made while there is room; all that follows waits for a yes.
+        let mut deploy = project.spawn_on_a_terminal(&["deploy", "prod"]);
+        deploy.wait_for_output("Deploy to 1 host of prod? [y/N]");
         fill(&user, what, left);
-        holder.write("\n");
+        deploy.write("y\n");
         let ran = deploy.wait();
-        drop(holder);
         user.run(&format!("rm -rf ~/eaten {root}/incoming/*; find ~/many -type f -delete"));
         let after = project.standing(&user);
         match ran.code {
@@ -181,14 +180,14 @@ fn a_disk_that_is_full_at_any_place_of_a_deploy() {
         if ran.code != Some(0) {
             let reasons =
                 ["No space left", "disk is full", "file system is full", "no inodes left", "inodes used up"];
-            let told = reasons.iter().any(|reason| ran.stderr.contains(reason));
+            let told = reasons.iter().any(|reason| ran.stdout.contains(reason));
             assert!(told, "{place}\n{}", ran.all());
         }
         seen.push(ran.code);
     }
     // Else none of them came to a place of interest.
     assert!(seen.contains(&Some(0)) && seen.contains(&Some(1)), "{seen:?}");
-    project.deploy();
+    project.shipit(&["deploy", "prod", "--yes"]).exits(0);
 }
 
 /// Fills up between the check of the hashes and the switch, and between the switch and the commit.

@@ -291,29 +291,82 @@ fn who_holds_the_lock_is_named_and_waiting_for_it_pays() {
     waits.wait().exits(0).says("1 host deployed");
 }
 
-/// P8: what was planned is what is done, or nothing.
-#[test]
-fn a_host_that_changed_after_the_plan_was_made_is_left_alone() {
-    let Some(user) = TestUser::new(UserOptions::default()) else { return };
-    let project = Project::quick(&user);
+/// Two releases of a project, and a third that is to come. The ids of the first two.
+fn two_releases(user: &TestUser) -> (Project, [String; 2]) {
+    let project = Project::quick(user);
     project.deploy();
-    let first = project.current(&user);
+    let first = project.current(user);
     project.edit(&format!("{}.conf", project.name), "North Carolina", "Virginia");
     project.deploy();
-    let second = project.current(&user);
+    let second = project.current(user);
     project.edit(&format!("{}.conf", project.name), "Virginia", "Ohio");
+    let ids = [first, second].map(|current| current.trim_start_matches("releases/").to_owned());
+    (project, ids)
+}
+
+fn point_current(project: &Project, user: &TestUser, id: &str) {
+    let root = project.root(user);
+    user.run(&format!("ln -sfT releases/{id} {root}/.x && mv -fT {root}/.x {root}/current"));
+}
+
+/// P8: what a person said yes to is what is done, or nothing.
+#[test]
+fn a_host_that_changed_after_its_plan_was_agreed_to_is_left_alone() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let (project, [first, second]) = two_releases(&user);
+    project.edit("deploy.yaml", "  prod:\n", "  prod:\n    confirm: true\n");
+    let mut deploy = project.spawn_on_a_terminal(&["deploy", "prod"]);
+    deploy.wait_for_output("Deploy to 1 host of prod? [y/N]");
+    point_current(&project, &user, &first);
+    let before = project.standing(&user);
+    deploy.write("y\n");
+    let ran = deploy.wait().exits(1);
+    let says = |text: &str| assert!(ran.all().contains(text), "{text}: {}", ran.all());
+    says(&format!("`current` was {second}, and is now {first}"));
+    says("the service was not touched");
+    says("shipit plan");
+    assert!(!ran.all().contains("uploaded"), "{}", ran.all());
+    assert_eq!(project.standing(&user), before);
+}
+
+/// Where nobody was asked, what the host is to end on is what counts: after a wait, the plan is made anew.
+#[test]
+fn a_host_that_changed_while_the_lock_was_waited_for_is_planned_for_again() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let (project, [first, second]) = two_releases(&user);
     let mut holder = project.lock_by(&user, "ada@laptop");
     let mut waits = Child::spawn(&mut project.command(&["deploy", "prod", "--lock-wait", "30s"]));
     waits.wait_for_output("waiting: the service is locked");
-    let root = project.root(&user);
-    user.run(&format!("ln -sfT {first} {root}/.x && mv -fT {root}/.x {root}/current"));
-    let before = project.standing(&user);
+    point_current(&project, &user, &first);
     holder.write("\n");
-    let ran = waits.wait().exits(1);
-    let id = |current: &str| current.trim_start_matches("releases/").to_owned();
-    ran.says(&format!("`current` was {}, and is now {}", id(&second), id(&first)));
-    ran.says("the service was not touched").says("shipit plan").never_says("uploaded");
-    assert_eq!(project.standing(&user), before);
+    let ran = waits.wait().exits(0);
+    ran.says(&format!("replaces {second}")).says("the lock is ours: looking at the host again");
+    ran.says(&format!("replaces {first}")).says("1 host deployed");
+}
+
+/// A laptop that slept comes back without its lock.
+#[test]
+fn a_client_that_was_silent_for_too_long_does_not_go_on_without_its_lock() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let project = Project::quick(&user);
+    project.deploy();
+    let before = project.standing(&user);
+    let relay = Relay::start(user.address(), Link { bandwidth: Some(400_000), ..Link::default() }).unwrap();
+    through(&project, &user, &relay);
+    let mut binary = fs::read(project.path("service.sh")).unwrap();
+    binary.resize(3 << 20, b'\n');
+    fs::write(project.path("service.sh"), &binary).unwrap();
+    let mut deploy = Child::spawn(&mut project.command(&["deploy", "prod"]));
+    deploy.wait_for_output("uploading");
+    deploy.signal("STOP");
+    let lock = format!("flock -n {}/lock true && echo free; true", project.root(&user));
+    wait_for("the lock", Duration::from_secs(20) + GRACE, || user.run(&lock) == "free\n");
+    deploy.signal("CONT");
+    let ran = deploy.wait().exits(1);
+    ran.says("the lock was lost: nothing was heard of this side for more than 20 s");
+    ran.says("the service was not touched").says("shipit history").never_says("switched");
+    project.standing(&user).is_as(&before);
+    assert_eq!(user.run(&format!("find {}/incoming -mindepth 1", project.root(&user))), "");
 }
 
 #[test]

@@ -187,6 +187,11 @@ impl OwnHost {
         Some(Self { machine: Machine::read(Path::new(description.trim()), true) })
     }
 
+    /// Root, who logs in there.
+    pub fn root(&self) -> TestUser {
+        TestUser::root_of(Arc::clone(&self.machine))
+    }
+
     /// A fresh user on this host.
     pub fn user(&self, options: UserOptions) -> TestUser {
         TestUser::on(Arc::clone(&self.machine), options)

@@ -11,7 +11,7 @@
 #
 # Output, to descriptor 3 (the session's standard output, or the run's log): "step N started", "step N finished",
 # "step N failed STATUS", what a step's commands said as "step N said LINE", what it found as "found KEY VALUE"; then
-# "pending SECONDS", "committed", "reverting WHY", "reverted", "revert_failed WHY", and "end".
+# "unlocked", "pending SECONDS", "committed", "reverting WHY", "reverted", "revert_failed WHY", and "end".
 tab='	'
 user_units=$HOME/.config/systemd/user
 

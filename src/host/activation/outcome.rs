@@ -45,13 +45,22 @@ impl Record {
     }
 }
 
-/// Whose run is to be brought to its end.
+/// Who has the service's lock, when a run is to be brought to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whose {
-    /// Ours: we hold the service's lock.
+    /// We have: whoever's the run was, it is ours to end.
     Own,
-    /// Someone else's. As long as they hold the lock, it is theirs.
+    /// Perhaps someone else. As long as they have the lock, it is theirs.
     Others,
+}
+
+impl Whose {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::Others => "contact",
+        }
+    }
 }
 
 /// What came of bringing a run to its end.
@@ -89,11 +98,7 @@ pub async fn recover(
     whose: Whose,
 ) -> Result<Recovery, SessionError> {
     const RECOVER: &str = "/bin/sh \"$1/program\" recover \"$2\" >/dev/null\necho \"status $?\"";
-    let by = match whose {
-        Whose::Own => "own",
-        Whose::Others => "contact",
-    };
-    let mut script = Script::with_arguments(RECOVER, [layout.run(id).as_str(), by]);
+    let mut script = Script::with_arguments(RECOVER, [layout.run(id).as_str(), whose.word()]);
     script.constant_line(READ);
     let mut record = Record::default();
     let finished = session.run(&script, IDLE, |line| record.take(line, &mut |_| {})).await?;
@@ -114,10 +119,12 @@ pub async fn wait_for_run(
     layout: &Layout,
     id: &RunId,
     patience: Duration,
+    whose: Whose,
 ) -> Result<(), SessionError> {
     const WAIT: &str = include_str!("wait.sh");
     let patience = patience.as_secs().to_string();
-    let script = Script::with_arguments(WAIT, [layout.run(id).as_str(), &id.to_string(), &patience]);
+    let script =
+        Script::with_arguments(WAIT, [layout.run(id).as_str(), &id.to_string(), &patience, whose.word()]);
     session.run(&script, IDLE, |_| {}).await.map(drop)
 }
 

@@ -56,6 +56,7 @@ recover() { # boot|contact|own
 	committed)
 		# It died before it could write so.
 		mark_good
+		sync "$root/current/"
 		leave_nothing_pending
 		note_history deployed
 		say end

@@ -106,7 +106,7 @@ impl Run<'_> {
         Ok(activity.stop(finished.said))
     }
 
-    /// How long the run may say nothing: a hook may be silent for as long as it may run, and so is the watch over a unit.
+    /// How long the run may say nothing: a hook may be silent for as long as it may run, and so is a watch.
     fn idle(&self) -> Duration {
         let silent = self.steps.iter().filter_map(|step| match step {
             Step::Hook { timeout: time, .. } | Step::Observe { settle: time, .. } => Some(*time),
@@ -211,8 +211,10 @@ impl Run<'_> {
             Step::Restart { unit, .. } => (Part::Unit, words(["restart", unit.as_str()])),
             Step::Reload { unit, .. } => (Part::Unit, words(["reload", unit.as_str()])),
             Step::Start { unit, .. } => (Part::Unit, words(["start", unit.as_str()])),
-            Step::Observe { unit, settle, .. } => {
-                (Part::Unit, words(["observe", unit.as_str(), &settle.as_millis().to_string()]))
+            Step::Observe { units, settle } => {
+                let units = units.iter().map(|watched| watched.unit.to_string());
+                let settle = settle.as_millis().to_string();
+                (Part::Unit, ["observe".to_owned(), settle].into_iter().chain(units).collect())
             }
             Step::Hook { when, run, timeout, .. } => {
                 let part = match when {

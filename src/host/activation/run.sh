@@ -58,12 +58,12 @@ commit() {
 	trap '' HUP
 	hung_up=
 	# The point of no return.
-	if ! set_state committed || ! sync "$run"; then
+	# The mark goes to the disk along with the state, while whoever comes after a power cut still finds the run.
+	if ! set_state committed || ! { mark_good; sync "$run" "$root/current/"; }; then
 		revert "the state of the run could not be written$(no_room)"
 	fi
 	stage_of_run=committed
 	say committed
-	mark_good
 	leave_nothing_pending
 	note_history deployed
 	verdict=deployed

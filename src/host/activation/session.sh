@@ -3,6 +3,13 @@
 # Makes the run's folder. From here on it is pending: what is done is undone, by the session, by the run, at the next
 # boot or by the next one who comes.
 begin_run() { # program
+	# A client that was silent for too long has lost its lock, and may not know yet.
+	holds=
+	{ read -r _ && read -r holds; } 2>/dev/null <"$root/lock.holder"
+	if [ "$holds" != "$run_id" ]; then
+		say unlocked
+		exit 1
+	fi
 	[ -d "$root/releases" ] && [ -d "$root/runs" ] || mkdir -p "$root/releases" "$root/runs" || return
 	# Whoever makes the folder has the run: a client that has lost its connection makes it, so that a run that had not
 	# begun never does (run_state in outcome.rs).
@@ -33,6 +40,7 @@ make_ready() {
 		systemctl --user show -p Id,ActiveState -- $units >"$run/units"
 		forget_starts
 		sweep_runs
+		trim_history
 	} 2>/dev/null &
 	readying=$!
 }

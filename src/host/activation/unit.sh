@@ -83,6 +83,8 @@ restart_unit() { # unit forth|back
 # Has a unit take over what is new, without a stop.
 reload() { # unit
 	found_lines "unit $1 before" "$(properties "$1")"
+	# It is the same start as before: what it says of the new release can only be told by the time.
+	say "found reload $(date +%s.%6N)"
 	note_undo reload "$1" || return
 	stoppable
 	systemctl --user reload -- "$1" || show_failed "$1"
