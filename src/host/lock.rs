@@ -76,7 +76,8 @@ impl Lock {
             &run.to_string(),
             &seconds(deadline),
         ];
-        let script = Script::with_arguments(PROGRAM, arguments);
+        // A shell that reads its input byte by byte, as bash does, leaves what comes behind the program to the program.
+        let script = Script::with_arguments(PROGRAM.trim_end(), arguments);
         let process = connection.start_with_input(SHELL, script.as_str().as_bytes().to_vec()).await?;
         let (stdin, events) = process.split();
         Ok(Self { stdin: Some(stdin), events, buffer: Vec::new(), patience, beating: None, run: run.clone() })

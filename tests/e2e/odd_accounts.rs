@@ -1,6 +1,6 @@
 //! Accounts and hosts that are not as usual: what works all the same, and what is refused with the reason.
-use crate::harness::Project;
-use crate::hosts::{Lingering, Shell, TestUser, UserOptions, skip};
+use crate::harness::{Child, Project};
+use crate::hosts::{HostOptions, Lingering, OwnHost, Shell, TestUser, UserOptions, skip, wait_for};
 
 /// A user whose account may be bent: not the developer's own.
 fn bendable() -> Option<TestUser> {
@@ -162,6 +162,42 @@ fn a_user_without_a_manager_is_refused_with_the_way_to_get_one() {
     ran.says(&format!("the service manager of {} can't be reached", user.user));
     ran.says(&format!("systemctl start user@$(id -u {})", user.user));
     untouched(&user, &project);
+}
+
+/// As on Fedora, RHEL, SUSE and Arch. It reads its input byte by byte, and has ideas of its own about traps.
+#[test]
+fn the_hosts_shell_may_be_bash() {
+    let Some(host) = OwnHost::boot(HostOptions::default()) else { return };
+    host.machine.run("ln -sfT bash /usr/bin/sh");
+    let user = host.user(UserOptions::default());
+    let project = Project::quick(&user);
+    project.deploy();
+    let before = project.standing(&user);
+    let health =
+        format!("settle: 0s\nhealth: {{ http: 'http://localhost:{}/', timeout: 40s }}\n", project.port);
+    project.edit("deploy.yaml", "settle: 0s\n", &health);
+    project.edit(&format!("{}.conf", project.name), "North Carolina", "Virginia");
+    let mut deploy = Child::spawn(&mut project.command(&["deploy", "prod"]));
+    deploy.wait_for_output("until it answers well");
+    deploy.signal("KILL");
+    let settled = || project.standing(&user).leftovers.is_empty();
+    wait_for("the way back", std::time::Duration::from_secs(8), settled);
+    project.standing(&user).is_back_at(&before);
+
+    // The same while systemd is waited for.
+    let before = project.standing(&user);
+    project.edit("deploy.yaml", &health, "settle: 0s\n");
+    let unit = format!("{}.service", project.name);
+    project.edit(&unit, "Restart=always", "Restart=always\nType=notify\nTimeoutStartSec=infinity");
+    let deploy = Child::spawn(&mut project.command(&["deploy", "prod"]));
+    wait_for("a start that hangs", std::time::Duration::from_secs(20), || {
+        project.current(&user) != before.current && project.property(&user, "SubState") == "start"
+    });
+    deploy.signal("KILL");
+    wait_for("the way back", std::time::Duration::from_secs(8), settled);
+    project.standing(&user).is_back_at(&before);
+    project.edit(&unit, "Type=notify\nTimeoutStartSec=infinity", "");
+    project.deploy();
 }
 
 #[test]

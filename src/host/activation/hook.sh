@@ -67,7 +67,8 @@ last_lines() {
 live_step() {
 	number=$1
 	shift
-	say "step $number started" || [ "$stage_of_run" != preparing ] || give_up "the client is gone"
+	[ -z "$hung_up" ] || give_up
+	say "step $number started" || heard_of_nobody
 	status=$(
 		{
 			"$@" </dev/null 2>&1 3>&- 8>&-
@@ -81,6 +82,7 @@ live_step() {
 			}
 		}
 	)
+	[ -z "$hung_up" ] || give_up
 	if [ "$status" = 0 ]; then
 		say "step $number finished"
 	else

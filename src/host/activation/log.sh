@@ -50,14 +50,16 @@ read_state() {
 step() {
 	number=$1
 	shift
+	[ -z "$hung_up" ] || give_up
 	# A run's log may be on a full disk; a session writes to its client.
-	say "step $number started" || [ "$stage_of_run" != preparing ] || give_up "the client is gone"
+	say "step $number started" || heard_of_nobody
 	# What is half done has to be done, or undone. A step that may take long lets go of it: stoppable.
 	said=$(
 		trap '' HUP
 		"$@" 2>&1
 	)
 	status=$?
+	[ -z "$hung_up" ] || give_up
 	if [ -n "$said" ]; then
 		printf '%s\n' "$said" | sed "s/^/step $number said /" >&3
 	fi
@@ -88,9 +90,19 @@ stoppable() {
 	trap - HUP
 }
 
+# A session could not write to its client.
+heard_of_nobody() {
+	[ "$stage_of_run" != preparing ] || {
+		hung_up=yes
+		give_up
+	}
+}
+
 # What a failure means depends on how far the run is.
 stage_of_run=preparing
+hung_up=
 give_up() { # why
+	[ -z "$hung_up" ] || set -- "the client is gone"
 	case $stage_of_run in
 	preparing) abandon "$1" ;;
 	pending) revert "$1" ;;

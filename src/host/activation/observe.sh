@@ -4,12 +4,12 @@
 properties() { # unit...
 	systemctl --user show \
 		-p ActiveState,SubState,Type,MainPID,NRestarts,InvocationID,Result \
-		-p ExecMainPID,ExecMainCode,ExecMainStatus,TimeoutStartUSec -- "$@"
+		-p ExecMainPID,ExecMainCode,ExecMainStatus,TimeoutStartUSec,Job -- "$@"
 }
 
-# Takes the block of one unit apart. Sets $active, $sub, $type, $result, $invocation and $pid.
+# Takes the block of one unit apart. Sets $active, $sub, $type, $result, $invocation, $pid and $job.
 read_properties() { # text
-	active='' sub='' type='' result='' invocation='' pid=0
+	active='' sub='' type='' result='' invocation='' pid=0 job=''
 	set -f
 	IFS=$newline
 	for line in $1; do
@@ -19,6 +19,7 @@ read_properties() { # text
 		Type=*) type=${line#*=} ;;
 		Result=*) result=${line#*=} ;;
 		InvocationID=*) invocation=${line#*=} ;;
+		Job=*) job=${line#*=} ;;
 		MainPID=*) pid=${line#*=} ;;
 		esac
 	done

@@ -13,8 +13,9 @@ main() {
 }
 
 activate() {
-	# The client is gone: hang_up.sh. What the run waits for gets the signal, too, and ends.
-	trap 'give_up "the client is gone"' HUP
+	# The client is gone: hang_up.sh. What the run waits for gets the signal, too, and ends. Nothing more is done in here:
+	# the functions' bare `return` means something else in a trap.
+	trap 'hung_up=yes' HUP
 	flock -w 30 8 || abandon "another activation is under way"
 	# Whoever found it before it began may have taken it for dead.
 	read_state
@@ -36,11 +37,12 @@ activate() {
 	say "pending $patience"
 	# For the commit, while the client thinks: what `current` is must be on the disk before it says that it is kept.
 	sync "$root"
-	decision=$(timeout "$patience" cat "$run/decision")
+	decision=
+	[ -n "$hung_up" ] || decision=$(timeout "$patience" cat "$run/decision")
 	case $decision in
 	commit) commit ;;
-	revert) revert "the client said so" ;;
-	*) revert "no word from the client within $patience s" ;;
+	revert) give_up "the client said so" ;;
+	*) give_up "no word from the client within $patience s" ;;
 	esac
 }
 
@@ -54,6 +56,7 @@ still_expected() {
 
 commit() {
 	trap '' HUP
+	hung_up=
 	# The point of no return.
 	# The mark goes to the disk along with the state, while whoever comes after a power cut still finds the run.
 	if ! set_state committed || ! { mark_good; sync "$run" "$root/current/"; }; then

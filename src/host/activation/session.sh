@@ -60,7 +60,7 @@ forget_starts() {
 # Starts the run's program as a unit of its own, and hands on its log up to its next stop.
 launch() {
 	wait "$readying"
-	say log || give_up "the client is gone"
+	say log || heard_of_nobody
 	systemd-run --user --quiet --collect --unit="shipit-$run_id" \
 		--description="shipit: activation of $service" /bin/sh "$run/program" run || {
 		echo "the activation could not be started" >&2

@@ -66,34 +66,34 @@ undo_links() {
 	[ -z "$failures" ]
 }
 
-# Something on the way back may take so many seconds. systemd's own limits are usually far below.
-longest=240
-
-# On the way back, whatever the unit that failed does: it has until $kill_at to stop, and is killed then.
+# One job of systemd's on the way back, whatever the unit that failed does: it has until $kill_at to stop, and is killed then.
+# No job takes longer than 4 minutes; systemd's own limits are usually far below. Nothing here can be ended by a signal to
+# the run: timeout(1) could.
 back() { # stop|start|restart unit
-	if [ -n "$block" ]; then
-		systemctl --user --no-block "$1" -- "$2"
-		return
-	fi
+	systemctl --user --no-block "$1" -- "$2" || return
+	[ -z "$block" ] || return 0
 	read_clock
-	left=$((kill_at - now))
+	last_call=$((now + 240000))
 	# One after another: the next one is to have a moment, too.
-	[ "$left" -gt 1000 ] || left=1000
-	# KILL, as the other signals are ignored here (see revert). It is systemctl that is killed; its job goes on.
-	timeout -s KILL "$((left / 1000))" systemctl --user "$1" -- "$2"
-	status=$?
-	[ "$status" = 137 ] || return "$status"
+	kill_this_at=$kill_at
+	[ "$((kill_at - now))" -ge 1000 ] || kill_this_at=$((now + 1000))
 	read_properties "$(properties "$2")"
-	if [ "$active" = deactivating ] &&
-		[ "$(systemctl --user show -p SendSIGKILL --value -- "$2")" = yes ]; then
-		say "found killed $2"
-		systemctl --user kill --signal=KILL -- "$2"
-	fi
-	# With a job that is under way, this waits for its end. One that has ended in the meantime is not to run again.
+	while [ -n "$job" ]; do
+		read_clock
+		[ "$now" -lt "$last_call" ] || return 1
+		if [ "$active" = deactivating ] && [ "$now" -ge "$kill_this_at" ]; then
+			kill_this_at=$last_call
+			if [ "$(systemctl --user show -p SendSIGKILL --value -- "$2")" = yes ]; then
+				say "found killed $2"
+				systemctl --user kill --signal=KILL -- "$2"
+			fi
+		fi
+		sleep 0.05
+		read_properties "$(properties "$2")"
+	done
 	case $1:$active in
-	stop:*) timeout -s KILL "$longest" systemctl --user stop -- "$2" ;;
-	*:active | *:reloading) ;;
-	*) timeout -s KILL "$longest" systemctl --user start -- "$2" ;;
+	stop:inactive | stop:failed) ;;
+	stop:* | *:failed) return 1 ;;
 	esac
 }
 
@@ -101,8 +101,7 @@ back() { # stop|start|restart unit
 undo_units() { # stop|start
 	while IFS=$tab read -r kind unit before _; do
 		if [ "$kind:$1:$block" = reload:start: ]; then
-			timeout -s KILL "$longest" systemctl --user reload -- "$unit" || back restart "$unit" ||
-				failures="$failures $unit could not be reloaded;"
+			systemctl --user reload -- "$unit" || back restart "$unit" || failures="$failures $unit could not be reloaded;"
 		fi
 		[ "$kind" = unit ] || continue
 		case $1:$before in
