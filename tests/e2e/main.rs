@@ -16,6 +16,7 @@ mod health;
 mod history;
 mod hooks;
 mod host_keys;
+mod hostile_values;
 mod interrupt;
 mod lingering_and_sudo;
 mod lock;
