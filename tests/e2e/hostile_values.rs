@@ -181,8 +181,9 @@ fn deploys(shell: Shell) {
         Command::new(env!("CARGO_BIN_EXE_shipit")).arg("check").current_dir(&site.folder).output().unwrap();
     Ran::of(&check).exits(0);
     no_canary(&user, &site, "check");
-    let ran = site.shipit(&["deploy", "prod"]).exits(0);
+    let ran = site.shipit(&["deploy", "prod"]);
     no_canary(&user, &site, "deploy");
+    let ran = ran.exits(0);
     // What arrived is what was written.
     ran.says(&format!("| root is {root}")).says(&format!("| here is {root}/releases/"));
     let journal = user.run(&format!("journalctl --user -o cat --no-pager --user-unit='{}'", site.unit));
@@ -202,12 +203,13 @@ fn deploys(shell: Shell) {
         (&["history", "prod", "--format", "json"], 0),
         (&["releases", "prod"], 0),
     ] {
-        let ran = site.shipit(arguments).exits(code);
+        let ran = site.shipit(arguments);
+        no_canary(&user, &site, arguments[0]);
+        let ran = ran.exits(code);
         if let ["status", ..] = arguments {
             let said: serde_json::Value = serde_json::from_str(ran.stdout.lines().next().unwrap()).unwrap();
             assert!(said.to_string().contains(&yaml(&long("message"))), "{said}");
         }
-        no_canary(&user, &site, arguments[0]);
     }
 
     site.write_binary("two");
