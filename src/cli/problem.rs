@@ -123,3 +123,23 @@ impl Diagnostic for ProblemReport<'_> {
         first.is_some().then(|| Box::new(first.into_iter().chain(second)) as Box<dyn Iterator<Item = _>>)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// A span means the same bytes.
+        #[test]
+        fn what_is_masked_stays_where_it_is(text in any::<String>()) {
+            let shown = masked(&text);
+            prop_assert_eq!(shown.len(), text.len());
+            prop_assert_eq!(sanitise(&shown).len(), shown.replace('\r', "").len());
+            for (at, character) in shown.char_indices().filter(|(_, c)| *c != '?') {
+                prop_assert_eq!(text[at..].chars().next(), Some(character));
+            }
+        }
+    }
+}

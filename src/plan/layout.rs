@@ -178,6 +178,10 @@ impl Layout {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -196,5 +200,18 @@ mod tests {
         let link = LinkPath(r"~/.config/systemd/user/a\x2db.service".to_owned());
         assert_eq!(link.as_word(), r"~/'.config/systemd/user/a\x2db.service'");
         assert_eq!((shell_word(""), shell_word("-rf")), ("''".to_owned(), "'-rf'".to_owned()));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        /// A shell that is given the word has the text.
+        #[test]
+        fn a_word_is_what_it_stands_for(text in "[^\0]{0,40}|['\"$`\\\\!;&|<>*?~#\n -]{0,20}") {
+            for shell in ["sh", "bash"] {
+                let command = format!("printf '%s' {}", shell_word(&text));
+                let output = Command::new(shell).arg("-c").arg(command).output().unwrap();
+                prop_assert_eq!(String::from_utf8(output.stdout).unwrap(), text.clone());
+            }
+        }
     }
 }
