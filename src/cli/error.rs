@@ -9,6 +9,7 @@ use super::problem::{Look, ProblemReport};
 use crate::manifest::{Address, HookPoint, Problem, SelectError};
 use crate::report::{Command, Verdict};
 use crate::rollout::Phase;
+use crate::ssh::ConfigError;
 
 /// A command could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,8 @@ pub(super) enum CliError {
         filter: String,
         /// The hosts there are.
         known: Vec<String>,
+        /// The tags there are, where one was asked for.
+        tags: Option<Vec<String>>,
     },
     /// A pattern can't be read.
     #[error("`{pattern}` is not a pattern")]
@@ -52,9 +55,9 @@ pub(super) enum CliError {
     /// There is no home directory to find keys in.
     #[error("the home directory is unknown: HOME is not set")]
     NoHome,
-    /// There is no login name.
-    #[error("no login name: the manifest has none for a host, and USER is not set")]
-    NoUser,
+    /// The ssh configuration can't be read, or asks for something that can't be done.
+    #[error(transparent)]
+    SshConfig(#[from] ConfigError),
     /// A local hook failed.
     #[error("the hook {} failed: `{text}`: {end}", when.as_str())]
     Hook {
@@ -92,7 +95,7 @@ impl CliError {
             | Self::Pattern { .. }
             | Self::Unconfirmed { .. }
             | Self::NoHome
-            | Self::NoUser => Exit::Usage,
+            | Self::SshConfig(_) => Exit::Usage,
             Self::Declined | Self::Local { .. } | Self::Hook { .. } => Exit::Failed,
             Self::Left(_) | Self::InterruptedHook => Exit::Interrupted,
         }
@@ -120,7 +123,9 @@ fn left_help(hosts: &[(Address, Phase)]) -> String {
         Phase::Switching { back_to, patience } => {
             let seconds = patience.as_secs();
             let to = back_to.as_ref().map_or_else(|| "not deployed".to_owned(), |id| format!("release {id}"));
-            format!("{host}: goes back by itself (to: {to}), at most {seconds} s after its last step")
+            format!(
+                "{host}: goes back by itself (to: {to}) once it sees that we are gone, at most {seconds} s after its last step"
+            )
         }
         Phase::Ended(Verdict::Deployed) => format!("{host}: deployed"),
         Phase::Ended(Verdict::Unchanged | Verdict::Planned) => format!("{host}: nothing was changed"),
@@ -144,7 +149,7 @@ impl Diagnostic for Shown {
             CliError::NoHost { .. } | CliError::Pattern { .. } => "shipit::cli::no_host",
             CliError::Unconfirmed { .. } | CliError::Declined => "shipit::cli::unconfirmed",
             CliError::NoHome => "shipit::cli::no_home",
-            CliError::NoUser => "shipit::cli::no_user",
+            CliError::SshConfig(_) => "shipit::ssh::config",
             CliError::Hook { .. } => "shipit::hook::local",
             CliError::Left(_) | CliError::InterruptedHook => "shipit::interrupted",
             CliError::Local { .. } => "shipit::system",
@@ -155,7 +160,14 @@ impl Diagnostic for Shown {
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         let help = match &self.0 {
             CliError::Select(error) => error.help(),
-            CliError::NoHost { known, .. } => format!("its hosts are: {}", known.join(", ")),
+            CliError::NoHost { known, tags, .. } => {
+                let hosts = format!("its hosts are: {}", known.join(", "));
+                match tags.as_deref() {
+                    None => hosts,
+                    Some([]) => format!("{hosts}; none of them has a tag"),
+                    Some(tags) => format!("{hosts}; their tags are: {}", tags.join(", ")),
+                }
+            }
             CliError::Pattern { .. } => "a pattern has `*` for any text and `?` for one character".to_owned(),
             CliError::Unconfirmed { command: Command::Rollback, .. } => {
                 "look at `shipit releases`, and say `shipit rollback --yes` if it is what you want".to_owned()
@@ -167,7 +179,7 @@ impl Diagnostic for Shown {
             CliError::Hook { .. } => {
                 "no host was connected to, and nothing was changed; what the hook said is above".to_owned()
             }
-            CliError::NoUser => "write the host as user@host".to_owned(),
+            CliError::SshConfig(error) => error.help()?,
             CliError::NoHome => "set HOME to the folder with .ssh in it".to_owned(),
             _ => return None,
         };

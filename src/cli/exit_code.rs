@@ -139,6 +139,8 @@ impl Exit {
             SshError::ChannelRefused { purpose: ChannelPurpose::Program | ChannelPurpose::Sftp, .. }
             | SshError::RequestRefused { .. }
             | SshError::Sftp(SftpError { operation: SftpOperation::Start, .. }) => Self::Refused,
+            SshError::Config(_) => Self::Usage,
+            SshError::Jump { source, .. } => Self::of_ssh(source),
             SshError::Sftp(_) => Self::Failed,
             _ => Self::Unreachable,
         }

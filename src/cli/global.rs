@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use crate::manifest::parse_duration;
+use crate::ssh::config::Files;
 
 use super::problem::{Color, Look};
 
@@ -46,6 +47,11 @@ pub(crate) struct WaitArgs {
     /// Leave, and do not wait, when an activation is under way on a host
     #[arg(long, help_heading = "Hosts")]
     pub(crate) no_wait: bool,
+}
+
+/// A number of lines, in words that say what is wanted.
+pub(super) fn line_count(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| "a whole number is wanted, as in -n 100".to_owned())
 }
 
 fn lock_wait(text: &str) -> Result<Duration, String> {
@@ -129,18 +135,32 @@ pub(super) struct ConnectArgs {
     /// Trust, and remember, the key of a host that is not in known_hosts. A changed key is still refused
     #[arg(long, help_heading = "Connection")]
     pub accept_new_host_keys: bool,
-    /// How many seconds a host may take to answer
+    /// How many seconds a host may take to answer [default: ConnectTimeout of ssh_config, or 10]
     #[arg(
-        long, value_name = "SECONDS", default_value = "10", help_heading = "Connection",
+        long, value_name = "SECONDS", help_heading = "Connection",
         value_parser = clap::value_parser!(u64).range(1..=600)
     )]
-    pub connect_timeout: u64,
+    pub connect_timeout: Option<u64>,
+    /// The ssh configuration to read in place of ~/.ssh/config and /etc/ssh/ssh_config; `none` for none
+    #[arg(long, value_name = "FILE", help_heading = "Connection")]
+    pub ssh_config: Option<PathBuf>,
 }
 
 impl ConnectArgs {
-    /// The time-out as a duration.
+    /// The time-out as a duration, where there is one.
     #[must_use]
-    pub(super) fn timeout(&self) -> Duration {
-        Duration::from_secs(self.connect_timeout)
+    pub(super) fn timeout(&self) -> Option<Duration> {
+        self.connect_timeout.map(Duration::from_secs)
+    }
+
+    /// Which ssh configuration is read.
+    #[must_use]
+    pub(super) fn files(&self) -> Files {
+        match &self.ssh_config {
+            None => Files::Usual,
+            // As `ssh -F` has it.
+            Some(path) if path.as_os_str().eq_ignore_ascii_case("none") => Files::None,
+            Some(path) => Files::Only(path.clone()),
+        }
     }
 }

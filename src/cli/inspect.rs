@@ -39,7 +39,7 @@ pub(super) async fn inspect<T: Answer>(
 ) -> Result<Exit, CliError> {
     let hosts = selection::hosts(environment, connect)?;
     let asker = Asker::new(global.can_ask());
-    let reach = selection::reach(connect, global, &hosts, &asker)?;
+    let reach = selection::reach(connect, global, &hosts, &asker).await?;
     let asked = join_all(hosts.iter().map(|host| ask(&reach, &host.address, &question))).await;
     let failed = asked.iter().filter_map(|result| result.as_ref().err());
     let exit = Exit::most_urgent(failed.map(|failure| Exit::of_error(&failure.error)));

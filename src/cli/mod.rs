@@ -10,6 +10,8 @@ mod exit_code;
 mod freeze;
 mod global;
 mod history;
+mod hook_output;
+mod hosts;
 mod inspect;
 mod local_hook;
 mod logs;
@@ -20,7 +22,6 @@ mod provenance;
 mod releases;
 mod rollback;
 mod run;
-mod say;
 mod selection;
 mod status;
 
@@ -59,6 +60,7 @@ enum Command {
     History(history::HistoryArgs),
     Lock(freeze::LockArgs),
     Unlock(freeze::UnlockArgs),
+    Hosts(hosts::HostsArgs),
 }
 
 /// Runs the command line of this process.
@@ -105,6 +107,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
             Command::History(args) => history::history(args, &global).await,
             Command::Lock(args) => freeze::lock(args, &global).await,
             Command::Unlock(args) => freeze::unlock(args, &global).await,
+            Command::Hosts(args) => hosts::hosts(args, &global).await,
         }
     });
     // A thread that waits for the operator's answer must not keep the process.

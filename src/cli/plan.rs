@@ -42,7 +42,7 @@ pub(super) async fn plan(args: &PlanArgs, global: &GlobalArgs) -> Result<Exit, C
     let run = Run::begin(global);
     let asker = Asker::in_run(global.can_ask(), &run);
     let context = Arc::new(Context {
-        reach: selection::reach(&args.connect, global, &hosts, &asker)?,
+        reach: selection::reach(&args.connect, global, &hosts, &asker).await?,
         events: run.events.clone(),
         // What could be asked in a deploy is shown as what it would need.
         operator: if global.can_ask() { Operator::Present } else { Operator::Absent },
@@ -64,6 +64,7 @@ pub(super) async fn plan(args: &PlanArgs, global: &GlobalArgs) -> Result<Exit, C
         interrupt: run.interrupt.clone(),
         phases: run.phases.clone(),
         gate: Gate::default(),
+        warnings: run.warnings.clone(),
         manifest,
     });
     run.events.send(EventKind::RunStarted {

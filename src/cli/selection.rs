@@ -1,19 +1,22 @@
 //! From the command line to what a run needs: the manifest, the hosts, their releases, and how to reach them.
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use globset::Glob;
 
 use super::error::CliError;
 use super::global::{ConnectArgs, Format, GlobalArgs};
 use super::problem::ProblemReport;
 use super::prompt::Asker;
-use crate::manifest::{self, Environment, Host, Manifest, Problem};
+use crate::manifest::{self, Environment, Host, Manifest, Problem, Tag};
 use crate::release::Sources;
 use crate::rollout::{Goal, Reach};
-use crate::ssh::{ConnectOptions, UnknownHostKey};
+use crate::ssh::config::Reader;
+use crate::ssh::{ConnectOptions, Flags, Routes, SshConfig, UnknownHostKey};
 
 /// Reads the manifest. What is merely doubtful in it is shown.
 pub(super) fn load(path: &Path, global: &GlobalArgs) -> Result<Manifest, CliError> {
@@ -104,17 +107,21 @@ pub(super) fn hosts(environment: &Environment, args: &ConnectArgs) -> Result<Vec
     if hosts.is_empty() {
         let hosts = args.hosts.iter().map(|pattern| format!("--host {pattern}"));
         let filter: Vec<String> = hosts.chain(args.tags.iter().map(|tag| format!("--tag {tag}"))).collect();
+        let tags: BTreeSet<&str> =
+            environment.hosts.iter().flat_map(|host| &host.tags).map(Tag::as_str).collect();
         return Err(CliError::NoHost {
             environment: environment.name.to_string(),
             filter: filter.join(" "),
             known: environment.hosts.iter().map(|host| host.address.to_string()).collect(),
+            tags: (!args.tags.is_empty()).then(|| tags.into_iter().map(str::to_owned).collect()),
         });
     }
     Ok(hosts)
 }
 
-/// How hosts are connected to: the operator's keys, agent and known_hosts, and what the command line says.
-pub(super) fn reach(
+/// How hosts are connected to: by what the command line says, then by the ssh configuration. That is read for every host
+/// before any is connected to.
+pub(super) async fn reach(
     args: &ConnectArgs,
     global: &GlobalArgs,
     hosts: &[Host],
@@ -122,24 +129,18 @@ pub(super) fn reach(
 ) -> Result<Reach, CliError> {
     let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
     let home = home.ok_or(CliError::NoHome)?;
-    let mut options = ConnectOptions::new(&home, Arc::new(asker.clone()));
-    options.identities.clone_from(&args.identities);
-    options.agent =
+    let mut defaults = ConnectOptions::new(&home, Arc::new(asker.clone()));
+    defaults.agent =
         std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from).filter(|path| !path.as_os_str().is_empty());
-    options.connect_timeout = args.timeout();
-    options.unknown_host_key = if args.accept_new_host_keys {
-        UnknownHostKey::Accept
-    } else if global.can_ask() {
-        UnknownHostKey::Ask
-    } else {
-        UnknownHostKey::Refuse
+    defaults.unknown_host_key = if global.can_ask() { UnknownHostKey::Ask } else { UnknownHostKey::Refuse };
+    let flags = Flags {
+        identities: args.identities.clone(),
+        connect_timeout: args.timeout(),
+        unknown_host_key: args.accept_new_host_keys.then_some(UnknownHostKey::Accept),
     };
-    let needs_user = hosts.iter().any(|host| host.address.user.is_none());
-    let local_user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).ok();
-    let local_user = match local_user.filter(|user| !user.is_empty()) {
-        Some(user) => user,
-        None if needs_user => return Err(CliError::NoUser),
-        None => String::new(),
-    };
-    Ok(Reach { options, local_user })
+    let config = SshConfig::new(args.files(), Reader::Ssh, &home);
+    let reach = Reach::new(Routes::new(config, defaults, flags));
+    let ways = join_all(hosts.iter().map(|host| reach.way(&host.address))).await;
+    ways.into_iter().collect::<Result<Vec<_>, _>>()?;
+    Ok(reach)
 }

@@ -14,8 +14,11 @@ pub(super) struct Library {
 }
 
 /// What every program can use; see the file.
-pub(super) const PRELUDE: Library =
-    Library { parts: &[include_str!("prelude.sh")], keep: "prelude=$1", load: "eval \"$prelude\"" };
+pub(super) const PRELUDE: Library = Library {
+    parts: &[include_str!("hang_up.sh"), include_str!("prelude.sh")],
+    keep: "prelude=$1",
+    load: "eval \"$prelude\"",
+};
 
 /// What takes the place of a part of the prelude where sudo is not all it takes; see the file.
 pub(super) const ELEVATION: Library =

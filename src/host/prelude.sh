@@ -77,19 +77,13 @@ nearest_folder() {
 	done
 }
 
-# Gives a waiting run its word: commit or revert. Opening a fifo to write waits for its reader.
-give_word() { # run-folder word seconds
-	# shellcheck disable=SC2016 # expands in the inner shell
-	timeout "$3" sh -c 'printf "%s\n" "$1" >"$2"' sh "$2" "$1/decision"
-}
-
-# The client is gone when this shell's input ends: a run that still waits for its word need not wait for the deadline.
+# The client is gone when this shell's input ends.
 attached=
 detach() {
-	if [ -n "$attached" ] && [ "$(cat "$attached/state" 2>/dev/null)" = pending ]; then
-		give_word "$attached" revert 300
-	fi
+	[ -z "$attached" ] || hang_up "$attached" >/dev/null
 }
 trap detach EXIT
+# logind may end the processes of a session that is over (KillUserProcesses=, logind.conf(5)).
+trap 'exit 1' HUP TERM
 # Writing to a client that is gone must not kill the shell before it gets there.
 trap '' PIPE

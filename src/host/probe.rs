@@ -8,7 +8,8 @@ use super::session::{Session, SessionError};
 use crate::manifest::{Manifest, UnitName, UnitSource};
 use crate::plan::{
     Access, Current, Elevation, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, Hold, Holder, Layout,
-    Libc, Lingering, LinkSpec, LinkState, Manager, PendingRun, RemotePath, RunLife, Standing, Sudo, Systemd,
+    Libc, Lingering, LinkSpec, LinkState, Manager, PendingRun, RemotePath, RootAccess, RunLife, Standing,
+    Sudo, Systemd,
 };
 use crate::release::{GlibcVersion, History, ReleaseId, ReleaseRecord, Sha256Digest};
 
@@ -202,10 +203,10 @@ impl Answer {
                 Some("doas") => Elevation::Doas,
                 _ => Elevation::Sudo,
             },
-            root_access: if self.values.contains_key("root_writable") {
-                Access::Direct
-            } else {
-                Access::Root
+            root_access: match self.values.get("root").map(String::as_str) {
+                Some("writable") => RootAccess::Writable,
+                Some("read_only") => RootAccess::ReadOnly,
+                _ => RootAccess::Denied,
             },
             free_bytes,
             free_inodes,

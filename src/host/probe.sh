@@ -53,7 +53,13 @@ nearest_folder "$root"
 room=$(stat -f -c '%a %S %d' -- "$folder" 2>/dev/null)
 wait
 fact system "$system"
-[ -w "$folder" ] && fact root_writable yes
+if [ -w "$folder" ]; then
+	fact root writable
+else
+	case $(findmnt -n -o OPTIONS -T "$folder" 2>/dev/null) in
+	ro | ro,*) fact root read_only ;;
+	esac
+fi
 fact room "$room"
 
 # loginctl enable-linger is this file: org.freedesktop.login1(5), "Linger".

@@ -49,9 +49,6 @@ pub enum SessionError {
         /// The last that it said.
         said: String,
     },
-    /// The system gave no random numbers.
-    #[error("no random numbers from the system")]
-    Random(#[source] getrandom::Error),
     /// The program said nothing for too long.
     #[error("no answer from the host for {} s", idle.as_secs())]
     Silent {
@@ -133,8 +130,8 @@ impl Session {
         self.run_in(Place::Subshell, script, idle, on_line).await
     }
 
-    /// Has the session's shell give a run the word to go back, when its input ends while the run still waits: so a client
-    /// that dies is noticed at once. Takes effect with the next program.
+    /// Has the session's shell tell a run, when its own input ends, that its client is gone: should the program that holds
+    /// the lock not be there to do it. Takes effect with the next program.
     pub fn attach(&mut self, run: &RemotePath) {
         let mut script = Script::default();
         script.call("set --", [run.as_str()]);

@@ -38,7 +38,7 @@ pub struct Facts {
     /// By which program, and how.
     pub elevation: Elevation,
     /// Whether the login user may write where the service's root is, or would be.
-    pub root_access: Access,
+    pub root_access: RootAccess,
     /// Bytes free for the login user where the root is; `None` when `df` did not say.
     pub free_bytes: Option<u64>,
     /// Inodes free there; `None` where the file system has no fixed number.
@@ -223,6 +223,17 @@ pub enum Access {
     Direct,
     /// Only root may.
     Root,
+}
+
+/// Whether the login user may write where the service's root is, or would be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RootAccess {
+    /// It may.
+    Writable,
+    /// Only others may.
+    Denied,
+    /// Nobody may: the file system is mounted read-only.
+    ReadOnly,
 }
 
 /// What the link `current` is.

@@ -1,7 +1,7 @@
 //! What has to hold of a host before anything on it is changed, whatever is to be done there; and the links that any
 //! release wants.
 use super::deploy::Operator;
-use super::facts::{Access, Current, Facts, FoundUnit, LinkState, Manager, Sudo, Systemd};
+use super::facts::{Access, Current, Facts, FoundUnit, LinkState, Manager, RootAccess, Sudo, Systemd};
 use super::layout::{Layout, LinkSpec};
 use super::refusal::Refusal;
 use super::step::{LinkChange, Privilege, Step};
@@ -32,12 +32,16 @@ pub(super) fn refuse_host(manifest: &Manifest, facts: &Facts) -> Result<Vec<Refu
         }
         Systemd::Missing => return Err(vec![Refusal::NoSystemd { found: "there is no systemctl" }]),
     }
-    if facts.root_access == Access::Root {
-        let root = layout.root().clone();
-        refusals.push(Refusal::RootNotWritable { user: facts.user.clone(), root });
+    let root = || layout.root().clone();
+    match facts.root_access {
+        RootAccess::Writable => {}
+        RootAccess::Denied => {
+            refusals.push(Refusal::RootNotWritable { user: facts.user.clone(), root: root() });
+        }
+        RootAccess::ReadOnly => refusals.push(Refusal::RootReadOnly { root: root() }),
     }
     if facts.current == Current::Blocked {
-        refusals.push(Refusal::CurrentBlocked { root: layout.root().clone() });
+        refusals.push(Refusal::CurrentBlocked { root: root() });
     }
     Ok(refusals)
 }

@@ -89,6 +89,12 @@ pub enum Refusal {
         /// Where.
         root: RemotePath,
     },
+    /// Nobody can write there.
+    #[error("the file system of {root} is mounted read-only")]
+    RootReadOnly {
+        /// The service's root.
+        root: RemotePath,
+    },
     /// `current` is a file or folder that shipit did not make.
     #[error("{root}/current is not a link")]
     CurrentBlocked {
@@ -235,6 +241,7 @@ impl Refusal {
             Self::DiskFull { .. } => "shipit::preflight::disk_full",
             Self::NoInodes { .. } => "shipit::preflight::no_inodes",
             Self::RootNotWritable { .. } => "shipit::preflight::not_writable",
+            Self::RootReadOnly { .. } => "shipit::preflight::read_only",
             Self::CurrentBlocked { .. } => "shipit::preflight::current_blocked",
             Self::LinkBlocked { .. } => "shipit::preflight::link_blocked",
             Self::SudoNeeded { .. } => "shipit::preflight::sudo_needed",
@@ -272,6 +279,10 @@ impl Refusal {
             Self::RootNotWritable { root, user } => {
                 format!("look at `ls -ld` of {root} and the folders above it: they should belong to {user}")
             }
+            Self::RootReadOnly { root } => format!(
+                "`findmnt -T {root}` shows how it is mounted. Linux mounts a file system so after an error of its disk: \
+                 see `dmesg` on the host"
+            ),
             Self::CurrentBlocked { root } => {
                 format!("see what {root}/current is, and move it out of the way")
             }

@@ -11,23 +11,47 @@ use tokio::task::JoinSet;
 use super::failure::{HostError, HostFailure};
 use super::gate::Gate;
 use super::host_run::{Goal, Prepared, SudoPrompt, prepare};
+use super::warnings::Warnings;
 use crate::host::{Holder, Password};
 use crate::manifest::{Address, EnvironmentName, HookHosts, HookPoint, Host, Manifest};
 use crate::plan::{Operator, Position};
 use crate::release::{ReleaseId, Revision};
 use crate::report::{Command, EventKind, Events, Verdict};
-use crate::ssh::ConnectOptions;
+use crate::ssh::{ConfigError, Hop, Login, Routes};
 
 /// How many hosts are taken side by side.
 pub const PARALLEL: usize = 10;
 
 /// How hosts are connected to.
 #[derive(Debug, Clone)]
-pub struct Reach {
-    /// Keys, host keys, time-outs.
-    pub options: ConnectOptions,
-    /// The login name where the manifest has none.
-    pub local_user: String,
+pub struct Reach(Arc<Routes>);
+
+impl Reach {
+    /// By these ways.
+    #[must_use]
+    pub fn new(routes: Routes) -> Self {
+        Self(Arc::new(routes))
+    }
+
+    /// The way to a host of the manifest.
+    ///
+    /// # Errors
+    ///
+    /// When ssh_config can't be read, or asks for something that can't be done.
+    pub async fn way(&self, host: &Address) -> Result<Arc<Hop>, ConfigError> {
+        let login = Login {
+            user: host.user.as_ref().map(ToString::to_string),
+            host: host.host.to_string(),
+            port: host.port.map(std::num::NonZeroU16::get),
+        };
+        self.0.to(&login).await
+    }
+
+    /// The ways to all hosts.
+    #[must_use]
+    pub fn routes(&self) -> &Routes {
+        &self.0
+    }
 }
 
 /// What all hosts of a run have in common.
@@ -66,6 +90,8 @@ pub struct Context {
     pub phases: Phases,
     /// What the first host does for all.
     pub gate: Gate,
+    /// What went wrong and changes nothing.
+    pub warnings: Warnings,
 }
 
 /// What hosts are connected to for.
@@ -216,7 +242,7 @@ pub async fn prepare_all(context: &Arc<Context>, hosts: Vec<(Host, Goal)>) -> Ve
                 () = context.interrupt.wait() => Err(HostFailure::not_reached(HostError::Interrupted)),
             };
             if let Err(failure) = &result {
-                tell(&context.events.of(&host.address), &Err(failure), None, begun);
+                tell(&context, &host.address, &Err(failure), None, begun);
             }
             Preparation { host: host.address, begun, result }
         }
@@ -260,7 +286,7 @@ pub async fn carry_out_all(context: &Arc<Context>, preparations: Vec<Preparation
             }
             let verdict = result.as_ref().map_or_else(HostFailure::verdict, |verdict| *verdict);
             context.phases.set(&host, Phase::Ended(verdict));
-            tell(&context.events.of(&host), &result.as_ref().copied(), release, begun);
+            tell(&context, &host, &result.as_ref().copied(), release, begun);
             Outcome { host, result }
         }
     })
@@ -268,7 +294,14 @@ pub async fn carry_out_all(context: &Arc<Context>, preparations: Vec<Preparation
 }
 
 /// Tells of a host's end.
-fn tell(events: &Events, result: &Result<Verdict, &HostFailure>, release: Option<ReleaseId>, begun: Instant) {
+fn tell(
+    context: &Context,
+    host: &Address,
+    result: &Result<Verdict, &HostFailure>,
+    release: Option<ReleaseId>,
+    begun: Instant,
+) {
+    let events = context.events.of(host);
     let (verdict, failure) = match result {
         Ok(verdict) => (*verdict, None),
         Err(failure) => (failure.verdict(), Some(failure.report())),
@@ -278,7 +311,8 @@ fn tell(events: &Events, result: &Result<Verdict, &HostFailure>, release: Option
     {
         events.send(EventKind::JournalRead { entries: journal.clone() });
     }
-    events.send(EventKind::HostFinished { verdict, release, failure, elapsed: begun.elapsed() });
+    let warnings = context.warnings.of(host);
+    events.send(EventKind::HostFinished { verdict, release, failure, warnings, elapsed: begun.elapsed() });
 }
 
 /// Ends the run for hosts whose plan is not to be carried out.
@@ -286,7 +320,7 @@ pub fn leave_all(context: &Context, preparations: Vec<Preparation>) -> Vec<Outco
     let ends = preparations.into_iter().map(|Preparation { host, begun, result }| match result {
         Ok(prepared) => {
             let verdict = if prepared.plan.is_empty() { Verdict::Unchanged } else { Verdict::Planned };
-            tell(&context.events.of(&host), &Ok(verdict), Some(prepared.plan.release.clone()), begun);
+            tell(context, &host, &Ok(verdict), Some(prepared.plan.release.clone()), begun);
             Outcome { host, result: Ok(verdict) }
         }
         Err(failure) => Outcome { host, result: Err(failure) },

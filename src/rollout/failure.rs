@@ -301,7 +301,8 @@ impl HostState {
             Self::RevertFailed { root, back_to: Some(id), .. } => Some(format!(
                 "this host needs a person. To bring release {id} back, on the host:\n  ln -sfT releases/{id} {back} && \
                  mv -fT {back} {current} && systemctl --user daemon-reload, then start the units again \
-                 (systemctl --user restart UNIT) and see `systemctl --user status UNIT`; or mend the release and deploy it",
+                 (systemctl --user restart UNIT) and see `systemctl --user status UNIT`; or mend the release and deploy it. The \
+                 next deploy, rollback or boot of the host tries to go back first",
                 back = root.join(".back").as_word(),
                 current = root.join("current").as_word(),
             )),
@@ -453,7 +454,10 @@ fn ssh_code(error: &SshError) -> &'static str {
         SshError::Resolve { .. } => "shipit::ssh::resolve",
         SshError::Connect { .. } => "shipit::ssh::connect",
         SshError::ConnectTimeout { .. } => "shipit::ssh::timeout",
-        SshError::Handshake { .. } => "shipit::ssh::handshake",
+        SshError::Handshake { .. } | SshError::Dropped { .. } => "shipit::ssh::handshake",
+        SshError::Config(_) => "shipit::ssh::config",
+        SshError::Jump { source, .. } => ssh_code(source),
+        SshError::ProxyCommand { .. } => "shipit::ssh::proxy_command",
         SshError::HostKey(_) => "shipit::ssh::host_key",
         SshError::Authentication(_) | SshError::AuthenticationTimeout { .. } => "shipit::ssh::authentication",
         SshError::ConnectionLost { .. } => "shipit::ssh::lost",

@@ -2,6 +2,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tokio::task::JoinHandle;
 
 use super::engine::{Agreement, Context, OtherRuns, Purpose, Reach};
@@ -9,8 +10,8 @@ use super::failure::{HostError, HostFailure};
 use super::gate::GateState;
 use super::transaction::Transaction;
 use crate::host::{
-    Base, Copies, End, Extent, Incoming, Lock, LockOutcome, Password, Resolution, Session, SessionError,
-    Whose, explain, probe, recover, stage, sweep, upload, wait_for_run,
+    Base, Claim, Copies, End, Extent, Incoming, Lock, LockOutcome, Password, Recovery, Session, Whose,
+    explain, probe, recover, stage, sweep, upload, wait_for_run,
 };
 use crate::manifest::{Address, Host};
 use crate::plan::{
@@ -18,8 +19,8 @@ use crate::plan::{
     RunLife, Step, Sudo, plan, plan_rollback,
 };
 use crate::release::{Release, ReleaseId, ReleaseRecord, RunId};
-use crate::report::{EventKind, Events, Recovery, Verdict, Wait};
-use crate::ssh::{Connection, SftpPool, SshError, Target, connect};
+use crate::report::{EventKind, Events, Recovery as RecoveryOutcome, Verdict, Wait};
+use crate::ssh::{Connection, Proxy, SftpPool, SshError};
 
 /// The least time between two reports of an upload's progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
@@ -73,9 +74,11 @@ pub struct Prepared {
     pub plan: Arc<Plan>,
     /// What was found.
     pub facts: Facts,
+    /// The run that carries it out.
+    pub(super) run: RunId,
     pub(super) session: Session,
     sftp: Option<OpeningSftp>,
-    lock: Option<JoinHandle<Result<Lock, SessionError>>>,
+    lock: Option<JoinHandle<Result<Lock, SshError>>>,
     goal: Goal,
     position: Position,
     pub(super) events: Events,
@@ -83,15 +86,19 @@ pub struct Prepared {
 
 /// Opens a connection to a host of the manifest.
 pub async fn connect_host(reach: &Reach, host: &Address, events: &Events) -> Result<Connection, SshError> {
-    let target = Target {
-        user: host.user.as_ref().map_or_else(|| reach.local_user.clone(), ToString::to_string),
-        host: host.host.to_string(),
-        port: host.port.map_or(22, std::num::NonZeroU16::get),
-    };
+    let hop = reach.way(host).await?;
     events.send(EventKind::ConnectStarted);
     let begun = Instant::now();
-    let connection = connect(&target, &reach.options).await?;
-    events.send(EventKind::Connected { address: connection.address(), elapsed: begun.elapsed() });
+    let connection = hop.connect().await?;
+    let first = match hop.first_proxy() {
+        Proxy::Command { .. } => vec!["ProxyCommand".to_owned()],
+        Proxy::Direct | Proxy::Jump(_) => Vec::new(),
+    };
+    events.send(EventKind::Connected {
+        address: connection.peer().address(),
+        via: first.into_iter().chain(hop.way().iter().map(|hop| hop.target.to_string())).collect(),
+        elapsed: begun.elapsed(),
+    });
     Ok(connection)
 }
 
@@ -107,6 +114,7 @@ pub(super) async fn prepare(
     let connection =
         connect_host(&context.reach, &address, &events).await.map_err(HostFailure::not_reached)?;
 
+    let run = new_run().map_err(HostFailure::not_reached)?;
     // An SFTP channel, and the one of the lock, open while the probe runs.
     let changes = context.purpose == Purpose::Change;
     let open_sftp = |channels: usize| {
@@ -115,9 +123,13 @@ pub(super) async fn prepare(
     };
     let mut sftp = (changes && goal.sends()).then(|| open_sftp(1));
     let lock = changes.then(|| {
-        let (connection, holder) = (connection.clone(), context.holder.clone());
-        let (service, patience) = (context.manifest.name.clone(), context.lock_wait);
-        tokio::spawn(async move { Lock::open(&connection, &service, &holder, patience).await })
+        let (connection, holder, run) = (connection.clone(), context.holder.clone(), run.clone());
+        let service = context.manifest.name.clone();
+        let (patience, deadline) = (context.lock_wait, context.patience);
+        tokio::spawn(async move {
+            let claim = Claim { service: &service, holder: &holder, patience, run: &run, deadline };
+            Lock::open(&connection, &claim).await
+        })
     });
     let mut session = Session::new(connection.clone())
         .map_err(|error| HostFailure::not_reached(HostError::Random(error)))?;
@@ -133,7 +145,7 @@ pub(super) async fn prepare(
     if sftp.is_some() && facts.record.is_none() && plan.bytes_to_send() > LARGE {
         sftp = Some(open_sftp(CHANNELS));
     }
-    Ok(Prepared { host: address, plan, facts, session, sftp, lock, goal, position, events })
+    Ok(Prepared { host: address, plan, facts, run, session, sftp, lock, goal, position, events })
 }
 
 /// Finds the facts; brings to its end what died in the middle there, and waits for what is under way.
@@ -176,6 +188,11 @@ fn make_plan(
     })
 }
 
+fn new_run() -> Result<RunId, HostError> {
+    let random = getrandom::u32().map_err(HostError::Random)?;
+    Ok(RunId::new(Timestamp::now(), random))
+}
+
 /// Deals with a run that was found: waits for one that is at work, ends one that died.
 async fn settle(
     context: &Context,
@@ -194,22 +211,23 @@ async fn settle(
             wait_for_other(context, session, &layout, &run, whose, events).await.map_err(untouched)
         }
         RunLife::Dead => {
-            let stop = recover(session, &layout, &run, whose).await;
-            let stop = stop.map_err(|error| untouched(error.into()))?;
-            let (outcome, result) = match stop {
-                Resolution::Alive => {
+            let recovery = recover(session, &layout, &run, whose).await;
+            let recovery = recovery.map_err(|error| untouched(error.into()))?;
+            let (outcome, result) = match recovery {
+                // Its client is about to start it.
+                Recovery::Alive => {
                     return wait_for_other(context, session, &layout, &run, whose, events)
                         .await
                         .map_err(untouched);
                 }
-                Resolution::Over(End::Committed) => (Recovery::Committed, Ok(())),
-                Resolution::Over(End::Reverted(_)) => (Recovery::Reverted, Ok(())),
-                Resolution::Over(End::RevertFailed(why)) | Resolution::Unclear(why) => {
-                    (Recovery::Failed, Err(untouched(HostError::Unrecovered { run: run.clone(), why })))
-                }
+                Recovery::Over(End::Committed) => (RecoveryOutcome::Committed, Ok(())),
+                Recovery::Over(End::Reverted(_)) => (RecoveryOutcome::Reverted, Ok(())),
+                Recovery::Over(End::RevertFailed(why))
+                | Recovery::NoManager(why)
+                | Recovery::Failed { why, .. } => (RecoveryOutcome::Failed, Err(why)),
             };
-            events.send(EventKind::Recovered { run, outcome });
-            result
+            events.send(EventKind::Recovered { run: run.clone(), outcome });
+            result.map_err(|why| untouched(HostError::Unrecovered { run, why }))
         }
     }
 }
@@ -227,7 +245,7 @@ async fn wait_for_other(
         return Err(HostError::UnderWay(run.clone()));
     }
     events.send(EventKind::Waiting { what: Wait::Activation, holder: None });
-    Ok(wait_for_run(session, layout, run, whose).await?)
+    Ok(wait_for_run(session, layout, run, context.patience, whose).await?)
 }
 
 impl Prepared {
@@ -245,7 +263,7 @@ impl Prepared {
         let layout = Layout::new(&self.facts.home, &self.plan.service);
         self.give_sudo_password(context).await.map_err(|error| self.untouched(error))?;
         // Held to the end of this function.
-        let lock = self.take_lock(context).await?;
+        let _lock = self.take_lock(context).await?;
         let plan = Arc::clone(&self.plan);
         if plan.is_empty() {
             return Ok(Verdict::Unchanged);
@@ -260,10 +278,7 @@ impl Prepared {
             let _ = sweep(&mut self.session, &layout, &plan.release).await;
             return Err(self.untouched(HostError::FirstHostFailed));
         }
-        let current = plan.from.clone();
-        let transaction = Transaction::new(self, context, &layout, copies, lock.token());
-        let transaction = transaction.map_err(|error| HostFailure::untouched(error, current))?;
-        let result = transaction.run().await;
+        let result = Transaction::new(self, context, &layout, copies).run().await;
         if let Err(HostFailure { error, .. }) = &result
             && matches!(**error, HostError::LockLost)
         {

@@ -6,8 +6,10 @@ mod engine;
 mod failure;
 mod gate;
 mod host_run;
+mod teller;
 mod transaction;
 mod verdict;
+mod warnings;
 
 pub use engine::{
     Agreement, Context, Interrupt, OtherRuns, Outcome, PARALLEL, Phase, Phases, Preparation, Purpose, Reach,
@@ -17,3 +19,4 @@ pub use failure::{HostError, HostFailure, HostState, held_by};
 pub use gate::{Gate, GateState};
 pub use host_run::{Goal, Prepared, SudoPrompt, connect_host};
 pub use verdict::{NotUp, conclude};
+pub use warnings::Warnings;

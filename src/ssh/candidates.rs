@@ -11,7 +11,7 @@ use super::agent::Agent;
 use super::auth_failure::{AttemptOutcome, KeySource};
 use super::ending::printable;
 use super::keyring::KeyFile;
-use super::options::ConnectOptions;
+use super::options::{AgentKeys, ConnectOptions};
 
 /// A key to offer.
 pub(super) struct Candidate {
@@ -50,9 +50,13 @@ pub(super) async fn candidates(options: &ConnectOptions, agent: Option<&Agent>) 
             list.add(candidate);
         }
     }
-    held.iter().map(from_agent).for_each(|candidate| list.add(candidate));
+    if options.agent_keys == AgentKeys::All {
+        held.iter().map(from_agent).for_each(|candidate| list.add(candidate));
+    }
     for path in &options.default_identities {
         if let Some(candidate) = from_file(options, path).await {
+            let twins = held.iter().map(from_agent).filter(|other| candidate.is_same_key(other));
+            twins.for_each(|twin| list.add(twin));
             list.add(candidate);
         }
     }

@@ -8,7 +8,6 @@
 //! on a further connection to the same machine, made when it is first needed.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,7 +20,10 @@ use super::ending::{Ending, EndingWriter};
 use super::error::{ChannelPurpose, ChannelRefusal, LostCause, SshError};
 use super::forward::Forward;
 use super::handshake::{Client, Verified, handshake};
+use super::hop::Proxy;
 use super::options::ConnectOptions;
+use super::pace::Door;
+use super::peer::Peer;
 use super::process::Process;
 use super::sftp::Sftp;
 use super::target::Target;
@@ -30,8 +32,15 @@ use super::upload::SftpPool;
 /// How much output is kept for a reader that has fallen behind.
 const BACKLOG: usize = 16 << 20;
 
+/// How long a host may take to say that it is there.
+const PONG: std::time::Duration = std::time::Duration::from_secs(3);
+
 /// How long saying goodbye may take.
 const GOODBYE: std::time::Duration = std::time::Duration::from_millis(200);
+
+/// How much is kept of what comes from a host behind this one. Its channels cannot send more than their windows, and
+/// nobody here is slower than that for long.
+const TUNNEL_BACKLOG: usize = 64 << 20;
 
 /// How much of a stream is kept before the program is held back.
 const STREAM_BACKLOG: usize = 1 << 20;
@@ -45,7 +54,7 @@ pub struct Connection {
 struct Inner {
     handle: Handle<Client>,
     target: Target,
-    address: SocketAddr,
+    peer: Peer,
     server_version: String,
     ending: Ending,
     ending_writer: Arc<EndingWriter>,
@@ -58,24 +67,33 @@ struct Inner {
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Connection({} at {})", self.inner.target, self.inner.address)
+        write!(f, "Connection({} at {})", self.inner.target, self.inner.peer)
     }
 }
 
-/// Connects, checks the host's key, logs in. All addresses of the host are tried in turn.
+/// Gets there, checks the host's key, logs in.
 ///
 /// # Errors
 /// Any of [`SshError`] up to authentication.
 pub async fn connect(target: &Target, options: &ConnectOptions) -> Result<Connection, SshError> {
+    let door = match &options.proxy {
+        Proxy::Direct => Door::Sshd { from: None, host: target.host.clone(), port: target.port },
+        Proxy::Jump(hop) => {
+            let from = Some(hop.target.to_string());
+            Door::Sshd { from, host: target.host.clone(), port: target.port }
+        }
+        Proxy::Command { written, .. } => Door::Command(written.clone()),
+    };
+    let _turn = options.pace.turn(door).await;
     let verified = handshake(target, options).await?;
-    let Verified { mut handle, address, server_version, ending, ending_writer, host_key } = verified;
+    let Verified { mut handle, peer, server_version, ending, ending_writer, host_key } = verified;
     authenticate(&mut handle, target, options, &ending).await?;
     let (target, options, further) = (target.clone(), options.clone(), Mutex::default());
     Ok(Connection {
         inner: Arc::new(Inner {
             handle,
             target,
-            address,
+            peer,
             server_version,
             ending,
             ending_writer,
@@ -177,17 +195,42 @@ impl Connection {
     /// [`ConnectFailed`](super::ChannelRefusal::ConnectFailed) when nothing listens there,
     /// [`SshError::ConnectionLost`].
     pub async fn forward(&self, host: &str, port: u16) -> Result<Forward, SshError> {
+        self.open_forward(host, port, BACKLOG).await
+    }
+
+    /// The same for a stream that another connection goes through.
+    pub(super) async fn tunnel(&self, host: &str, port: u16) -> Result<Forward, SshError> {
+        self.open_forward(host, port, TUNNEL_BACKLOG).await
+    }
+
+    async fn open_forward(&self, host: &str, port: u16, backlog: usize) -> Result<Forward, SshError> {
         let purpose = ChannelPurpose::Forward { host: host.to_owned(), port };
         // The originator is for the server's log; there is no socket here that it could name.
         let opened = self.inner.handle.channel_open_direct_tcpip(host, port.into(), "127.0.0.1", 0).await;
         let channel = self.opened(opened, &purpose).await?;
-        let drained = drain(channel, purpose, Backlog::Fail(BACKLOG), self.inner.ending.clone());
+        let drained = drain(channel, purpose, Backlog::Fail(backlog), self.inner.ending.clone());
         Ok(Forward::new(ChannelIo::new(drained)))
     }
 
     /// Where the connection goes to.
-    pub fn address(&self) -> SocketAddr {
-        self.inner.address
+    pub fn peer(&self) -> &Peer {
+        &self.inner.peer
+    }
+
+    /// Whether the host still answers.
+    pub(super) async fn answers(&self) -> bool {
+        let ping = tokio::time::timeout(PONG, self.inner.handle.send_ping()).await;
+        matches!(ping, Ok(Ok(()))) && !self.is_over()
+    }
+
+    /// Whether the two are clones of one.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    /// Whether it has ended.
+    pub(super) fn is_over(&self) -> bool {
+        self.inner.ending.known_cause().is_some()
     }
 
     /// How the server names itself: `SSH-2.0-OpenSSH_9.2p1 Debian-2`.
@@ -261,12 +304,17 @@ impl Connection {
 
     /// Another connection to the same machine. A name may have several addresses, and several machines behind one.
     async fn again(&self) -> Result<Self, SshError> {
-        let address = self.inner.address;
-        let options = ConnectOptions { address: Some(address), ..self.inner.options.clone() };
+        let address = match &self.inner.peer {
+            Peer::Address(address) => Some(*address),
+            // Whoever looked the name up does so again.
+            Peer::Behind { .. } | Peer::ByCommand { .. } => None,
+        };
+        let options = ConnectOptions { address, ..self.inner.options.clone() };
         let connection = Box::pin(connect(&self.inner.target, &options)).await?;
         if connection.inner.host_key != self.inner.host_key {
             connection.close().await;
-            return Err(SshError::Handshake { address, source: "another machine answered".into() });
+            let to = self.inner.peer.to_string();
+            return Err(SshError::Handshake { to, source: "another machine answered".into() });
         }
         Ok(connection)
     }

@@ -3,11 +3,14 @@
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::auth_failure::AuthenticationFailure;
+use super::config::ConfigError;
 use super::host_key_error::HostKeyError;
 use super::sftp_error::SftpError;
+use super::target::Target;
 
 /// A connection could not be made, or did not last. `Display` is one line and leaves the cause to `source`;
 /// [`SshError::help`] says what to do.
@@ -22,29 +25,60 @@ pub enum SshError {
         /// What the resolver said.
         source: io::Error,
     },
-    /// No address of the host took the connection; this is the last one tried.
-    #[error("cannot connect to {address}")]
+    /// It can't be known how to reach the host. Nothing was connected to.
+    #[error(transparent)]
+    Config(Box<ConfigError>),
+    /// No address of the host took the connection.
+    #[error("cannot connect to {to}")]
     Connect {
-        /// The address that was tried.
-        address: SocketAddr,
+        /// The address that was tried; the name where there are several.
+        to: String,
+        /// Each of several addresses, with what came of it.
+        tried: Vec<(SocketAddr, String)>,
         /// What the system said.
         source: io::Error,
     },
     /// Nothing answered, or what answered did not finish the SSH handshake in time.
-    #[error("{address} did not answer within {} s", after.as_secs_f32())]
+    #[error("{to} did not answer within {} s", after.as_secs_f32())]
     ConnectTimeout {
-        /// The address that was tried.
-        address: SocketAddr,
+        /// What was tried.
+        to: String,
         /// How long it was given.
         after: Duration,
     },
+    /// What answered hung up before it had shown a key.
+    #[error("{to} hung up before the handshake{}", said.as_ref().map_or_else(String::new, |words| format!(": {words}")))]
+    Dropped {
+        /// What was tried.
+        to: String,
+        /// What it said.
+        said: Option<String>,
+    },
     /// What answered does not speak SSH, or none of the algorithms that are safe to use.
-    #[error("the SSH handshake with {address} failed")]
+    #[error("the SSH handshake with {to} failed")]
     Handshake {
-        /// The address that was tried.
-        address: SocketAddr,
+        /// What was tried.
+        to: String,
         /// What went wrong.
         source: Box<dyn Error + Send + Sync>,
+    },
+    /// A jump host on the way could not be reached, or could not reach further.
+    #[error("no way through the jump host {hop}")]
+    Jump {
+        /// The jump host.
+        hop: Target,
+        /// What went wrong there. All hosts behind it share this.
+        source: Arc<Self>,
+    },
+    /// The ProxyCommand did not lead to an sshd.
+    #[error("the ProxyCommand does not lead to {to}")]
+    ProxyCommand {
+        /// What was tried.
+        to: String,
+        /// What it said on standard error.
+        said: Vec<String>,
+        /// What went wrong.
+        source: Box<Self>,
     },
     /// The host could not show that it is the one that was meant. Nothing about the operator was sent.
     #[error(transparent)]
@@ -104,6 +138,27 @@ fn why_refused(purpose: &ChannelPurpose, reason: ChannelRefusal) -> String {
     match (purpose, reason) {
         (ChannelPurpose::Program | ChannelPurpose::Sftp, ChannelRefusal::ConnectFailed) => String::new(),
         _ => format!(": {reason}"),
+    }
+}
+
+impl From<ConfigError> for SshError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(Box::new(error))
+    }
+}
+
+impl SshError {
+    /// Whether it may be an sshd that has too many connections under way, so that it is worth trying again. A refused login
+    /// never is.
+    pub(super) fn may_be_overload(&self) -> bool {
+        match self {
+            Self::Dropped { .. } => true,
+            // What ssh says when that happens to it.
+            Self::ProxyCommand { said, .. } => {
+                said.iter().any(|line| line.contains("kex_exchange_identification"))
+            }
+            _ => false,
+        }
     }
 }
 

@@ -1,21 +1,27 @@
 //! From a target to a connection that has proved to be the host, but does not know yet who we are.
 
 use std::borrow::Cow;
-use std::net::{Shutdown, SocketAddr, TcpStream as StdTcpStream};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use russh::client::{self, DisconnectReason, Handle, Session};
 use russh::keys::{Algorithm, HashAlg, PublicKeyOrCertificate};
 use russh::{Preferred, cipher};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
+use super::dial::{addresses, dial, first_to_answer, one_unreachable};
 use super::ending::{self, Ending, EndingWriter};
 use super::error::{LostCause, SshError};
+use super::hop::{Hop, Proxy};
 use super::host_keys::{self, Decision};
 use super::known_hosts::{self, HostKey};
 use super::options::ConnectOptions;
+use super::peer::Peer;
+use super::proxy_command::{Complaints, ProxyCommand};
 use super::target::Target;
+use super::wire::{Grip, Opening, Stream, Wire};
 
 /// What we can receive on a channel before we have to say that there is room again. 2 MiB would cap a download at
 /// 50 ms round trip to 40 MB/s.
@@ -24,10 +30,20 @@ const WINDOW: u32 = 16 << 20;
 /// The largest packet we take; russh does not want more.
 const MAXIMUM_PACKET: u32 = 65535;
 
+/// How long to wait before asking an sshd again that had too much to do, each time; and half as much again, by chance, so
+/// that those who were turned away together do not come back together.
+const WAITS: [Duration; 5] = [
+    Duration::from_millis(250),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+];
+
 /// A host that has proved to be itself.
 pub(super) struct Verified {
     pub(super) handle: Handle<Client>,
-    pub(super) address: SocketAddr,
+    pub(super) peer: Peer,
     pub(super) server_version: String,
     pub(super) ending: Ending,
     pub(super) ending_writer: Arc<EndingWriter>,
@@ -35,49 +51,131 @@ pub(super) struct Verified {
     pub(super) host_key: Vec<u8>,
 }
 
-/// Tries the addresses of a host in turn, and does the handshake with the first that answers.
+/// Gets there, and does the handshake. An sshd that hangs up at once, as one with too many connections does, is asked again
+/// for as long as one may wait for an answer.
 pub(super) async fn handshake(target: &Target, options: &ConnectOptions) -> Result<Verified, SshError> {
-    if let Some(address) = options.address {
-        return settle_key(target, options, address).await;
-    }
-    let resolve = |source| SshError::Resolve { host: target.host.clone(), source };
-    let lookup = tokio::net::lookup_host((target.host.as_str(), target.port));
-    let addresses: Vec<SocketAddr> = match timeout(options.connect_timeout, lookup).await {
-        Ok(found) => found.map_err(resolve)?.collect(),
-        Err(_) => return Err(resolve(std::io::ErrorKind::TimedOut.into())),
-    };
-    let mut failure = resolve(std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address"));
-    for address in addresses {
-        match settle_key(target, options, address).await {
-            Err(
-                error @ (SshError::Connect { .. }
-                | SshError::ConnectTimeout { .. }
-                | SshError::Handshake { .. }),
-            ) => {
-                tracing::debug!("{address}: {error}");
-                failure = error;
+    let begun = Instant::now();
+    let mut waits = WAITS.iter();
+    loop {
+        match by_the_way(target, options).await {
+            Err(error) if error.may_be_overload() && begun.elapsed() < options.connect_timeout => {
+                let Some(wait) = waits.next() else { return Err(error) };
+                let wait = *wait + by_chance(*wait / 2);
+                tracing::debug!("{target}: {error}; again in {wait:?}");
+                sleep(wait).await;
             }
             settled => return settled,
         }
     }
-    Err(failure)
+}
+
+/// Between nothing and so much.
+fn by_chance(most: Duration) -> Duration {
+    let mut random = [0];
+    // Without chance it is at least not too long.
+    let _ = getrandom::fill(&mut random);
+    most * u32::from(random[0]) / 256
+}
+
+async fn by_the_way(target: &Target, options: &ConnectOptions) -> Result<Verified, SshError> {
+    match &options.proxy {
+        Proxy::Direct => directly(target, options).await,
+        Proxy::Jump(hop) => settle_key(target, options, Way::Jump(hop)).await,
+        Proxy::Command { command, .. } => settle_key(target, options, Way::Command(command)).await,
+    }
+}
+
+/// The address that answers first; when there is no sshd behind it, the others.
+async fn directly(target: &Target, options: &ConnectOptions) -> Result<Verified, SshError> {
+    let mut left = addresses(target, options).await?;
+    let mut failure = None;
+    loop {
+        let (address, stream) = match first_to_answer(&mut left, target, options).await {
+            Ok(winner) => winner,
+            // What was found behind an address says more than that the rest is silent.
+            Err(error) => return Err(failure.unwrap_or(error)),
+        };
+        match settle_key(target, options, Way::Address(address, Some(stream))).await {
+            Err(
+                error @ (SshError::Connect { .. }
+                | SshError::ConnectTimeout { .. }
+                | SshError::Dropped { .. }
+                | SshError::Handshake { .. }),
+            ) => {
+                tracing::debug!("{address}: {error}");
+                if left.is_empty() {
+                    return Err(error);
+                }
+                failure = Some(error);
+            }
+            settled => return settled,
+        }
+    }
+}
+
+/// How to get a stream to the host, as often as it takes.
+enum Way<'a> {
+    /// An address, with the connection that it has answered.
+    Address(SocketAddr, Option<TcpStream>),
+    Jump(&'a Arc<Hop>),
+    Command(&'a str),
+}
+
+/// A stream to the host.
+struct Reached {
+    stream: Box<dyn Stream>,
+    peer: Peer,
+    complaints: Option<Complaints>,
+}
+
+impl Way<'_> {
+    async fn stream(&mut self, target: &Target, options: &ConnectOptions) -> Result<Reached, SshError> {
+        let (host, port) = (target.host.clone(), target.port);
+        match self {
+            Self::Address(address, answered) => {
+                let stream = match answered.take() {
+                    Some(stream) => stream,
+                    None => dial(*address, options)
+                        .await
+                        .map_err(|error| one_unreachable(*address, error, options.connect_timeout))?,
+                };
+                Ok(Reached { stream: Box::new(stream), peer: Peer::Address(*address), complaints: None })
+            }
+            Self::Jump(hop) => {
+                let stream = hop.reach(target, options).await?;
+                let peer = Peer::Behind { host, port, hop: hop.target.clone() };
+                Ok(Reached { stream: Box::new(stream), peer, complaints: None })
+            }
+            Self::Command(command) => {
+                tracing::debug!("ProxyCommand: {command}");
+                let peer = Peer::ByCommand { host, port };
+                let (stream, complaints) = ProxyCommand::start(command).map_err(|source| {
+                    SshError::Connect { to: peer.to_string(), tried: Vec::new(), source }
+                })?;
+                Ok(Reached { stream: Box::new(stream), peer, complaints: Some(complaints) })
+            }
+        }
+    }
 }
 
 /// Does the handshake; if it shows a key that the operator has to be asked about, asks, and does it once more.
 async fn settle_key(
     target: &Target,
     options: &ConnectOptions,
-    address: SocketAddr,
+    mut way: Way<'_>,
 ) -> Result<Verified, SshError> {
-    match attempt(target, options, address).await? {
+    let reached = way.stream(target, options).await?;
+    match attempt(target, options, reached).await? {
         Ok(verified) => return Ok(verified),
         Err(key) => host_keys::ask(target, options, &key).await?,
     }
     // The key is on file now. Whatever is shown this time is judged by that.
-    match attempt(target, options, address).await? {
+    let reached = way.stream(target, options).await?;
+    let to = reached.peer.to_string();
+    match attempt(target, options, reached).await? {
         Ok(verified) => Ok(verified),
         Err(_) => Err(SshError::Handshake {
-            address,
+            to,
             source: "the host showed one key and then another, and neither is known".into(),
         }),
     }
@@ -87,16 +185,10 @@ async fn settle_key(
 async fn attempt(
     target: &Target,
     options: &ConnectOptions,
-    address: SocketAddr,
+    reached: Reached,
 ) -> Result<Result<Verified, HostKey>, SshError> {
-    let after = options.connect_timeout;
-    let timed_out = |_| SshError::ConnectTimeout { address, after };
-    let refused = |source| SshError::Connect { address, source };
-    tracing::debug!("connecting to {address} for {target}");
-    let socket = timeout(after, TcpStream::connect(address)).await.map_err(timed_out)?.map_err(refused)?;
-    socket.set_nodelay(true).map_err(refused)?;
-    let (socket, hang_up) = HangUp::guard(socket).map_err(refused)?;
-
+    let Reached { stream, peer, complaints } = reached;
+    let (wire, grip) = Wire::new(stream);
     let config = Arc::new(config(target, options)?);
     let (ending_writer, ending) = ending::ending();
     let ending_writer = Arc::new(ending_writer);
@@ -107,21 +199,59 @@ async fn attempt(
         seen: Arc::clone(&shared),
         ending: Arc::clone(&ending_writer),
     };
-    let result = timeout(after, client::connect_stream(config, socket, client)).await;
+    let after = options.connect_timeout;
+    let result = timeout(after, client::connect_stream(config, wire, client)).await;
     let seen = std::mem::take(&mut *shared.lock().unwrap_or_else(PoisonError::into_inner));
-    match (result, seen.decision) {
-        (_, Some(Decision::Refuse(error))) => Err(error.into()),
-        (_, Some(Decision::Ask(key))) => Ok(Err(key)),
+    let to = || peer.to_string();
+    let error = match (result, seen.decision) {
+        (_, Some(Decision::Refuse(error))) => return Err(error.into()),
+        (_, Some(Decision::Ask(key))) => return Ok(Err(key)),
         (Ok(Ok(handle)), Some(Decision::Trust)) => {
-            hang_up.disarm();
-            tracing::debug!("{address} is {target}, running {}", seen.server_version);
+            grip.let_go();
+            tracing::debug!("{peer} is {target}, running {}", seen.server_version);
             let Seen { server_version, host_key, .. } = seen;
-            Ok(Ok(Verified { handle, address, server_version, ending, ending_writer, host_key }))
+            return Ok(Ok(Verified { handle, peer, server_version, ending, ending_writer, host_key }));
         }
         // Cannot be: no handshake ends well without a decision.
-        (Ok(Ok(_)), None) => Err(SshError::Handshake { address, source: "no host key was shown".into() }),
-        (Ok(Err(error)), _) => Err(SshError::Handshake { address, source: handshake_cause(error) }),
-        (Err(elapsed), _) => Err(timed_out(elapsed)),
+        (Ok(Ok(_)), None) => SshError::Handshake { to: to(), source: "no host key was shown".into() },
+        (Ok(Err(error)), None) => before_the_key(to(), &grip, error),
+        (Ok(Err(error)), Some(Decision::Trust)) => {
+            SshError::Handshake { to: to(), source: handshake_cause(error) }
+        }
+        (Err(_), _) => SshError::ConnectTimeout { to: to(), after },
+    };
+    match complaints {
+        Some(complaints) => {
+            // Its pipes are closed, so it comes to its last words.
+            drop(grip);
+            Err(SshError::ProxyCommand { to: to(), said: complaints.all().await, source: Box::new(error) })
+        }
+        None => Err(error),
+    }
+}
+
+/// Why there was no key to judge.
+fn before_the_key(to: String, grip: &Grip, error: russh::Error) -> SshError {
+    let hung_up = match ending::error_cause(&error) {
+        LostCause::Closed => true,
+        LostCause::Network { kind, .. } => matches!(
+            kind,
+            std::io::ErrorKind::ConnectionReset
+                | std::io::ErrorKind::ConnectionAborted
+                | std::io::ErrorKind::BrokenPipe
+        ),
+        _ => false,
+    };
+    // What an sshd says that has too many connections, and one that is cross with our address.
+    let overload = |words: &str| words.contains("MaxStartups") || words.contains("Not allowed at this time");
+    match grip.opening() {
+        Opening::Silence | Opening::Ssh if hung_up => SshError::Dropped { to, said: None },
+        Opening::Words(words) if hung_up && overload(&words) => SshError::Dropped { to, said: Some(words) },
+        Opening::Words(words) => SshError::Handshake {
+            to,
+            source: format!("what is there does not speak SSH: it says {words:?}").into(),
+        },
+        Opening::Silence | Opening::Ssh => SshError::Handshake { to, source: handshake_cause(error) },
     }
 }
 
@@ -161,7 +291,8 @@ fn config(target: &Target, options: &ConnectOptions) -> Result<client::Config, S
 /// one key only, and it should be one that we can compare. Signatures with SHA-1 are not asked for at all.
 fn host_key_algorithms(target: &Target, options: &ConnectOptions) -> Result<Vec<Algorithm>, SshError> {
     let files = host_keys::load(&options.known_hosts)?;
-    let known = known_hosts::known_types(&files, &target.host, target.port);
+    let (name, port) = options.known_as(target);
+    let known = known_hosts::known_types(&files, name, port);
     let on_file = |algorithm: &Algorithm| {
         let key_type = match algorithm {
             // The key's type is the same whatever it signs with (RFC 8332, section 3).
@@ -239,29 +370,5 @@ impl client::Handler for Client {
     async fn disconnected(&mut self, reason: DisconnectReason<Self::Error>) -> Result<(), Self::Error> {
         self.ending.over(ending::lost_cause(&reason));
         Ok(())
-    }
-}
-
-/// Ends the TCP connection of a handshake that is given up. Dropping russh's future is not enough: its task would wait
-/// for a silent server for ever.
-struct HangUp(Option<StdTcpStream>);
-
-impl HangUp {
-    fn guard(socket: TcpStream) -> std::io::Result<(TcpStream, Self)> {
-        let socket = socket.into_std()?;
-        let guard = Self(Some(socket.try_clone()?));
-        Ok((TcpStream::from_std(socket)?, guard))
-    }
-
-    fn disarm(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for HangUp {
-    fn drop(&mut self) {
-        if let Some(socket) = &self.0 {
-            let _ = socket.shutdown(Shutdown::Both);
-        }
     }
 }

@@ -3,24 +3,39 @@
 use super::auth_failure::{AttemptOutcome, AuthenticationFailure};
 use super::error::{ChannelPurpose, ChannelRefusal, SshError};
 use super::host_key_error::HostKeyError;
-use super::known_hosts::host_field;
 use super::sftp_error::{SftpError, SftpErrorKind, SftpOperation};
-use super::target::Target;
 
 impl SshError {
     /// What the operator can do, if anything.
     pub fn help(&self) -> Option<String> {
         Some(match self {
             Self::Resolve { host, .. } => format!("check the spelling of {host}, and the network"),
-            Self::Connect { address, .. } => {
-                format!(
-                    "is sshd running there, on port {}, and does a firewall let it through?",
-                    address.port()
-                )
+            Self::Config(error) => return error.help(),
+            Self::Connect { to, .. } => {
+                format!("is sshd running there, on {}, and does a firewall let it through?", port_of(to))
             }
-            Self::ConnectTimeout { address, .. } => {
-                format!("is the host up, and does a firewall drop packets to port {}?", address.port())
+            Self::ConnectTimeout { to, .. } => {
+                format!("is the host up, and does a firewall drop packets to {}?", port_of(to))
             }
+            Self::Dropped { .. } => "sshd lets only so many log in at the same time (MaxStartups in its sshd_config), and may \
+                                     refuse an address that failed too often: its log says which"
+                .to_owned(),
+            Self::ProxyCommand { source, said, .. } => match &**source {
+                Self::ConnectTimeout { .. } if said.is_empty() => {
+                    "try the ProxyCommand by hand: it should print a line that begins with SSH-2.0".to_owned()
+                }
+                _ => "what the ProxyCommand said is above; try it by hand".to_owned(),
+            },
+            Self::Jump { hop, source } => match &**source {
+                Self::ChannelRefused { reason: ChannelRefusal::ConnectFailed, .. } => {
+                    format!("is the host up, and can {} reach it by that name and port?", hop.host)
+                }
+                Self::ChannelRefused { .. } => format!(
+                    "sshd of {} forbids forwarding: AllowTcpForwarding or PermitOpen in its sshd_config",
+                    hop.host
+                ),
+                other => return other.help(),
+            },
             Self::HostKey(error) => return error.help(),
             Self::Authentication(failure) => failure.help(),
             Self::ChannelRefused { purpose: ChannelPurpose::Forward { .. }, reason } => match reason {
@@ -68,6 +83,13 @@ impl SshError {
     pub fn details(&self) -> Vec<String> {
         match self {
             Self::HostKey(error) => error.details(),
+            Self::Connect { tried, .. } => {
+                tried.iter().map(|(address, outcome)| format!("{address}: {outcome}")).collect()
+            }
+            Self::Jump { source, .. } => source.details(),
+            Self::ProxyCommand { said, source, .. } => {
+                said.iter().map(|line| format!("ProxyCommand: {line}")).chain(source.details()).collect()
+            }
             Self::Authentication(failure) => {
                 let agent = failure.agent.iter().map(|why| format!("agent: {why}"));
                 agent.chain(failure.tried.iter().map(ToString::to_string)).collect()
@@ -110,7 +132,7 @@ impl HostKeyError {
                 }
                 help
             }
-            Self::Changed { target, known, .. } => {
+            Self::Changed { name, known, .. } => {
                 let mut help =
                     "either the host was set up anew, or somebody is in between. Once you know it is the \
                                 former, remove what is on file:"
@@ -118,7 +140,7 @@ impl HostKeyError {
                 let mut files: Vec<_> = known.iter().map(|known| &known.file).collect();
                 files.dedup();
                 for file in files {
-                    help.push_str(&format!(" ssh-keygen -R {} -f {}", quoted(target), file.display()));
+                    help.push_str(&format!(" ssh-keygen -R '{name}' -f {}", file.display()));
                 }
                 help
             }
@@ -128,9 +150,10 @@ impl HostKeyError {
     }
 }
 
-/// Brackets mean something to shells.
-fn quoted(target: &Target) -> String {
-    format!("'{}'", host_field(&target.host, target.port))
+/// The port at the end of an address, in words.
+fn port_of(address: &str) -> String {
+    let port = address.split(' ').next().and_then(|address| address.rsplit(':').next());
+    port.map_or_else(|| "its port".to_owned(), |port| format!("port {port}"))
 }
 
 impl AuthenticationFailure {

@@ -28,6 +28,8 @@ pub enum HostKeyError {
     Changed {
         /// The login.
         target: Target,
+        /// What the files call the host.
+        name: String,
         /// The shown key's algorithm.
         key_type: String,
         /// The shown key's fingerprint.

@@ -58,7 +58,7 @@ pub(super) async fn decide(target: &Target, options: &ConnectOptions, key: HostK
                 let _turn = options.prompter.turn().await;
                 match judge(target, options, &key) {
                     Ok(Standing::Known) => Decision::Trust,
-                    Ok(Standing::Unknown { .. }) => match record(&options.known_hosts, target, &key) {
+                    Ok(Standing::Unknown { .. }) => match record(options, target, &key) {
                         Ok(()) => Decision::Trust,
                         Err(error) => Decision::Refuse(error),
                     },
@@ -88,7 +88,7 @@ pub(super) async fn ask(
         fingerprint: key.fingerprint(),
     };
     match turn.accept_host_key(question).await {
-        Answer::Accepted => record(&options.known_hosts, target, key),
+        Answer::Accepted => record(options, target, key),
         Answer::Refused => Err(unknown(target, key, Refusal::ByOperator, authority)),
     }
 }
@@ -100,13 +100,15 @@ enum Standing {
 
 fn judge(target: &Target, options: &ConnectOptions, key: &HostKey) -> Result<Standing, Box<HostKeyError>> {
     let files = load(&options.known_hosts)?;
-    match known_hosts::verdict(&files, &target.host, target.port, key) {
+    let (name, port) = options.known_as(target);
+    match known_hosts::verdict(&files, name, port, key) {
         HostKeyVerdict::Known => Ok(Standing::Known),
         HostKeyVerdict::Unknown => {
-            Ok(Standing::Unknown { authority: known_hosts::has_authority(&files, &target.host, target.port) })
+            Ok(Standing::Unknown { authority: known_hosts::has_authority(&files, name, port) })
         }
         HostKeyVerdict::Changed { known } => Err(Box::new(HostKeyError::Changed {
             target: target.clone(),
+            name: known_hosts::host_field(name, port),
             key_type: key.key_type.clone(),
             fingerprint: key.fingerprint(),
             known,
@@ -131,21 +133,22 @@ fn unknown(target: &Target, key: &HostKey, refusal: Refusal, authority: bool) ->
 }
 
 /// Adds a key to the first of the user's files.
-fn record(files: &KnownHostsFiles, target: &Target, key: &HostKey) -> Result<(), Box<HostKeyError>> {
-    let Some(path) = files.user.first() else {
+fn record(options: &ConnectOptions, target: &Target, key: &HostKey) -> Result<(), Box<HostKeyError>> {
+    let Some(path) = options.known_hosts.user.first() else {
         let source = io::Error::new(io::ErrorKind::NotFound, "no known_hosts file is configured");
         return Err(HostKeyError::NotRecorded { file: Path::new("known_hosts").to_owned(), source }.into());
     };
     let failed = |source| Box::new(HostKeyError::NotRecorded { file: path.clone(), source });
     // The characters OpenSSH won't write either, since they have a meaning there, and white space.
     let special = |c: char| "@?*#[]|'\"\\,!".contains(c) || c.is_whitespace() || c.is_control();
-    if target.host.is_empty() || target.host.contains(special) {
+    let (name, port) = options.known_as(target);
+    if name.is_empty() || name.contains(special) {
         return Err(failed(io::Error::new(
             io::ErrorKind::InvalidInput,
             "the host's name cannot be written there",
         )));
     }
-    let line = format!("{} {}\n", known_hosts::host_field(&target.host, target.port), key.encode());
+    let line = format!("{} {}\n", known_hosts::host_field(name, port), key.encode());
     append(path, &line).map_err(failed)?;
     tracing::info!("added the host key of {target} ({}) to {}", key.fingerprint(), path.display());
     Ok(())
@@ -175,7 +178,11 @@ fn ends_with_newline(file: &mut File) -> io::Result<bool> {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
     use std::path::PathBuf;
+    use std::sync::Arc;
 
+    use secrecy::SecretString;
+
+    use super::super::prompt::Prompt;
     use super::*;
 
     fn key() -> HostKey {
@@ -193,6 +200,24 @@ mod tests {
         KnownHostsFiles { user: vec![path], global: vec!["/does/not/exist".into()] }
     }
 
+    struct Nobody;
+
+    impl Prompt for Nobody {
+        fn passphrase(&self, _: &Path) -> Option<SecretString> {
+            None
+        }
+
+        fn accept_host_key(&self, _: &HostKeyQuestion) -> Answer {
+            Answer::Refused
+        }
+    }
+
+    fn options(path: &Path) -> ConnectOptions {
+        let mut options = ConnectOptions::new(Path::new("/nonexistent"), Arc::new(Nobody));
+        options.known_hosts = files(path.to_owned());
+        options
+    }
+
     fn mode(path: &Path) -> u32 {
         std::fs::metadata(path).unwrap().permissions().mode() & 0o777
     }
@@ -201,7 +226,7 @@ mod tests {
     fn recording_makes_a_private_file_in_a_private_directory() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join(".ssh/known_hosts");
-        record(&files(path.clone()), &target("Web1", 2222), &key()).unwrap();
+        record(&options(&path), &target("Web1", 2222), &key()).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("[web1]:2222 {}\n", key().encode()));
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
         let parsed = load(&files(path)).unwrap();
@@ -213,8 +238,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("known_hosts");
         std::fs::write(&path, "# no newline").unwrap();
-        record(&files(path.clone()), &target("web1", 22), &key()).unwrap();
-        record(&files(path.clone()), &target("web2", 22), &key()).unwrap();
+        record(&options(&path), &target("web1", 22), &key()).unwrap();
+        record(&options(&path), &target("web2", 22), &key()).unwrap();
         let expected = format!("# no newline\nweb1 {0}\nweb2 {0}\n", key().encode());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
     }
@@ -224,9 +249,23 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("known_hosts");
         for host in ["*", "a,b", "!a", "a b", "a\nb", "[a]", "#a", "@revoked", ""] {
-            record(&files(path.clone()), &target(host, 22), &key()).unwrap_err();
+            record(&options(&path), &target(host, 22), &key()).unwrap_err();
         }
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_host_with_an_alias_is_known_by_that_and_by_no_port() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("known_hosts");
+        let mut options = options(&path);
+        options.host_key_alias = Some("the-db".into());
+        let target = target("10.0.0.1", 2222);
+        record(&options, &target, &key()).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("the-db {}\n", key().encode()));
+        assert!(matches!(judge(&target, &options, &key()), Ok(Standing::Known)));
+        options.host_key_alias = None;
+        assert!(matches!(judge(&target, &options, &key()), Ok(Standing::Unknown { .. })));
     }
 
     #[test]

@@ -15,9 +15,10 @@ use sha1::Sha1;
 
 use super::Fingerprint;
 use super::host_key_error::KnownKey;
+use super::pattern::matches_list;
 
 /// The port that known_hosts leaves out.
-const DEFAULT_PORT: u16 = 22;
+pub(super) const DEFAULT_PORT: u16 = 22;
 
 /// A public key of a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,48 +87,6 @@ impl Names {
                 .is_ok_and(|mac| mac.chain_update(name).verify_slice(digest).is_ok()),
         }
     }
-}
-
-/// A comma-separated list of patterns. One negated pattern that matches outweighs all others.
-fn matches_list(list: &str, name: &str) -> bool {
-    let mut found = false;
-    for pattern in list.split(',') {
-        match pattern.strip_prefix('!') {
-            Some(negated) if matches_pattern(negated, name) => return false,
-            Some(_) => {}
-            None => found |= matches_pattern(pattern, name),
-        }
-    }
-    found
-}
-
-/// `*` is any run of characters and `?` any one. Takes time in proportion to the product of the lengths.
-fn matches_pattern(pattern: &str, name: &str) -> bool {
-    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
-    let (mut p, mut n) = (0, 0);
-    // Where to go back to when the rest does not fit: the last star, and how much of the name it has taken.
-    let mut star: Option<(usize, usize)> = None;
-    while n < name.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, n));
-                p += 1;
-            }
-            Some(&c) if c == b'?' || c == name[n] => {
-                p += 1;
-                n += 1;
-            }
-            _ => match star {
-                Some((at, taken)) => {
-                    star = Some((at, taken + 1));
-                    p = at + 1;
-                    n = taken + 1;
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|&c| c == b'*')
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

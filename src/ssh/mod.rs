@@ -7,8 +7,11 @@
 //! | file | idea |
 //! | --- | --- |
 //! | `options`, `target`, `prompt` | what a caller says |
+//! | [`config`] | what ssh_config says |
+//! | `routes`, `hop` | from a login as it is written to one that can be used, jump hosts and all |
 //! | `connection` | from target to connection, and opening channels |
-//! | `handshake`, `known_hosts`, `host_keys` | addresses, key exchange, whether to believe a host |
+//! | `dial`, `eyeballs`, `proxy_command`, `wire`, `peer`, `pace` | getting a stream to the host |
+//! | `handshake`, `known_hosts`, `host_keys`, `pattern` | key exchange, whether to believe a host |
 //! | `auth`, `candidates`, `agent`, `keyring` | logging in |
 //! | `channel`, `process`, `forward` | what runs in a channel |
 //! | `ending` | why a connection ended |
@@ -20,36 +23,51 @@ mod auth;
 mod auth_failure;
 mod candidates;
 mod channel;
+pub mod config;
 mod connection;
+mod dial;
 mod ending;
 mod error;
+mod eyeballs;
 mod fingerprint;
 mod forward;
 mod handshake;
 mod help;
+mod hop;
 mod host_key_error;
 mod host_keys;
 mod keyring;
 mod known_hosts;
 mod options;
+mod pace;
+mod pattern;
+mod peer;
 mod process;
 mod prompt;
+mod proxy_command;
+mod routes;
 mod sftp;
 mod sftp_error;
 mod sftp_noise;
 mod target;
 mod upload;
+mod wire;
 
 pub use auth_failure::{Attempt, AttemptOutcome, AuthenticationFailure, KeySource};
+pub use config::{ConfigError, Login, SshConfig};
 pub use connection::{Connection, connect};
 pub use error::{ChannelPurpose, ChannelRefusal, LostCause, SshError};
 pub use fingerprint::Fingerprint;
 pub use forward::Forward;
+pub use hop::{Hop, Proxy};
 pub use host_key_error::{HostKeyError, KnownKey, Refusal};
 pub use keyring::KeyRing;
-pub use options::{ConnectOptions, KnownHostsFiles, UnknownHostKey};
+pub use options::{AgentKeys, ConnectOptions, KnownHostsFiles, UnknownHostKey};
+pub use pace::Pace;
+pub use peer::Peer;
 pub use process::{Collected, Events, ExitStatus, Output, Process, Stdin};
 pub use prompt::{Answer, HostKeyQuestion, Prompt, Prompter};
+pub use routes::{Flags, Routes};
 pub use sftp::{RemoteAttributes, Sftp};
 pub use sftp_error::{SftpError, SftpErrorKind, SftpOperation};
 pub use target::Target;

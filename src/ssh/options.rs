@@ -5,10 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::config::AddressFamily;
+use super::hop::Proxy;
 use super::keyring::KeyRing;
+use super::known_hosts::DEFAULT_PORT;
+use super::pace::Pace;
 use super::prompt::{Prompt, Prompter};
+use super::target::Target;
 
-/// What a connection needs besides its target. Clones share their key ring and their turn to ask, so
+/// What a connection needs besides its target. Clones share their key ring, their pace and their turn to ask, so
 /// all connections of one run should use clones of one value.
 #[derive(Debug, Clone)]
 pub struct ConnectOptions {
@@ -18,12 +23,24 @@ pub struct ConnectOptions {
     pub default_identities: Vec<PathBuf>,
     /// The socket of ssh-agent (`SSH_AUTH_SOCK`). One that nobody listens on is no error by itself.
     pub agent: Option<PathBuf>,
+    /// Which of the agent's keys are offered.
+    pub agent_keys: AgentKeys,
     /// Where keys of hosts are looked up and added.
     pub known_hosts: KnownHostsFiles,
+    /// The name that keys are looked up and recorded by, where it is not the host's own.
+    pub host_key_alias: Option<String>,
     /// What to do about a host that no file knows.
     pub unknown_host_key: UnknownHostKey,
     /// The one address of the host to go to, whatever its name leads to.
     pub address: Option<SocketAddr>,
+    /// How the bytes get to the host.
+    pub proxy: Proxy,
+    /// Which addresses of a host are of use.
+    pub address_family: AddressFamily,
+    /// The address of this machine to connect from.
+    pub bind_address: Option<String>,
+    /// How often to go through the addresses of a host before giving up.
+    pub connection_attempts: u32,
     /// How long to wait for TCP and for the SSH handshake, each, for every address of a host.
     pub connect_timeout: Duration,
     /// How long to wait for the answer to one authentication request. The time that an operator takes to
@@ -37,6 +54,8 @@ pub struct ConnectOptions {
     pub prompter: Prompter,
     /// Private keys already decrypted in this run.
     pub key_ring: KeyRing,
+    /// How many handshakes are under way.
+    pub pace: Pace,
 }
 
 impl ConnectOptions {
@@ -49,18 +68,33 @@ impl ConnectOptions {
             // The order of ssh(1), less the kinds that need a hardware token: those work through an agent.
             default_identities: ["id_rsa", "id_ecdsa", "id_ed25519"].map(|name| ssh.join(name)).into(),
             agent: None,
+            agent_keys: AgentKeys::All,
             known_hosts: KnownHostsFiles {
                 user: vec![ssh.join("known_hosts"), ssh.join("known_hosts2")],
                 global: vec!["/etc/ssh/ssh_known_hosts".into(), "/etc/ssh/ssh_known_hosts2".into()],
             },
+            host_key_alias: None,
             unknown_host_key: UnknownHostKey::Refuse,
             address: None,
+            proxy: Proxy::Direct,
+            address_family: AddressFamily::Any,
+            bind_address: None,
+            connection_attempts: 1,
             connect_timeout: Duration::from_secs(10),
             authentication_timeout: Duration::from_secs(30),
             keepalive_interval: Duration::from_secs(15),
             keepalive_max: 3,
             prompter: Prompter::new(prompt),
             key_ring: KeyRing::default(),
+            pace: Pace::default(),
+        }
+    }
+
+    /// What known_hosts calls a host: a name and a port.
+    pub(super) fn known_as<'a>(&'a self, target: &'a Target) -> (&'a str, u16) {
+        match &self.host_key_alias {
+            Some(alias) => (alias, DEFAULT_PORT),
+            None => (&target.host, target.port),
         }
     }
 }
@@ -72,6 +106,15 @@ pub struct KnownHostsFiles {
     pub user: Vec<PathBuf>,
     /// The machine's. Never written.
     pub global: Vec<PathBuf>,
+}
+
+/// Which keys of an agent are offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AgentKeys {
+    /// All of them.
+    All,
+    /// Those that are also among the key files: `IdentitiesOnly`.
+    Named,
 }
 
 /// What to do about a host whose key is on no file. A key that is not the one on file is always refused.

@@ -12,16 +12,18 @@ use russh_sftp::client::error::Error as RawError;
 use russh_sftp::client::{Config, RawSftpSession};
 use russh_sftp::protocol::{FileAttributes, OpenFlags, Packet, StatusCode};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
 
 use super::channel::{ChannelIo, Ended, Said};
 use super::ending::{Ending, printable};
 use super::sftp_error::{SftpError, SftpErrorKind, SftpOperation};
 use super::sftp_noise::AfterNoise;
 
+/// How long answers may take from the end of a channel to whoever waits for them.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
+
 /// A server that has requests and answers none for this long is given up. Time-outs of single requests
 /// would punish slow links, where many requests wait in line.
-pub(super) const STALL: Duration = Duration::from_secs(120);
+const STALL: Duration = Duration::from_secs(120);
 
 /// What every server must take (draft-ietf-secsh-filexfer-02, section 3).
 const MINIMUM_WRITE: u64 = 32 * 1024;
@@ -257,10 +259,26 @@ impl SftpInner {
         path: &str,
         request: impl Future<Output = Result<T, RawError>>,
     ) -> Result<T, SftpError> {
-        match timeout(STALL, request).await {
+        match self.or_stalled(request).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(self.failed(operation, path, error).await),
-            Err(_) => Err(self.failed(operation, path, RawError::Timeout).await),
+            Ok(Err(error)) | Err(error) => Err(self.failed(operation, path, error).await),
+        }
+    }
+
+    /// What a future says that waits for an answer; an error when there is none for too long, or will be none.
+    ///
+    /// russh-sftp forgets a request that is made in the moment in which its channel ends.
+    pub(super) async fn or_stalled<T>(&self, answer: impl Future<Output = T>) -> Result<T, RawError> {
+        let ended = async {
+            self.ended.wait().await;
+            // What had come before the end is on its way to the one who waits.
+            tokio::time::sleep(LAST_ANSWERS).await;
+        };
+        tokio::select! {
+            biased;
+            answer = answer => Ok(answer),
+            () = ended => Err(RawError::UnexpectedBehavior("the channel ended".to_owned())),
+            () = tokio::time::sleep(STALL) => Err(RawError::Timeout),
         }
     }
 

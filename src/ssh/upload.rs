@@ -20,9 +20,8 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use russh_sftp::client::error::Error as RawError;
 use russh_sftp::protocol::{FileAttributes, OpenFlags};
 use tokio::sync::SemaphorePermit;
-use tokio::time::timeout;
 
-use super::sftp::{STALL, Sftp, SftpInner};
+use super::sftp::{Sftp, SftpInner};
 use super::sftp_error::{SftpError, SftpErrorKind, SftpOperation};
 
 /// Files smaller than this go over one channel: what it can have on its way is enough for them.
@@ -497,9 +496,9 @@ impl<'a> Stripe<'a> {
     /// The next answer; `None` when nothing is under way.
     async fn answer(self, under_way: &mut FuturesUnordered<Request<'_>>) -> Option<Result<(), SftpError>> {
         let path = &self.upload.path;
-        let answer = timeout(STALL, under_way.next()).await;
-        let Ok(answer) = answer else {
-            return Some(Err(self.channel.failed(SftpOperation::Write, path, RawError::Timeout).await));
+        let answer = match self.channel.or_stalled(under_way.next()).await {
+            Ok(answer) => answer,
+            Err(error) => return Some(Err(self.channel.failed(SftpOperation::Write, path, error).await)),
         };
         let (operation, bytes, result) = answer?;
         Some(match result {

@@ -4,4 +4,5 @@
 mod check;
 mod help;
 mod hostile;
+mod hosts;
 mod usage;

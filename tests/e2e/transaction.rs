@@ -137,13 +137,30 @@ fn a_run_that_is_killed_on_the_host_is_brought_to_its_end_by_the_client() {
 }
 
 #[test]
-fn a_run_that_died_with_its_client_is_brought_to_its_end_by_the_next_deploy() {
+fn a_run_that_is_killed_on_the_host_does_not_need_its_client() {
     let Some(user) = TestUser::new(UserOptions::default()) else { return };
     let (project, before) = waiting(&user, "timeout: 40s }");
     let deploy = deploy_until_pending(&project, &[]);
-    // Before the session can give it the word to go back.
     deploy.signal("STOP");
     user.run("systemctl --user kill --signal=KILL 'shipit-2*'");
+    deploy.signal("KILL");
+    wait_for("the way back", AT_ONCE, || settled(&project, &user));
+    project.standing(&user).is_back_at(&before);
+    assert_eq!(verdicts(&project, &user), ["deployed", "reverted"]);
+}
+
+#[test]
+fn a_run_that_died_with_its_client_is_brought_to_its_end_by_the_next_deploy() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    if user.key_path.is_none() {
+        return;
+    }
+    let (project, before) = waiting(&user, "timeout: 40s }");
+    let deploy = deploy_until_pending(&project, &[]);
+    deploy.signal("STOP");
+    user.run("systemctl --user kill --signal=KILL 'shipit-2*'");
+    // Before they can go back from it.
+    user.kill_sessions();
     deploy.signal("KILL");
     drop(deploy);
     let plan = project.shipit(&["plan", "prod"]).exits(7);
@@ -251,18 +268,6 @@ fn a_first_deploy_that_loses_its_power_is_not_deployed_after_the_boot() {
     project.deploy();
 }
 
-/// Holds a service's lock as a deploy of `who` does; until dropped.
-fn lock_by(project: &Project, user: &TestUser, who: &str) -> Child {
-    let root = project.root(user);
-    let holder = format!("{{\"who\":\"{who}\",\"since\":\"2026-11-20T03:00:00Z\",\"command\":\"deploy\"}}");
-    let script = format!(
-        "exec 9>>{root}/lock; flock 9; echo '{holder}' >{root}/lock.holder; echo held; read -r _; rm {root}/lock.holder"
-    );
-    let mut child = Child::spawn(user.ssh_command().arg(&script));
-    child.wait_for_output("held");
-    child
-}
-
 #[test]
 fn who_holds_the_lock_is_named_and_waiting_for_it_pays() {
     let Some(user) = TestUser::new(UserOptions::default()) else { return };
@@ -270,7 +275,7 @@ fn who_holds_the_lock_is_named_and_waiting_for_it_pays() {
     project.deploy();
     let before = project.standing(&user);
     project.edit(&format!("{}.conf", project.name), "North Carolina", "Virginia");
-    let mut holder = lock_by(&project, &user, "ada@laptop");
+    let mut holder = project.lock_by(&user, "ada@laptop");
     let ran = project.shipit(&["deploy", "prod"]).exits(7);
     ran.says("the service is locked on this host by ada@laptop since 2026-11-20T03:00:00Z, for deploy");
     let start = Instant::now();
@@ -329,7 +334,7 @@ fn a_host_that_changed_after_its_plan_was_agreed_to_is_left_alone() {
 fn a_host_that_changed_while_the_lock_was_waited_for_is_planned_for_again() {
     let Some(user) = TestUser::new(UserOptions::default()) else { return };
     let (project, [first, second]) = two_releases(&user);
-    let mut holder = lock_by(&project, &user, "ada@laptop");
+    let mut holder = project.lock_by(&user, "ada@laptop");
     let mut waits = Child::spawn(&mut project.command(&["deploy", "prod", "--lock-wait", "30s"]));
     waits.wait_for_output("waiting: the service is locked");
     point_current(&project, &user, &first);

@@ -288,6 +288,16 @@ impl TestUser {
         stdout_of(&self.root(script), script)
     }
 
+    /// Kills whatever the user's logins have running, without a word. Services stay. Not for a developer's own machine:
+    /// [`TestUser::key_path`] is `None` there.
+    pub fn kill_sessions(&self) {
+        self.run_as_root(&format!(
+            "for session in $(loginctl show-user {} --property=Sessions --value); do \
+             loginctl kill-session --signal=KILL $session; done",
+            self.user
+        ));
+    }
+
     /// A port on the host that no other user gets.
     pub fn unique_port(&self) -> u16 {
         let used = self.next_port.fetch_add(1, Ordering::SeqCst);

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use shipit::manifest::{Manifest, load};
 use shipit::plan::{
     Access, Current, Elevation, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, Inputs, Layout, Libc,
-    Lingering, LinkState, Manager, Operator, Plan, Position, Refusal, RemotePath, Standing, Sudo, Systemd,
-    plan,
+    Lingering, LinkState, Manager, Operator, Plan, Position, Refusal, RemotePath, RootAccess, Standing, Sudo,
+    Systemd, plan,
 };
 use shipit::release::{BinaryKind, Linkage, Machine, Release, ReleaseId, Sources};
 use shipit::report::{Colour, PlanDetail, PlanStyle, write_plan};
@@ -133,7 +133,7 @@ impl Service {
             lingering: Lingering::On,
             sudo: Sudo::Passwordless,
             elevation: Elevation::Sudo,
-            root_access: Access::Direct,
+            root_access: RootAccess::Writable,
             free_bytes: Some(1 << 30),
             free_inodes: Some(100_000),
             current: Current::Nothing,

@@ -1,6 +1,6 @@
 //! What is refused before anything on the host is touched, and with which words.
 use shipit::plan::{
-    Access, Elevation, Facts, Lingering, LinkState, Manager, Operator, Refusal, RemotePath, Sudo, Systemd,
+    Elevation, Facts, Lingering, LinkState, Manager, Operator, Refusal, RemotePath, RootAccess, Sudo, Systemd,
 };
 use shipit::release::Machine;
 
@@ -100,7 +100,8 @@ fn a_host_that_can_t_run_user_services_is_refused() {
 fn room_is_checked_before_anything_is_sent() {
     assert!(only(&refused(|facts| facts.free_bytes = Some(4096))).contains("0.1 MB are free"));
     assert!(only(&refused(|facts| facts.free_inodes = Some(3))).contains("3 inodes are free"));
-    assert!(only(&refused(|facts| facts.root_access = Access::Root)).contains("may not write"));
+    assert!(only(&refused(|facts| facts.root_access = RootAccess::Denied)).contains("may not write"));
+    assert!(only(&refused(|facts| facts.root_access = RootAccess::ReadOnly)).contains("mounted read-only"));
 }
 
 #[test]

@@ -14,7 +14,7 @@ async fn a_program_has_input_output_and_an_end() {
     let Some(server) = Server::start("") else { return };
     let connection = server.connect().await;
     assert!(connection.server_version().starts_with("SSH-2.0-OpenSSH"), "{}", connection.server_version());
-    assert_eq!(connection.address().port(), server.port);
+    assert_eq!(connection.peer().to_string(), format!("127.0.0.1:{}", server.port));
     let program = b"echo out; echo err >&2; read line; echo \"$line\"; exit 7\n".to_vec();
     let mut process = connection.start_with_input(SHELL, program).await.unwrap();
     // A shell that gets both at once takes the line for program and reads an empty one.

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use shipit::ssh::{LostCause, Source, SshError, Target, Upload, connect};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 
 use crate::relay::delaying;
@@ -32,7 +33,17 @@ async fn a_closed_port_a_silent_one_and_one_that_speaks_something_else() {
         }
     });
     let error = connect(&at(port), &options).await.unwrap_err();
-    assert!(matches!(error, SshError::Handshake { .. }), "{error:?}");
+    assert!(matches!(error, SshError::Dropped { .. }), "{error:?}");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+        }
+    });
+    let error = connect(&at(port), &options).await.unwrap_err();
+    let SshError::Handshake { source, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(source.to_string(), "what is there does not speak SSH: it says \"HTTP/1.1 400 Bad Request\"");
     let nowhere = Target { host: "no-such-host.invalid".into(), ..at(22) };
     options.connect_timeout = Duration::from_secs(10);
     let error = connect(&nowhere, &options).await.unwrap_err();

@@ -2,10 +2,14 @@
 // clippy.toml allows these in tests, which clippy takes to mean functions marked as such, and not their helpers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+mod addresses;
 mod authentication;
 mod channels;
+mod crowd;
 mod files;
 mod host_keys;
+mod jump;
 mod link;
+mod proxy_command;
 mod relay;
 mod server;

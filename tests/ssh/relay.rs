@@ -1,6 +1,9 @@
 //! A TCP relay that delays each way, which stands in for a long link.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -27,6 +30,35 @@ pub(crate) async fn delaying(port: u16, one_way: Duration) -> u16 {
         }
     });
     address.port()
+}
+
+/// Returns the port to connect to. Calling the function makes all connections so far go silent, and none of those to come.
+pub(crate) async fn silenceable(port: u16) -> (u16, impl Fn()) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (silent, made) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (limit, counter) = (Arc::clone(&silent), Arc::clone(&made));
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let number = counter.fetch_add(1, SeqCst);
+            let server = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).await.unwrap();
+            let (from_client, to_client) = client.into_split();
+            let (from_server, to_server) = server.into_split();
+            for (mut from, mut to) in [(from_client, to_server), (from_server, to_client)] {
+                let limit = Arc::clone(&limit);
+                tokio::spawn(async move {
+                    let mut buffer = vec![0; 64 * 1024];
+                    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+                        let heard = number >= limit.load(SeqCst);
+                        if heard && to.write_all(&buffer[..count]).await.is_err() {
+                            break;
+                        }
+                    }
+                });
+            }
+        }
+    });
+    (address.port(), move || silent.store(made.load(SeqCst), SeqCst))
 }
 
 fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, one_way: Duration) {

@@ -40,11 +40,13 @@ impl Server {
         std::fs::copy(dir.path().join("id.pub"), dir.path().join("authorized_keys")).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let path = dir.path().display();
+        // Of this keyword the last line counts.
+        let startups = if extra.contains("MaxStartups") { "" } else { "MaxStartups 100\n" };
         let config = format!(
             "{extra}\nPort {port}\nListenAddress 127.0.0.1\nHostKey {path}/host_ed25519\nHostKey {path}/host_ecdsa\n\
              AuthorizedKeysFile {path}/authorized_keys\nPermitRootLogin yes\nStrictModes no\nUsePAM no\n\
              PidFile none\nLogLevel DEBUG\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
-             MaxStartups 100\nSubsystem sftp internal-sftp\n"
+             {startups}Subsystem sftp internal-sftp\n"
         );
         std::fs::write(dir.path().join("sshd_config"), config).unwrap();
         let child = Command::new(sshd)
@@ -83,6 +85,13 @@ impl Server {
             assert!(Instant::now() < end, "sshd did not say {words:?} {count} times:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Kills the sshd that serves the last connection.
+    pub(crate) fn cut(&self) {
+        let log = self.log();
+        let pid = log.rsplit("Forked child ").next().unwrap().split('.').next().unwrap();
+        assert!(Command::new("kill").arg(pid).status().unwrap().success());
     }
 
     pub(crate) fn target(&self) -> Target {

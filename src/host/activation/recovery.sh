@@ -29,7 +29,7 @@ leave_nothing_pending() {
 }
 
 # A run that died is found by its state. Whoever finds it goes back.
-# Status 75: it is not dead.
+# Status 75: it is not dead. 76: there is no service manager.
 recover() { # boot|contact|own
 	if [ "$1" = contact ]; then
 		# Whoever holds the service's lock may be about to start the run. As long as we go back, nobody gets the lock.
@@ -38,9 +38,15 @@ recover() { # boot|contact|own
 	fi
 	# A run that was killed may still have a child or two; one that holds on is alive.
 	flock -w 5 8 || exit 75
+	# Without it nothing can be undone; when it comes back, it goes back first of all.
+	[ "$1" = boot ] || systemctl --user show -p Version >/dev/null || {
+		echo "systemd's user manager does not run; the host goes back as soon as it does" >&2
+		exit 76
+	}
 	# It may have come to its end while we were on our way.
 	[ "$(readlink "$root/pending")" = "runs/$run_id" ] || exit 0
-	case $(cat "$run/state") in
+	read_state
+	case $state_now in
 	preparing)
 		abandon "it was interrupted"
 		;;
@@ -50,6 +56,7 @@ recover() { # boot|contact|own
 	committed)
 		# It died before it could write so.
 		mark_good
+		sync "$root/current/"
 		leave_nothing_pending
 		note_history deployed
 		say end

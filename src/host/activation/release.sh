@@ -27,6 +27,8 @@ switch() { # release-id
 	note_undo current "$expected" || return
 	# The notes are on the disk before the deed is: power may fail right after.
 	sync "$run/undo" || return
+	# What goes back must not need room on a disk that is full by then (make_ready).
+	[ "$expected" = - ] || [ -L "$run/before" ] || ln -sT "$expected" "$run/before" || return
 	put_current "$run/after" "releases/$1"
 }
 
@@ -42,7 +44,8 @@ put_current() { # link-at-hand target
 # A release is good when the last run to it was kept. The mark is in the release, so it goes where the release goes; the
 # probe leaves it out of the release's files. Pruning and `rollback` without a release go by it.
 mark_good() {
-	# Not `:`, a special builtin: a redirection that fails would end the shell, after the point of no return.
+	# Not `:`, a special builtin: a redirection that fails would end the shell, after the point of no return. A disk without
+	# inodes has one: the rename of the state has just freed it.
 	true >"$root/current/good"
 }
 

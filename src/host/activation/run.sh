@@ -13,11 +13,22 @@ main() {
 }
 
 activate() {
+	# The client is gone: hang_up.sh. What the run waits for gets the signal, too, and ends.
+	trap 'give_up "the client is gone"' HUP
 	flock -w 30 8 || abandon "another activation is under way"
+	# Whoever found it before it began may have taken it for dead.
+	read_state
+	[ "$state_now" = preparing ] || exit 1
+	# By when it is over, if nothing holds it up.
+	read_clock
+	deadline=$((now + patience * 1000))
 	still_expected || abandon "current is $(readlink "$root/current" 2>/dev/null || echo -), and not $expected"
-	set_state pending || abandon "the state of the run could not be written"
+	if ! set_state pending; then
+		[ ! -e "$run/gone" ] || abandon "the client is gone"
+		abandon "the state of the run could not be written$(no_room)"
+	fi
 	stage_of_run=pending
-	install_recovery || give_up "the recovery at boot could not be prepared"
+	install_recovery || give_up "the recovery at boot could not be prepared: $(install_recovery 2>&1)"
 	# Power may fail right after the first deed.
 	sync "$run" "$recovery" "${recovery%/*}" "$user_units/default.target.wants" ||
 		give_up "the recovery at boot could not be written to the disk"
@@ -42,13 +53,14 @@ still_expected() {
 }
 
 commit() {
+	trap '' HUP
 	# The point of no return.
-	if ! set_state committed || ! sync "$run"; then
-		revert "the state of the run could not be written"
+	# The mark goes to the disk along with the state, while whoever comes after a power cut still finds the run.
+	if ! set_state committed || ! { mark_good; sync "$run" "$root/current/"; }; then
+		revert "the state of the run could not be written$(no_room)"
 	fi
 	stage_of_run=committed
 	say committed
-	mark_good
 	leave_nothing_pending
 	note_history deployed
 	verdict=deployed

@@ -6,19 +6,20 @@ begin_run() { # program
 	# A client that was silent for too long has lost its lock, and may not know yet.
 	holds=
 	{ read -r _ && read -r holds; } 2>/dev/null <"$root/lock.holder"
-	if [ "$holds" != "$token" ]; then
+	if [ "$holds" != "$run_id" ]; then
 		say unlocked
 		exit 1
 	fi
 	[ -d "$root/releases" ] && [ -d "$root/runs" ] || mkdir -p "$root/releases" "$root/runs" || return
 	# Whoever makes the folder has the run: a client that has lost its connection makes it, so that a run that had not
 	# begun never does (run_state in outcome.rs).
-	mkdir -m 700 "$run" || refuse "the run was given up before it began, or its folder could not be made"
+	mkdir -m 700 "$run" || refuse "the run was given up before it began, or its folder could not be made$(no_room)"
 	# The session's shell has both texts (library.rs).
 	printf '%s\n' "known_uid=$uid" "$prelude" "$activation" "$1" >"$run/program" || return
 	# Not `:`: a redirection that fails ends a POSIX shell with a special builtin.
 	true >"$run/undo" || return
-	true >"$run/log" || return
+	# A file with something in it has room for a little more where the disk is full by then.
+	printf 'run %s\n' "$run_id" >"$run/log" || return
 	mkfifo -m 600 "$run/decision" || return
 	printf 'preparing\n' >"$run/state" || return
 	for state in pending committed reverted revert_failed; do
@@ -34,12 +35,12 @@ begin_run() { # program
 make_ready() {
 	{
 		ln -sT "releases/$release" "$run/after"
-		# What goes back must not need room on a disk that is full by then.
 		[ "$expected" = - ] || ln -sT "$expected" "$run/before"
 		# shellcheck disable=SC2086 # names of units have no spaces
 		systemctl --user show -p Id,ActiveState -- $units >"$run/units"
 		forget_starts
 		sweep_runs
+		trim_history
 	} 2>/dev/null &
 	readying=$!
 }
@@ -59,12 +60,12 @@ forget_starts() {
 # Starts the run's program as a unit of its own, and hands on its log up to its next stop.
 launch() {
 	wait "$readying"
+	say log || give_up "the client is gone"
 	systemd-run --user --quiet --collect --unit="shipit-$run_id" \
 		--description="shipit: activation of $service" /bin/sh "$run/program" run || {
 		echo "the activation could not be started" >&2
 		give_up "the activation could not be started"
 	}
-	say log
 	follow 1
 }
 
@@ -94,8 +95,10 @@ follow() { # from-line
 	done
 }
 
-# Gives the run its word. A run that waits no more has decided by itself, and its log says how.
+# Gives the run its word: commit or revert. A run that waits no more has decided by itself, and its log says how.
 decide() { # commit|revert from-line
-	give_word "$run" "$1" 5
+	# Opening a fifo to write waits for its reader.
+	# shellcheck disable=SC2016 # expands in the inner shell
+	timeout 5 sh -c 'printf "%s\n" "$1" >"$2"' sh "$1" "$run/decision"
 	follow "$2"
 }

@@ -46,11 +46,17 @@ enable() { # unit
 restart() { # unit
 	note_unit "$1" || return
 	[ "$state" = active ] || systemctl --user reset-failed -- "$1" 2>/dev/null
-	restart_unit "$1" || show_failed "$1"
+	stoppable
+	restart_unit "$1" forth || show_failed "$1"
+}
+
+# One job of systemd's, to its end. On the way back it is another: see back.
+forth() { # verb unit
+	systemctl --user "$1" -- "$2"
 }
 
 # systemd starts no socket whose service runs: the service makes way, and comes back.
-restart_unit() { # unit
+restart_unit() { # unit forth|back
 	services=
 	case $1 in
 	*.socket)
@@ -62,19 +68,25 @@ restart_unit() { # unit
 		;;
 	esac
 	if [ -z "$services" ]; then
-		# shellcheck disable=SC2086 # one option, or none
-		systemctl --user ${block:-} restart -- "$1"
+		"$2" restart "$1"
 		return
 	fi
 	# Names of units have no spaces.
-	# shellcheck disable=SC2086
-	systemctl --user stop -- "$1" $services && systemctl --user start -- "$1" && systemctl --user start -- $services
+	for unit_of_both in "$1" $services; do
+		"$2" stop "$unit_of_both" || return
+	done
+	for unit_of_both in "$1" $services; do
+		"$2" start "$unit_of_both" || return
+	done
 }
 
 # Has a unit take over what is new, without a stop.
 reload() { # unit
 	found_lines "unit $1 before" "$(properties "$1")"
+	# It is the same start as before: what it says of the new release can only be told by the time.
+	say "found reload $(date +%s.%6N)"
 	note_undo reload "$1" || return
+	stoppable
 	systemctl --user reload -- "$1" || show_failed "$1"
 }
 
@@ -89,11 +101,13 @@ show_failed() { # unit
 start() { # unit
 	note_unit "$1" || return
 	[ "$state" = active ] || systemctl --user reset-failed -- "$1" 2>/dev/null
+	stoppable
 	systemctl --user start -- "$1" || show_failed "$1"
 }
 
 stop_unit() { # unit
 	note_unit "$1" || return
+	stoppable
 	systemctl --user stop -- "$1"
 }
 

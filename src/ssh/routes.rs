@@ -1,0 +1,163 @@
+//! From a login as it is written to one that can be used: what the command line says, then what ssh_config says, then our
+//! defaults; and the same for every jump host on the way.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::config::{
+    ConfigError, HostConfig, IdentityAgent, Keyword, Login, ProxySetting, SshConfig, StrictHostKeyChecking,
+};
+use super::hop::{Hop, Proxy};
+use super::options::{AgentKeys, ConnectOptions, UnknownHostKey};
+use super::target::Target;
+
+/// Nobody goes through more jump hosts than this; who seems to goes in a circle of ever new names.
+const LONGEST: usize = 16;
+
+/// What the command line says. It holds for every host, jump hosts as well, and wins over ssh_config.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// Private keys to offer first.
+    pub identities: Vec<PathBuf>,
+    /// How long to wait for an answer.
+    pub connect_timeout: Option<Duration>,
+    /// What to do about a host that no file knows.
+    pub unknown_host_key: Option<UnknownHostKey>,
+}
+
+/// The ways to all hosts of a run. Hosts behind the same jump host share the connection to it.
+#[derive(Debug)]
+pub struct Routes {
+    config: SshConfig,
+    defaults: ConnectOptions,
+    flags: Flags,
+    hops: Mutex<HashMap<Vec<Login>, Arc<Hop>>>,
+}
+
+impl Routes {
+    /// `defaults` is what counts where neither flags nor configuration say anything.
+    #[must_use]
+    pub fn new(config: SshConfig, defaults: ConnectOptions, flags: Flags) -> Self {
+        Self { config, defaults, flags, hops: Mutex::default() }
+    }
+
+    /// What the command line says.
+    #[must_use]
+    pub fn flags(&self) -> &Flags {
+        &self.flags
+    }
+
+    /// The configuration behind it.
+    #[must_use]
+    pub fn config(&self) -> &SshConfig {
+        &self.config
+    }
+
+    /// The way to a host.
+    ///
+    /// # Errors
+    /// When the configuration can't be read, or asks for something that can't be done.
+    pub async fn to(&self, login: &Login) -> Result<Arc<Hop>, ConfigError> {
+        self.along(vec![login.clone()], Vec::new()).await
+    }
+
+    /// The way along these logins, each behind the one before. `pending` are those that this is a part of the way to.
+    fn along(
+        &self,
+        chain: Vec<Login>,
+        mut pending: Vec<Login>,
+    ) -> Pin<Box<dyn Future<Output = Result<Arc<Hop>, ConfigError>> + Send + '_>> {
+        Box::pin(async move {
+            if let Some(hop) = self.known(&chain) {
+                return Ok(hop);
+            }
+            let mut before = chain.clone();
+            let Some(login) = before.pop() else {
+                // Not reached: a chain has a host at its end.
+                return Err(ConfigError::JumpLoop { chain: Vec::new() });
+            };
+            let circle = pending.contains(&login) || pending.len() > LONGEST;
+            pending.push(login.clone());
+            if circle {
+                return Err(ConfigError::JumpLoop { chain: pending.iter().map(Login::to_string).collect() });
+            }
+            let found = self.config.find(&login).await?;
+            let config = &found.config;
+            let proxy = if before.is_empty() {
+                match &config.proxy {
+                    ProxySetting::Direct => Proxy::Direct,
+                    ProxySetting::Command { written, command } => {
+                        Proxy::Command { written: written.clone(), command: command.clone() }
+                    }
+                    ProxySetting::Jump(jumps) => Proxy::Jump(self.along(jumps.clone(), pending).await?),
+                }
+            } else {
+                // As with `ssh -J`: who comes later in a list is reached by way of the others, and nothing else.
+                Proxy::Jump(self.along(before, pending).await?)
+            };
+            let options = ConnectOptions { proxy, ..self.options(config)? };
+            let (user, host) = (config.user.clone(), config.hostname.clone());
+            let target = Target { user, host, port: config.port };
+            let hop = Arc::new(Hop::new(login, target, options, Arc::clone(&found)));
+            let mut hops = self.hops.lock().unwrap_or_else(PoisonError::into_inner);
+            Ok(Arc::clone(hops.entry(chain).or_insert(hop)))
+        })
+    }
+
+    fn known(&self, chain: &[Login]) -> Option<Arc<Hop>> {
+        self.hops.lock().unwrap_or_else(PoisonError::into_inner).get(chain).cloned()
+    }
+
+    fn options(&self, config: &HostConfig) -> Result<ConnectOptions, ConfigError> {
+        let mut options = self.defaults.clone();
+        options.identities.clone_from(&self.flags.identities);
+        if let Some(files) = &config.identity_files {
+            options.identities.extend(files.iter().cloned());
+            options.default_identities.clear();
+        }
+        if config.identities_only {
+            options.agent_keys = AgentKeys::Named;
+        }
+        match &config.identity_agent {
+            IdentityAgent::Environment => {}
+            IdentityAgent::None => options.agent = None,
+            IdentityAgent::Socket(path) => options.agent = Some(path.clone()),
+        }
+        if !config.revoked_host_keys.is_empty() {
+            return Err(ConfigError::Unsupported {
+                host: config.alias.clone(),
+                keyword: Keyword::RevokedHostKeys,
+                instead: "mark the keys as @revoked in known_hosts, which is honoured, and take RevokedHostKeys out",
+            });
+        }
+        if let Some(files) = &config.user_known_hosts_files {
+            options.known_hosts.user.clone_from(files);
+        }
+        if let Some(files) = &config.global_known_hosts_files {
+            options.known_hosts.global.clone_from(files);
+        }
+        options.host_key_alias.clone_from(&config.host_key_alias);
+        options.unknown_host_key = match (self.flags.unknown_host_key, config.strict_host_key_checking) {
+            (Some(flag), _) => flag,
+            (None, StrictHostKeyChecking::Yes) => UnknownHostKey::Refuse,
+            (None, StrictHostKeyChecking::Ask) if config.batch_mode => UnknownHostKey::Refuse,
+            (None, StrictHostKeyChecking::Ask) => options.unknown_host_key,
+            // A changed key is refused even so.
+            (None, StrictHostKeyChecking::AcceptNew | StrictHostKeyChecking::No) => UnknownHostKey::Accept,
+        };
+        options.address_family = config.address_family;
+        options.bind_address.clone_from(&config.bind_address);
+        options.connection_attempts = config.connection_attempts;
+        if let Some(timeout) = self.flags.connect_timeout.or(config.connect_timeout) {
+            options.connect_timeout = timeout;
+        }
+        if !config.server_alive_interval.is_zero() {
+            options.keepalive_interval = config.server_alive_interval;
+            options.keepalive_max = usize::try_from(config.server_alive_count_max).unwrap_or(usize::MAX);
+        }
+        Ok(options)
+    }
+}
