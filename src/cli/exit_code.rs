@@ -119,6 +119,7 @@ impl Exit {
             HostError::Session(SessionError::NoShell { .. })
             | HostError::Probe(ProbeError::Session(SessionError::NoShell { .. }))
             | HostError::Freeze(FreezeError::Session(SessionError::NoShell { .. })) => Self::Refused,
+            HostError::Probe(ProbeError::Home { .. }) => Self::Refused,
             HostError::Refused(_) | HostError::SudoPassword { .. } | HostError::Tampered { .. } => {
                 Self::Refused
             }

@@ -70,7 +70,7 @@ with_password() {
 
 # The nearest existing folder at or above an absolute path. Sets $folder.
 nearest_folder() {
-	folder=$1
+	folder=/${1#/}
 	while [ ! -d "$folder" ]; do
 		folder=${folder%/*}
 		[ -n "$folder" ] || folder=/

@@ -33,6 +33,12 @@ pub enum ProbeError {
         /// What it said.
         said: String,
     },
+    /// The home directory's path can't be worked with.
+    #[error("the path of the home directory is {}", if path.is_empty() { "not set".to_owned() } else { format!("`{}`", path.escape_debug()) })]
+    Home {
+        /// What the host said it is.
+        path: String,
+    },
     /// The program left out something that every host has, or printed something else.
     #[error("the probe's answer has no valid {what}")]
     Incomplete {
@@ -165,7 +171,8 @@ impl Answer {
     fn facts(mut self, units: &[UnitSource], links: &[LinkSpec]) -> Result<Facts, ProbeError> {
         // The last line: without it the answer was cut short.
         self.value("end")?;
-        let home = RemotePath::new(self.value("home")?).ok_or(ProbeError::Incomplete { what: "home" })?;
+        let home = self.values.get("home").cloned().unwrap_or_default();
+        let home = RemotePath::new(home.as_str()).ok_or(ProbeError::Home { path: home })?;
         // "Linux web1 x86_64"
         let mut system = self.value("system")?.split_whitespace();
         let mut system = || system.next().map(str::to_owned).ok_or(ProbeError::Incomplete { what: "system" });

@@ -15,7 +15,10 @@ fact() {
 	printf '%s %s\n' "$1" "$2"
 }
 
-fact home "$HOME"
+case $HOME in
+*[[:cntrl:]]*) fact home "(with a control character in it)" ;;
+*) fact home "$HOME" ;;
+esac
 fact user "$user"
 fact uid "$uid"
 read -r uptime _ </proc/uptime && fact uptime "$uptime"

@@ -8,16 +8,17 @@ use serde::Serialize;
 use crate::manifest::{Manifest, ServiceName};
 use crate::release::{ReleaseId, RunId};
 
-/// An absolute path on a host. Holds no newline and no NUL byte.
+/// An absolute path on a host. Holds no control character, and all of it was UTF-8.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct RemotePath(String);
 
 impl RemotePath {
-    /// A path as the host told it; `None` when it is relative or can't stand on one line.
+    /// A path as the host told it; `None` when it is relative, can't stand on one line, or came with a byte that is no
+    /// UTF-8: it would be another path.
     pub fn new(path: impl Into<String>) -> Option<Self> {
         let path = path.into();
-        let fits = path.starts_with('/') && !path.contains(['\n', '\0']);
+        let fits = path.starts_with('/') && !path.contains(|c: char| c.is_control() || c == '\u{fffd}');
         fits.then_some(Self(path))
     }
 
@@ -177,13 +178,18 @@ impl Layout {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
     fn a_remote_path_is_absolute_and_on_one_line() {
         assert!(RemotePath::new("/home/with space").is_some());
-        assert!(RemotePath::new("home").is_none());
-        assert!(RemotePath::new("/home/a\nb").is_none());
+        for path in ["home", "/home/a\nb", "/home/a\tb", "/home/a\u{1b}[2J", "/home/\u{fffd}"] {
+            assert!(RemotePath::new(path).is_none(), "{path:?}");
+        }
     }
 
     #[test]
@@ -194,5 +200,18 @@ mod tests {
         let link = LinkPath(r"~/.config/systemd/user/a\x2db.service".to_owned());
         assert_eq!(link.as_word(), r"~/'.config/systemd/user/a\x2db.service'");
         assert_eq!((shell_word(""), shell_word("-rf")), ("''".to_owned(), "'-rf'".to_owned()));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        /// A shell that is given the word has the text.
+        #[test]
+        fn a_word_is_what_it_stands_for(text in "[^\0]{0,40}|['\"$`\\\\!;&|<>*?~#\n -]{0,20}") {
+            for shell in ["sh", "bash"] {
+                let command = format!("printf '%s' {}", shell_word(&text));
+                let output = Command::new(shell).arg("-c").arg(command).output().unwrap();
+                prop_assert_eq!(String::from_utf8(output.stdout).unwrap(), text.clone());
+            }
+        }
     }
 }

@@ -335,6 +335,7 @@ impl HostError {
             Self::Session(SessionError::NoShell { .. })
             | Self::Probe(ProbeError::Session(SessionError::NoShell { .. })) => "shipit::preflight::no_shell",
             Self::Session(_) => "shipit::host::session",
+            Self::Probe(ProbeError::Home { .. }) => "shipit::preflight::home",
             Self::Probe(_) => "shipit::host::probe",
             Self::Refused(refusals) => refusals.first().map_or("shipit::preflight", Refusal::code),
             Self::Locked(_) => "shipit::lock::held",
@@ -386,6 +387,9 @@ impl HostError {
                 "`ssh HOST /bin/sh -c true` must work: the account needs a login shell that runs commands, sshd_config no \
                  ForceCommand for it, and its key no command= in authorized_keys"
                     .to_owned(),
+            ),
+            Self::Probe(ProbeError::Home { .. }) => Some(
+                "it has to be absolute, UTF-8, and without control characters: see $HOME, and `usermod --home`".to_owned(),
             ),
             Self::Session(_) | Self::Probe(_) => Some(
                 "try again with -v; if it stays, `ssh HOST true` shows whether the host is well".to_owned(),

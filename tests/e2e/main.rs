@@ -18,6 +18,7 @@ mod history;
 mod hooks;
 mod host_faults;
 mod host_keys;
+mod hostile_values;
 mod interrupt;
 mod lingering_and_sudo;
 mod lock;

@@ -248,3 +248,17 @@ fn a_home_with_a_space_and_letters_of_other_languages_is_a_home() {
     project.deploy();
     project.deploy().says("nothing to do");
 }
+
+/// It would be taken for another folder.
+#[test]
+fn a_home_that_is_no_text_is_refused() {
+    let Some(user) = bendable() else { return };
+    let project = Project::quick(&user);
+    for home in [r"/home/\377\376", r"/home/a\tb", r"/home/a\nb", r"/home/\033[2J", r"home", ""] {
+        user.run(&format!("printf 'HOME=$(printf \"%s\")\\n' '{}' >.bashrc", home.replace('\\', r"\\")));
+        let ran = project.shipit(&["deploy", "prod"]).exits(8);
+        ran.says("the path of the home directory is").says("usermod --home").never_says("\u{1b}");
+        user.run("rm .bashrc");
+    }
+    untouched(&user, &project);
+}
