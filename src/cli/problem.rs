@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
 
 use crate::manifest::{Problem, Severity};
+use crate::report::sanitise;
 
 /// What the place that reports are written to can show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +46,7 @@ impl<'a> ProblemReport<'a> {
     pub(super) fn new(problem: &'a Problem) -> Self {
         let source = problem.span.as_ref().map(|_| {
             let file = &problem.file;
-            NamedSource::new(file.name(), file.text.clone())
+            NamedSource::new(sanitise(&file.name()), masked(&file.text))
         });
         Self { problem, source }
     }
@@ -67,13 +68,28 @@ impl<'a> ProblemReport<'a> {
     }
 }
 
+/// The text with `?` for what a terminal would act on; every character takes as many bytes as it did.
+fn masked(text: &str) -> String {
+    let mut masked = String::with_capacity(text.len());
+    for character in text.chars() {
+        let mut bytes = [0; 4];
+        let shown = character.encode_utf8(&mut bytes);
+        if character == '\r' || !sanitise(shown).is_empty() {
+            masked.push(character);
+        } else {
+            masked.extend(std::iter::repeat_n('?', character.len_utf8()));
+        }
+    }
+    masked
+}
+
 impl fmt::Display for ProblemReport<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Where there is no snippet to name the file, the message has to, unless it names a file anyway.
         if self.source.is_none() && !matches!(self.problem.kind, crate::manifest::ProblemKind::File(_)) {
-            write!(f, "{}: ", self.problem.file.name())?;
+            write!(f, "{}: ", sanitise(&self.problem.file.name()))?;
         }
-        write!(f, "{}", self.problem.kind)
+        f.write_str(&sanitise(&self.problem.kind.to_string()))
     }
 }
 
@@ -92,7 +108,7 @@ impl Diagnostic for ProblemReport<'_> {
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.problem.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+        self.problem.help.as_ref().map(|help| Box::new(sanitise(help)) as Box<dyn fmt::Display>)
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
@@ -101,8 +117,29 @@ impl Diagnostic for ProblemReport<'_> {
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let Problem { span, label, also, .. } = self.problem;
-        let first = span.clone().map(|span| LabeledSpan::new_primary_with_span(label.clone(), span));
-        let second = also.as_ref().map(|also| LabeledSpan::at(also.span.clone(), also.text.clone()));
+        let label = label.as_deref().map(sanitise);
+        let first = span.clone().map(|span| LabeledSpan::new_primary_with_span(label, span));
+        let second = also.as_ref().map(|also| LabeledSpan::at(also.span.clone(), sanitise(&also.text)));
         first.is_some().then(|| Box::new(first.into_iter().chain(second)) as Box<dyn Iterator<Item = _>>)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// A span means the same bytes.
+        #[test]
+        fn what_is_masked_stays_where_it_is(text in any::<String>()) {
+            let shown = masked(&text);
+            prop_assert_eq!(shown.len(), text.len());
+            prop_assert_eq!(sanitise(&shown).len(), shown.replace('\r', "").len());
+            for (at, character) in shown.char_indices().filter(|(_, c)| *c != '?') {
+                prop_assert_eq!(text[at..].chars().next(), Some(character));
+            }
+        }
     }
 }

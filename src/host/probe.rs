@@ -7,8 +7,9 @@ use super::script::Script;
 use super::session::{Session, SessionError};
 use crate::manifest::{Manifest, UnitName, UnitSource};
 use crate::plan::{
-    Access, Current, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, Hold, Holder, Layout, Libc,
-    Lingering, LinkSpec, LinkState, Manager, PendingRun, RemotePath, RunLife, Standing, Sudo, Systemd,
+    Access, Current, Elevation, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, Hold, Holder, Layout,
+    Libc, Lingering, LinkSpec, LinkState, Manager, PendingRun, RemotePath, RootAccess, RunLife, Standing,
+    Sudo, Systemd,
 };
 use crate::release::{GlibcVersion, History, ReleaseId, ReleaseRecord, Sha256Digest};
 
@@ -31,6 +32,12 @@ pub enum ProbeError {
         status: u32,
         /// What it said.
         said: String,
+    },
+    /// The home directory's path can't be worked with.
+    #[error("the path of the home directory is {}", if path.is_empty() { "not set".to_owned() } else { format!("`{}`", path.escape_debug()) })]
+    Home {
+        /// What the host said it is.
+        path: String,
     },
     /// The program left out something that every host has, or printed something else.
     #[error("the probe's answer has no valid {what}")]
@@ -164,7 +171,8 @@ impl Answer {
     fn facts(mut self, units: &[UnitSource], links: &[LinkSpec]) -> Result<Facts, ProbeError> {
         // The last line: without it the answer was cut short.
         self.value("end")?;
-        let home = RemotePath::new(self.value("home")?).ok_or(ProbeError::Incomplete { what: "home" })?;
+        let home = self.values.get("home").cloned().unwrap_or_default();
+        let home = RemotePath::new(home.as_str()).ok_or(ProbeError::Home { path: home })?;
         // "Linux web1 x86_64"
         let mut system = self.value("system")?.split_whitespace();
         let mut system = || system.next().map(str::to_owned).ok_or(ProbeError::Incomplete { what: "system" });
@@ -190,10 +198,15 @@ impl Answer {
             manager: self.manager(),
             lingering: if self.value("lingering")? == "on" { Lingering::On } else { Lingering::Off },
             sudo: self.sudo()?,
-            root_access: if self.values.contains_key("root_writable") {
-                Access::Direct
-            } else {
-                Access::Root
+            elevation: match self.values.get("elevation").map(String::as_str) {
+                Some("terminal") => Elevation::SudoOnTerminal,
+                Some("doas") => Elevation::Doas,
+                _ => Elevation::Sudo,
+            },
+            root_access: match self.values.get("root").map(String::as_str) {
+                Some("writable") => RootAccess::Writable,
+                Some("read_only") => RootAccess::ReadOnly,
+                _ => RootAccess::Denied,
             },
             free_bytes,
             free_inodes,
@@ -269,7 +282,10 @@ impl Answer {
             "not-needed" => Sudo::NotNeeded,
             "missing" => Sudo::Missing,
             "passwordless" => Sudo::Passwordless,
-            text => Sudo::Refused(text.trim_start_matches("refused").trim().to_owned()),
+            text => match text.split_once(' ').unwrap_or((text, "")) {
+                ("denied", why) => Sudo::Denied(why.trim().to_owned()),
+                (_, why) => Sudo::Refused(why.trim().to_owned()),
+            },
         })
     }
 

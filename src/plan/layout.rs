@@ -8,16 +8,17 @@ use serde::Serialize;
 use crate::manifest::{Manifest, ServiceName};
 use crate::release::{ReleaseId, RunId};
 
-/// An absolute path on a host. Holds no newline and no NUL byte.
+/// An absolute path on a host. Holds no control character, and all of it was UTF-8.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct RemotePath(String);
 
 impl RemotePath {
-    /// A path as the host told it; `None` when it is relative or can't stand on one line.
+    /// A path as the host told it; `None` when it is relative, can't stand on one line, or came with a byte that is no
+    /// UTF-8: it would be another path.
     pub fn new(path: impl Into<String>) -> Option<Self> {
         let path = path.into();
-        let fits = path.starts_with('/') && !path.contains(['\n', '\0']);
+        let fits = path.starts_with('/') && !path.contains(|c: char| c.is_control() || c == '\u{fffd}');
         fits.then_some(Self(path))
     }
 
@@ -32,6 +33,26 @@ impl RemotePath {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl RemotePath {
+    /// The path as a word of a command that people are shown, and may copy.
+    #[must_use]
+    pub fn as_word(&self) -> String {
+        shell_word(&self.0)
+    }
+}
+
+/// A text as one word of a shell's command, for commands that people are shown. Programs that shipit runs are made by
+/// [`crate::host::Script`].
+pub(super) fn shell_word(text: &str) -> String {
+    let plain =
+        |c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '+' | ':' | '@' | '%' | ',');
+    if !text.is_empty() && !text.starts_with('-') && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
     }
 }
 
@@ -51,6 +72,17 @@ impl LinkPath {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl LinkPath {
+    /// As [`RemotePath::as_word`]. A shell knows `~/` only where it is not quoted.
+    #[must_use]
+    pub fn as_word(&self) -> String {
+        match self.0.strip_prefix("~/") {
+            Some(below) => format!("~/{}", shell_word(below)),
+            None => shell_word(&self.0),
+        }
     }
 }
 
@@ -119,6 +151,12 @@ impl Layout {
         &self.root
     }
 
+    /// Where uploads under way have their folders.
+    #[must_use]
+    pub fn incoming_root(&self) -> RemotePath {
+        self.root.join("incoming")
+    }
+
     /// The folder of an upload under way.
     #[must_use]
     pub fn incoming(&self, id: &ReleaseId) -> RemotePath {
@@ -140,12 +178,40 @@ impl Layout {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
     fn a_remote_path_is_absolute_and_on_one_line() {
         assert!(RemotePath::new("/home/with space").is_some());
-        assert!(RemotePath::new("home").is_none());
-        assert!(RemotePath::new("/home/a\nb").is_none());
+        for path in ["home", "/home/a\nb", "/home/a\tb", "/home/a\u{1b}[2J", "/home/\u{fffd}"] {
+            assert!(RemotePath::new(path).is_none(), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn a_command_that_is_shown_can_be_copied() {
+        let path = |text| RemotePath::new(text).unwrap().as_word();
+        assert_eq!(path("/home/été/.local"), "/home/été/.local");
+        assert_eq!(path("/home/a b/$(id)'s"), r"'/home/a b/$(id)'\''s'");
+        let link = LinkPath(r"~/.config/systemd/user/a\x2db.service".to_owned());
+        assert_eq!(link.as_word(), r"~/'.config/systemd/user/a\x2db.service'");
+        assert_eq!((shell_word(""), shell_word("-rf")), ("''".to_owned(), "'-rf'".to_owned()));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        /// A shell that is given the word has the text.
+        #[test]
+        fn a_word_is_what_it_stands_for(text in "[^\0]{0,40}|['\"$`\\\\!;&|<>*?~#\n -]{0,20}") {
+            for shell in ["sh", "bash"] {
+                let command = format!("printf '%s' {}", shell_word(&text));
+                let output = Command::new(shell).arg("-c").arg(command).output().unwrap();
+                prop_assert_eq!(String::from_utf8(output.stdout).unwrap(), text.clone());
+            }
+        }
     }
 }

@@ -50,6 +50,8 @@ pub(super) struct Verified {
     pub(super) server_version: String,
     pub(super) ending: Ending,
     pub(super) ending_writer: Arc<EndingWriter>,
+    /// The key that it showed.
+    pub(super) host_key: Vec<u8>,
 }
 
 /// Gets there, and does the handshake. An sshd that hangs up at once, as one with too many connections does, is asked again
@@ -210,8 +212,8 @@ async fn attempt(
         (Ok(Ok(handle)), Some(Decision::Trust)) => {
             grip.let_go();
             tracing::debug!("{peer} is {target}, running {}", seen.server_version);
-            let server_version = seen.server_version;
-            return Ok(Ok(Verified { handle, peer, server_version, ending, ending_writer }));
+            let Seen { server_version, host_key, .. } = seen;
+            return Ok(Ok(Verified { handle, peer, server_version, ending, ending_writer, host_key }));
         }
         // Cannot be: no handshake ends well without a decision.
         (Ok(Ok(_)), None) => SshError::Handshake { to: to(), source: "no host key was shown".into() },
@@ -297,6 +299,7 @@ fn config(target: &Target, options: &ConnectOptions) -> Result<client::Config, S
 struct Seen {
     decision: Option<Decision>,
     server_version: String,
+    host_key: Vec<u8>,
 }
 
 /// The callbacks of a connection.
@@ -318,6 +321,7 @@ impl client::Handler for Client {
 
     async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
         let Some(key) = HostKey::of(&shown.public_key()) else { return Ok(false) };
+        self.seen().host_key.clone_from(&key.blob);
         let decision = match shown.certificate() {
             None => host_keys::decide(&self.target, &self.options, Shown { key, certificate: None }).await,
             Some(certificate) => match HostCertificate::verified(certificate) {

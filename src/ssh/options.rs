@@ -1,5 +1,6 @@
 //! How to connect: which keys and known_hosts files, whom to ask, how long to wait.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +34,8 @@ pub struct ConnectOptions {
     pub unknown_host_key: UnknownHostKey,
     /// What else ssh_config says about keys of hosts.
     pub host_keys: HostKeyRules,
+    /// The one address of the host to go to, whatever its name leads to.
+    pub address: Option<SocketAddr>,
     /// How the bytes get to the host.
     pub proxy: Proxy,
     /// Which addresses of a host are of use.
@@ -77,6 +80,7 @@ impl ConnectOptions {
             host_key_alias: None,
             unknown_host_key: UnknownHostKey::Refuse,
             host_keys: HostKeyRules::default(),
+            address: None,
             proxy: Proxy::Direct,
             address_family: AddressFamily::Any,
             bind_address: None,

@@ -3,5 +3,6 @@
 
 mod check;
 mod help;
+mod hostile;
 mod hosts;
 mod usage;

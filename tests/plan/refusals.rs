@@ -1,5 +1,7 @@
 //! What is refused before anything on the host is touched, and with which words.
-use shipit::plan::{Access, Facts, Lingering, LinkState, Manager, Operator, Refusal, Sudo, Systemd};
+use shipit::plan::{
+    Elevation, Facts, Lingering, LinkState, Manager, Operator, Refusal, RemotePath, RootAccess, Sudo, Systemd,
+};
 use shipit::release::Machine;
 
 use crate::fixture::{Service, elf, steps};
@@ -98,5 +100,43 @@ fn a_host_that_can_t_run_user_services_is_refused() {
 fn room_is_checked_before_anything_is_sent() {
     assert!(only(&refused(|facts| facts.free_bytes = Some(4096))).contains("0.1 MB are free"));
     assert!(only(&refused(|facts| facts.free_inodes = Some(3))).contains("3 inodes are free"));
-    assert!(only(&refused(|facts| facts.root_access = Access::Root)).contains("may not write"));
+    assert!(only(&refused(|facts| facts.root_access = RootAccess::Denied)).contains("may not write"));
+    assert!(only(&refused(|facts| facts.root_access = RootAccess::ReadOnly)).contains("mounted read-only"));
+}
+
+#[test]
+fn a_host_that_no_linux_runs_is_refused_for_that_alone() {
+    let refusals = refused(|facts| {
+        facts.kernel = "Darwin".to_owned();
+        facts.systemd = Systemd::Missing;
+        facts.sudo = Sudo::Missing;
+    });
+    assert!(only(&refusals).starts_with("the host runs Darwin, not Linux | shipit deploys to Linux"));
+    let refusals = refused(|facts| (facts.systemd, facts.sudo) = (Systemd::Missing, Sudo::Missing));
+    assert!(only(&refusals).contains("not run by systemd"));
+}
+
+#[test]
+fn what_no_password_can_help_is_refused_on_a_terminal_too() {
+    let service = Service::new();
+    let mut facts = service.fresh_host();
+    facts.sudo = Sudo::Denied("doas: Operation not permitted".to_owned());
+    facts.elevation = Elevation::Doas;
+    let refusals = service.plan_for(&facts, Operator::Present).unwrap_err();
+    assert!(refusals[0].to_string().ends_with("doas is not to be had: doas: Operation not permitted"));
+    assert!(refusals[0].help().contains(": doas ln -sfT /home/deploy/"), "{}", refusals[0].help());
+}
+
+/// What is shown can be copied into a shell.
+#[test]
+fn the_commands_of_a_refusal_are_quoted() {
+    let refusals = refused(|facts| {
+        facts.home = RemotePath::new("/home/a b/$(id)").unwrap();
+        facts.sudo = Sudo::Missing;
+    });
+    let help = refusals[0].help();
+    assert!(
+        help.contains("ln -sfT '/home/a b/$(id)/.local/share/shipit/api/current/bin/api' /usr/local/bin/api"),
+        "{help}"
+    );
 }
