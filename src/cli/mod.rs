@@ -10,6 +10,7 @@ mod exit_code;
 mod freeze;
 mod global;
 mod history;
+mod hook_output;
 mod hosts;
 mod inspect;
 mod local_hook;
@@ -21,7 +22,6 @@ mod provenance;
 mod releases;
 mod rollback;
 mod run;
-mod say;
 mod selection;
 mod status;
 

@@ -11,6 +11,7 @@ use secrecy::SecretString;
 use super::run::{Run, Shown};
 use crate::host::Password;
 use crate::manifest::Address;
+use crate::plan::Elevation;
 use crate::report::Suspend;
 use crate::rollout::SudoPrompt;
 use crate::ssh::{Answer, HostKeyQuestion, Prompt};
@@ -92,8 +93,8 @@ impl Prompt for Asker {
 }
 
 impl SudoPrompt for Asker {
-    fn sudo_password(&self, host: &Address, again: bool) -> Option<Password> {
+    fn sudo_password(&self, host: &Address, by: Elevation, again: bool) -> Option<Password> {
         let again = if again { "Sorry, that was not it. " } else { "" };
-        self.secret(&format!("{again}sudo password on {host}: ")).map(Password::new)
+        self.secret(&format!("{again}{} password on {host}: ", by.program())).map(Password::new)
     }
 }

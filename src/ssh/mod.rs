@@ -15,7 +15,7 @@
 //! | `auth`, `candidates`, `agent`, `keyring` | logging in |
 //! | `channel`, `process`, `forward` | what runs in a channel |
 //! | `ending` | why a connection ended |
-//! | `sftp`, `upload` | files |
+//! | `sftp`, `sftp_noise`, `upload` | files |
 //! | `error`, `auth_failure`, `host_key_error`, `sftp_error`, `help` | what can go wrong, and what to do about it |
 
 mod agent;
@@ -48,6 +48,7 @@ mod proxy_command;
 mod routes;
 mod sftp;
 mod sftp_error;
+mod sftp_noise;
 mod target;
 mod upload;
 mod wire;
@@ -70,4 +71,4 @@ pub use routes::{Flags, Routes};
 pub use sftp::{RemoteAttributes, Sftp};
 pub use sftp_error::{SftpError, SftpErrorKind, SftpOperation};
 pub use target::Target;
-pub use upload::{Reuse, SftpPool, Source, Upload};
+pub use upload::{Folder, Reuse, SftpPool, Source, Upload};
