@@ -77,7 +77,7 @@ pub(super) async fn carry_out(change: Change<'_>, global: &GlobalArgs) -> Result
         Command::Deploy | Command::Plan | Command::Status => "deploy",
     };
     let run = Run::begin(global);
-    let asker = Asker::in_run(global.can_ask(), &run);
+    let asker = Asker::in_run(global, &run);
     let context = Arc::new(Context {
         reach: selection::reach(connect, global, &hosts, &asker).await?,
         events: run.events.clone(),

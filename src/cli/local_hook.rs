@@ -14,6 +14,7 @@ use super::global::GlobalArgs;
 use super::say::say;
 use crate::manifest::{Environment, HookPoint, LocalHook, Manifest, first_line};
 use crate::report::Verdict;
+use crate::ssh::SECRET_VARIABLES;
 use crate::rollout::Outcome;
 
 /// How long a hook has to end once it was asked to.
@@ -73,6 +74,9 @@ async fn run(
     }
     let failed = |end: String| CliError::Hook { when: hook.when, text: text.clone(), end };
     let mut command = Command::new("/bin/sh");
+    for name in SECRET_VARIABLES {
+        command.env_remove(name);
+    }
     command
         .arg("-c")
         .arg(&hook.text)

@@ -1,6 +1,6 @@
 //! The keys that ssh-agent holds.
 
-use russh::keys::agent::AgentIdentity;
+use russh::keys::agent::{AgentIdentity, AgentSessionBinding};
 use russh::keys::agent::client::AgentClient;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
@@ -16,10 +16,20 @@ pub(super) struct Agent {
 impl Agent {
     /// Asks the agent what it has. One that is not there, or of no use, is no error: the second value says what is
     /// wrong with it.
-    pub(super) async fn connect(options: &ConnectOptions) -> (Option<Self>, Option<String>) {
+    pub(super) async fn connect(
+        options: &ConnectOptions,
+        binding: Option<&AgentSessionBinding>,
+    ) -> (Option<Self>, Option<String>) {
         let Some(socket) = &options.agent else { return (None, None) };
         let ask = async {
             let mut client = AgentClient::connect_uds(socket).await?;
+            // Keys that were added for certain hosts only are shown to who says where he is; agents that do not know of this
+            // refuse, and show all they have.
+            if let Some(binding) = binding
+                && let Err(error) = client.bind_session(binding, false).await
+            {
+                tracing::debug!("the agent does not bind its keys to hosts: {error}");
+            }
             let identities = client.request_identities().await?;
             Ok::<_, russh::keys::Error>(Self { client, identities })
         };
