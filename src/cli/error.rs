@@ -146,7 +146,9 @@ fn given_key_help(error: &KeyTextError) -> String {
             "the secret is not set, or this step may not see it; to do without, leave {KEY_VARIABLE} unset"
         ),
         KeyTextError::Encrypted => format!("set {PASSPHRASE_VARIABLE}, or make a key without for this use"),
-        KeyTextError::WrongPassphrase => format!("look at {PASSPHRASE_VARIABLE}: it must be the passphrase alone"),
+        KeyTextError::WrongPassphrase => {
+            format!("look at {PASSPHRASE_VARIABLE}: it must be the passphrase alone")
+        }
         _ => "set it to all of the text of the private key file, from the first line to the last; \
               line ends that were lost on the way are put back"
             .to_owned(),

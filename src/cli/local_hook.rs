@@ -14,8 +14,8 @@ use super::global::GlobalArgs;
 use super::say::say;
 use crate::manifest::{Environment, HookPoint, LocalHook, Manifest, first_line};
 use crate::report::Verdict;
-use crate::ssh::SECRET_VARIABLES;
 use crate::rollout::Outcome;
+use crate::ssh::SECRET_VARIABLES;
 
 /// How long a hook has to end once it was asked to.
 const GRACE: Duration = Duration::from_secs(5);

@@ -1,7 +1,7 @@
 //! The keys that ssh-agent holds.
 
-use russh::keys::agent::{AgentIdentity, AgentSessionBinding};
 use russh::keys::agent::client::AgentClient;
+use russh::keys::agent::{AgentIdentity, AgentSessionBinding};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 

@@ -109,8 +109,7 @@ impl Login<'_> {
                 Round::NoAnswer => return tried(Verdict::Over(AttemptOutcome::NoAnswer)),
             };
             let answers = answers.iter().map(|answer| answer.expose_secret().to_owned()).collect();
-            response =
-                timed(limit, self.handle.authenticate_keyboard_interactive_respond(answers)).await?;
+            response = timed(limit, self.handle.authenticate_keyboard_interactive_respond(answers)).await?;
         }
         tried(Verdict::Over(AttemptOutcome::Refused))
     }

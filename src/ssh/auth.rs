@@ -193,10 +193,7 @@ impl Login<'_> {
     }
 }
 
-pub(super) async fn timed<T>(
-    limit: Duration,
-    exchange: impl Future<Output = T>,
-) -> Result<T, SshError> {
+pub(super) async fn timed<T>(limit: Duration, exchange: impl Future<Output = T>) -> Result<T, SshError> {
     tokio::time::timeout(limit, exchange).await.map_err(|_| SshError::AuthenticationTimeout { after: limit })
 }
 

@@ -108,7 +108,9 @@ impl fmt::Display for AttemptOutcome {
             Self::RefusedFor(why) => write!(f, "refused by the server; {why}"),
             Self::Partial => f.write_str("accepted, and the server wants more"),
             Self::Unreadable(why) => write!(f, "not usable: {why}"),
-            Self::OnlyPublic => f.write_str("not usable: only the public key is here, and no agent has the private one"),
+            Self::OnlyPublic => {
+                f.write_str("not usable: only the public key is here, and no agent has the private one")
+            }
             Self::NoPassphrase => f.write_str("skipped: it is encrypted and there is no terminal to ask on"),
             Self::WrongPassphrase => f.write_str("skipped: wrong passphrase"),
             Self::CannotSign(why) => write!(f, "could not sign: {why}"),
@@ -166,7 +168,11 @@ impl fmt::Display for AuthenticationFailure {
             return write!(f, "{target} hung up during authentication: {words}");
         }
         if self.is_halfway() {
-            return write!(f, "{target} wants more than one proof, and was not given {}", self.remaining.join(" or "));
+            return write!(
+                f,
+                "{target} wants more than one proof, and was not given {}",
+                self.remaining.join(" or ")
+            );
         }
         let of = |wanted: fn(&Credential) -> bool| {
             self.tried

@@ -70,7 +70,9 @@ pub(super) fn validity(certificate: &Certificate) -> Validity {
 /// What may have been the matter with a certificate that was refused.
 pub(super) fn doubts(certificate: &Certificate, user: &str) -> Option<String> {
     match validity(certificate) {
-        Validity::Expired { before } => return Some(format!("the certificate expired {}", moment(before))),
+        Validity::Expired { before } => {
+            return Some(format!("the certificate expired at {}", moment(before)));
+        }
         Validity::NotYet { after } => {
             return Some(format!("the certificate is not valid before {}", moment(after)));
         }
@@ -88,5 +90,5 @@ fn moment(seconds: u64) -> String {
     i64::try_from(seconds)
         .ok()
         .and_then(|seconds| Timestamp::from_second(seconds).ok())
-        .map_or_else(|| format!("at {seconds} s"), |moment| format!("on {moment}"))
+        .map_or_else(|| format!("{seconds} s"), |moment| moment.to_string())
 }

@@ -94,8 +94,7 @@ impl Login<'_> {
             }
             Shown::Certificate(certificate) => {
                 let certificate = (**certificate).clone();
-                let attempt =
-                    self.handle.authenticate_certificate_with(user, certificate, hash, &mut holder);
+                let attempt = self.handle.authenticate_certificate_with(user, certificate, hash, &mut holder);
                 timed(limit, attempt).await?
             }
         };

@@ -4,9 +4,12 @@
 
 mod addresses;
 mod authentication;
+mod certificates;
 mod channels;
 mod crowd;
+mod factors;
 mod files;
+mod gate;
 mod host_keys;
 mod jump;
 mod link;

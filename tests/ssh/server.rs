@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
 use shipit::ssh::{
-    Answer, ConnectOptions, Connection, HostKeyQuestion, KnownHostsFiles, Prompt, SshError, Target, connect,
+    Answer, ConnectOptions, Connection, HostKeyQuestion, KnownHostsFiles, LoginQuestion, Prompt, SshError,
+    Target, connect,
 };
 use tempfile::TempDir;
 
@@ -21,6 +22,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// With these lines in its configuration, where `FOLDER` is the server's own.
     /// `None`, loudly, where there is no sshd or no right to run one.
     pub(crate) fn start(extra: &str) -> Option<Self> {
         let sshd = Path::new("/usr/sbin/sshd");
@@ -40,6 +42,7 @@ impl Server {
         std::fs::copy(dir.path().join("id.pub"), dir.path().join("authorized_keys")).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let path = dir.path().display();
+        let extra = &extra.replace("FOLDER", &path.to_string());
         // Of this keyword the last line counts.
         let startups = if extra.contains("MaxStartups") { "" } else { "MaxStartups 100\n" };
         let config = format!(
@@ -148,6 +151,14 @@ pub(crate) fn keygen(path: &Path, kind: &str, passphrase: &str) {
 pub(crate) struct Nobody;
 
 impl Prompt for Nobody {
+    fn is_there(&self) -> bool {
+        false
+    }
+
+    fn answer(&self, _: &LoginQuestion) -> Option<SecretString> {
+        None
+    }
+
     fn passphrase(&self, _: &Path) -> Option<SecretString> {
         None
     }
@@ -165,6 +176,14 @@ pub(crate) struct Operator {
 }
 
 impl Prompt for Operator {
+    fn is_there(&self) -> bool {
+        true
+    }
+
+    fn answer(&self, _: &LoginQuestion) -> Option<SecretString> {
+        None
+    }
+
     fn passphrase(&self, _: &Path) -> Option<SecretString> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         Some(self.passphrase.into())
