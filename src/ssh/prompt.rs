@@ -17,13 +17,18 @@ use super::{Fingerprint, Target};
 /// Where there is no terminal the answers are `None` and [`Answer::Refused`], at once.
 pub trait Prompt: Send + Sync {
     /// Whether there is anybody to ask for what a server or a key wants to know.
-    fn is_there(&self) -> bool;
+    fn is_there(&self) -> bool {
+        false
+    }
 
     /// The passphrase of an encrypted private key, or `None` if there is nobody to give one.
     fn passphrase(&self, key: &Path) -> Option<SecretString>;
 
     /// The answer to a question of the server that logs us in, or `None` if there is nobody to give one. It may be empty.
-    fn answer(&self, question: &LoginQuestion) -> Option<SecretString>;
+    fn answer(&self, question: &LoginQuestion) -> Option<SecretString> {
+        let _ = question;
+        None
+    }
 
     /// Whether a key that no known_hosts file has may be trusted from now on.
     fn accept_host_key(&self, question: &HostKeyQuestion) -> Answer;
@@ -104,15 +109,7 @@ impl Prompter {
 struct Nobody;
 
 impl Prompt for Nobody {
-    fn is_there(&self) -> bool {
-        false
-    }
-
     fn passphrase(&self, _: &Path) -> Option<SecretString> {
-        None
-    }
-
-    fn answer(&self, _: &LoginQuestion) -> Option<SecretString> {
         None
     }
 

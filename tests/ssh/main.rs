@@ -15,4 +15,6 @@ mod jump;
 mod link;
 mod proxy_command;
 mod relay;
+mod secrets;
 mod server;
+mod token;

@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
 use shipit::ssh::{
-    Answer, ConnectOptions, Connection, HostKeyQuestion, KnownHostsFiles, LoginQuestion, Prompt, SshError,
-    Target, connect,
+    Answer, ConnectOptions, Connection, HostKeyQuestion, KnownHostsFiles, Prompt, SshError, Target, connect,
 };
 use tempfile::TempDir;
 
@@ -151,14 +150,6 @@ pub(crate) fn keygen(path: &Path, kind: &str, passphrase: &str) {
 pub(crate) struct Nobody;
 
 impl Prompt for Nobody {
-    fn is_there(&self) -> bool {
-        false
-    }
-
-    fn answer(&self, _: &LoginQuestion) -> Option<SecretString> {
-        None
-    }
-
     fn passphrase(&self, _: &Path) -> Option<SecretString> {
         None
     }
@@ -178,10 +169,6 @@ pub(crate) struct Operator {
 impl Prompt for Operator {
     fn is_there(&self) -> bool {
         true
-    }
-
-    fn answer(&self, _: &LoginQuestion) -> Option<SecretString> {
-        None
     }
 
     fn passphrase(&self, _: &Path) -> Option<SecretString> {
