@@ -25,6 +25,7 @@ mod plan_matches;
 mod prune;
 mod repair;
 mod rollback;
+mod second_factor;
 mod several_hosts;
 mod ssh_config;
 mod transaction;

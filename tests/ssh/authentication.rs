@@ -193,3 +193,27 @@ async fn the_named_key_comes_first_and_by_way_of_the_agent() {
     let (_, fingerprint) = failure.tried[0].identity.clone().unwrap();
     assert!(printed.contains(&fingerprint.to_string()), "{printed} {third}");
 }
+
+#[tokio::test]
+async fn a_key_that_the_agent_has_for_one_host_only_is_used_there_and_nowhere_else() {
+    let (Some(here), Some(there)) = (Server::start(""), Server::start("")) else { return };
+    let (mut to_here, mut to_there) = (here.options(), there.options());
+    std::fs::copy(here.path("authorized_keys"), there.path("authorized_keys")).unwrap();
+    let _agent = agent(&here, &[]);
+    let added = Command::new("ssh-add")
+        .arg("-H")
+        .arg(here.path("known_hosts"))
+        .args(["-h", &format!("[127.0.0.1]:{}", here.port)])
+        .arg(here.path("id"))
+        .env("SSH_AUTH_SOCK", here.path("agent"))
+        .output()
+        .unwrap();
+    assert!(added.status.success(), "{added:?}");
+    for options in [&mut to_here, &mut to_there] {
+        options.identities.clear();
+        options.agent = Some(here.path("agent"));
+    }
+    connect(&here.target(), &to_here).await.unwrap();
+    let failure = failure(there.refusal(&to_there).await);
+    assert_eq!(failure.tried, []);
+}
