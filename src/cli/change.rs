@@ -13,31 +13,47 @@ use super::provenance;
 use super::run::Run;
 use super::selection;
 use crate::manifest::{Confirm, Environment, Host, Manifest};
-use crate::plan::Operator;
-use crate::release::Revision;
+use crate::plan::{Destination, Operator};
 use crate::report::{Command, EventKind};
 use crate::rollout::{
-    Context, Gate, Goal, OtherRuns, Preparation, Purpose, RunRecord, carry_out_all, leave_all, prepare_all,
+    Agreement, Context, Gate, Goal, OtherRuns, Preparation, Purpose, RunRecord, carry_out_all, leave_all,
+    prepare_all,
 };
 
 /// A change of an environment's hosts.
 pub(super) struct Change<'a> {
-    /// Which command asks for it.
-    pub(super) command: Command,
     /// The manifest.
     pub(super) manifest: Manifest,
     /// The environment.
     pub(super) environment: Environment,
-    /// The hosts, and what each is to be brought to.
-    pub(super) goals: Vec<(Host, Goal)>,
-    /// What the history is to say of the sources.
-    pub(super) revision: Option<Revision>,
+    /// The hosts.
+    pub(super) hosts: Vec<Host>,
+    /// What they are to be brought to.
+    pub(super) aim: Aim,
     /// Whether the operator has to be asked.
     pub(super) consent: Consent,
     /// What to do while others are at work.
     pub(super) wait: &'a WaitArgs,
     /// How to connect.
     pub(super) connect: &'a ConnectArgs,
+}
+
+/// What hosts are to be brought to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Aim {
+    /// The release of the files here, once the hooks that come before a deploy have made them.
+    Deploy,
+    /// A release that is on the hosts already.
+    Rollback(Destination),
+}
+
+impl Aim {
+    fn command(&self) -> Command {
+        match self {
+            Self::Deploy => Command::Deploy,
+            Self::Rollback(_) => Command::Rollback,
+        }
+    }
 }
 
 /// Whether a change may go ahead.
@@ -70,22 +86,43 @@ impl Consent {
 
 /// Plans, asks where that is wanted, and carries the plans out.
 pub(super) async fn carry_out(change: Change<'_>, global: &GlobalArgs) -> Result<Exit, CliError> {
-    let Change { command, manifest, environment, goals, revision, consent, wait, connect } = change;
-    let hosts: Vec<Host> = goals.iter().map(|(host, _)| host.clone()).collect();
+    let Change { manifest, environment, hosts, aim, consent, wait, connect } = change;
+    let command = aim.command();
     let name = match command {
         Command::Rollback => "rollback",
         Command::Deploy | Command::Plan | Command::Status => "deploy",
     };
     let run = Run::begin(global);
     let asker = Asker::in_run(global, &run);
+    let reach = selection::reach(connect, global, &hosts, &asker).await?;
+    run.events.send(EventKind::RunStarted {
+        command,
+        service: manifest.name.clone(),
+        environment: environment.name.clone(),
+        hosts: hosts.iter().map(|host| host.address.clone()).collect(),
+        shipit: env!("CARGO_PKG_VERSION"),
+    });
+    let goals = match goals(&aim, &manifest, &environment, hosts, &run, global).await {
+        Ok(goals) => goals,
+        Err(error) => {
+            run.abandon(error.exit()).await;
+            return Err(error);
+        }
+    };
+    // That of the folder here says nothing about a release there.
+    let revision = if aim == Aim::Deploy { provenance::revision(&manifest.dir) } else { None };
     let context = Arc::new(Context {
-        reach: selection::reach(connect, global, &hosts, &asker).await?,
+        reach,
         events: run.events.clone(),
         operator: if global.can_ask() { Operator::Present } else { Operator::Absent },
         now: Timestamp::now(),
         purpose: Purpose::Change,
         holder: provenance::holder(name, None),
         lock_wait: wait.lock_wait,
+        agreement: match consent {
+            Consent::Given => Agreement::ToTheOutcome,
+            Consent::Asked => Agreement::ToThePlans,
+        },
         runs: if wait.no_wait { OtherRuns::Refuse } else { OtherRuns::Wait },
         patience: selection::patience(&manifest),
         record: RunRecord {
@@ -99,14 +136,8 @@ pub(super) async fn carry_out(change: Change<'_>, global: &GlobalArgs) -> Result
         interrupt: run.interrupt.clone(),
         phases: run.phases.clone(),
         gate: Gate::default(),
+        warnings: run.warnings.clone(),
         manifest,
-    });
-    run.events.send(EventKind::RunStarted {
-        command,
-        service: context.manifest.name.clone(),
-        environment: environment.name.clone(),
-        hosts: hosts.iter().map(|host| host.address.clone()).collect(),
-        shipit: env!("CARGO_PKG_VERSION"),
     });
     let work = async {
         let preparations = prepare_all(&context, goals).await;
@@ -120,14 +151,34 @@ pub(super) async fn carry_out(change: Change<'_>, global: &GlobalArgs) -> Result
         (carry_out_all(&context, preparations).await, Answer::Yes)
     };
     let (outcomes, answer) = run.supervise(work).await?;
-    let exit = run.finish(&outcomes).await;
     if command == Command::Deploy && matches!(answer, Answer::Yes) {
-        local_hook::after(&context.manifest, &environment, &outcomes, global).await;
+        local_hook::after(&context.manifest, &environment, &outcomes, &run).await;
     }
+    let exit = run.finish(&outcomes).await;
     match answer {
         Answer::Yes => Ok(exit),
         Answer::No if exit == Exit::Done => Err(CliError::Declined),
         Answer::No => Ok(exit),
+    }
+}
+
+/// What each host is to be brought to.
+async fn goals(
+    aim: &Aim,
+    manifest: &Manifest,
+    environment: &Environment,
+    hosts: Vec<Host>,
+    run: &Run,
+    global: &GlobalArgs,
+) -> Result<Vec<(Host, Goal)>, CliError> {
+    match aim {
+        Aim::Rollback(destination) => {
+            Ok(hosts.into_iter().map(|host| (host, Goal::Earlier(destination.clone()))).collect())
+        }
+        Aim::Deploy => {
+            local_hook::before(manifest, environment, run).await?;
+            run.aside(|| selection::releases(global, manifest, environment, hosts))
+        }
     }
 }
 

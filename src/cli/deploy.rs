@@ -1,12 +1,10 @@
 //! `shipit deploy`: brings every host of an environment to the release that the manifest describes.
 use clap::Args;
 
-use super::change::{Change, Consent, carry_out};
+use super::change::{Aim, Change, Consent, carry_out};
 use super::error::CliError;
 use super::exit_code::Exit;
 use super::global::{ConnectArgs, GlobalArgs, ManifestArgs, WaitArgs};
-use super::local_hook;
-use super::provenance;
 use super::selection;
 use crate::report::Command;
 
@@ -35,15 +33,11 @@ pub(super) async fn deploy(args: &DeployArgs, global: &GlobalArgs) -> Result<Exi
     let environment = manifest.environment(args.environment.as_deref())?.clone();
     let consent = Consent::of(&environment, args.yes, Command::Deploy, global)?;
     let hosts = selection::hosts(&environment, &args.connect)?;
-    local_hook::before(&manifest, &environment, global).await?;
-    let goals = selection::releases(global, &manifest, &environment, hosts)?;
-    let revision = provenance::revision(&manifest.dir);
     let change = Change {
-        command: Command::Deploy,
         manifest,
         environment,
-        goals,
-        revision,
+        hosts,
+        aim: Aim::Deploy,
         consent,
         wait: &args.wait,
         connect: &args.connect,

@@ -30,6 +30,8 @@ pub(super) enum CliError {
         filter: String,
         /// The hosts there are.
         known: Vec<String>,
+        /// The tags there are, where one was asked for.
+        tags: Option<Vec<String>>,
     },
     /// A pattern can't be read.
     #[error("`{pattern}` is not a pattern")]
@@ -128,7 +130,9 @@ fn left_help(hosts: &[(Address, Phase)]) -> String {
         Phase::Switching { back_to, patience } => {
             let seconds = patience.as_secs();
             let to = back_to.as_ref().map_or_else(|| "not deployed".to_owned(), |id| format!("release {id}"));
-            format!("{host}: goes back by itself (to: {to}), at most {seconds} s after its last step")
+            format!(
+                "{host}: goes back by itself (to: {to}) once it sees that we are gone, at most {seconds} s after its last step"
+            )
         }
         Phase::Ended(Verdict::Deployed) => format!("{host}: deployed"),
         Phase::Ended(Verdict::Unchanged | Verdict::Planned) => format!("{host}: nothing was changed"),
@@ -180,7 +184,14 @@ impl Diagnostic for Shown {
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         let help = match &self.0 {
             CliError::Select(error) => error.help(),
-            CliError::NoHost { known, .. } => format!("its hosts are: {}", known.join(", ")),
+            CliError::NoHost { known, tags, .. } => {
+                let hosts = format!("its hosts are: {}", known.join(", "));
+                match tags.as_deref() {
+                    None => hosts,
+                    Some([]) => format!("{hosts}; none of them has a tag"),
+                    Some(tags) => format!("{hosts}; their tags are: {}", tags.join(", ")),
+                }
+            }
             CliError::Pattern { .. } => "a pattern has `*` for any text and `?` for one character".to_owned(),
             CliError::Unconfirmed { command: Command::Rollback, .. } => {
                 "look at `shipit releases`, and say `shipit rollback --yes` if it is what you want".to_owned()

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use crate::host::{FreezeError, HealthError, ProbeError, SessionError, UploadError};
 use crate::report::Verdict;
 use crate::rollout::{HostError, Outcome};
-use crate::ssh::SshError;
+use crate::ssh::{ChannelPurpose, SftpError, SftpOperation, SshError};
 
 /// How a run of shipit ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +116,12 @@ impl Exit {
             | HostError::Health(HealthError::Ssh(error) | HealthError::Session(SessionError::Ssh(error))) => {
                 Self::of_ssh(error)
             }
-            HostError::Refused(_) | HostError::SudoPassword | HostError::Tampered { .. } => Self::Refused,
+            HostError::Session(SessionError::NoShell { .. })
+            | HostError::Probe(ProbeError::Session(SessionError::NoShell { .. }))
+            | HostError::Freeze(FreezeError::Session(SessionError::NoShell { .. })) => Self::Refused,
+            HostError::Refused(_) | HostError::SudoPassword { .. } | HostError::Tampered { .. } => {
+                Self::Refused
+            }
             HostError::Locked(_) | HostError::Frozen(_) | HostError::UnderWay(_) => Self::Locked,
             HostError::Interrupted => Self::Interrupted,
             _ => Self::Failed,
@@ -128,6 +133,11 @@ impl Exit {
     pub fn of_ssh(error: &SshError) -> Self {
         match error {
             SshError::HostKey(_) => Self::HostKey,
+            SshError::NoFurtherConnection { source } => Self::of_ssh(source),
+            // It let us in, and runs nothing for us.
+            SshError::ChannelRefused { purpose: ChannelPurpose::Program | ChannelPurpose::Sftp, .. }
+            | SshError::RequestRefused { .. }
+            | SshError::Sftp(SftpError { operation: SftpOperation::Start, .. }) => Self::Refused,
             SshError::Config(_) => Self::Usage,
             SshError::Jump { source, .. } => Self::of_ssh(source),
             SshError::Sftp(_) => Self::Failed,

@@ -50,6 +50,11 @@ pub(crate) struct WaitArgs {
     pub(crate) no_wait: bool,
 }
 
+/// A number of lines, in words that say what is wanted.
+pub(super) fn line_count(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| "a whole number is wanted, as in -n 100".to_owned())
+}
+
 fn lock_wait(text: &str) -> Result<Duration, String> {
     parse_duration(text).map_err(|error| error.to_string())
 }

@@ -22,7 +22,7 @@ pub(super) struct HistoryArgs {
     /// How many of the last runs of each host
     #[arg(
         short = 'n', long, value_name = "N", default_value_t = 20,
-        value_parser = clap::value_parser!(u32).range(1..=1000)
+        value_parser = run_count
     )]
     pub lines: u32,
     /// Which manifest.
@@ -91,6 +91,12 @@ impl Answer for Runs {
         }
         text
     }
+}
+
+/// As many as a host keeps at least.
+fn run_count(text: &str) -> Result<u32, String> {
+    let count = text.parse().ok().filter(|count| (1..=1000).contains(count));
+    count.ok_or_else(|| "a whole number from 1 to 1000 is wanted, as in -n 50".to_owned())
 }
 
 /// Runs the command.

@@ -1,19 +1,18 @@
-//! Hooks on the operator's own machine: before a run is begun, and after it is over.
+//! Hooks on the operator's own machine: before any host is connected to, and once the hosts are done with.
 //!
-//! They are no part of a host's plan, and nothing is drawn while they run: what they write goes straight to standard
-//! error, as with a build step of a Makefile.
+//! They are no part of a host's plan. What they write is told of line by line, as what hooks on hosts write is.
 use std::io;
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::error::CliError;
-use super::global::GlobalArgs;
-use super::say::say;
+use super::hook_output::HookOutput;
+use super::run::Run;
 use crate::manifest::{Environment, HookPoint, LocalHook, Manifest, first_line};
-use crate::report::Verdict;
+use crate::report::{EventKind, Verdict};
 use crate::rollout::Outcome;
 use crate::ssh::SECRET_VARIABLES;
 
@@ -27,25 +26,31 @@ enum Ended {
     Interrupted,
 }
 
+/// Why a hook did not succeed.
+enum Failure {
+    /// The operator ended it.
+    Interrupted,
+    /// How it ended, in words.
+    Ended(String),
+}
+
 /// Runs the hooks of `before_deploy`. The first one that fails ends the run.
 pub(super) async fn before(
     manifest: &Manifest,
     environment: &Environment,
-    global: &GlobalArgs,
+    run: &Run,
 ) -> Result<(), CliError> {
     for hook in manifest.hooks.local_at(HookPoint::BeforeDeploy) {
-        run(hook, manifest, environment, None, global).await?;
+        tell(hook, manifest, environment, None, run).await.map_err(|failure| match failure {
+            Failure::Interrupted => CliError::InterruptedHook,
+            Failure::Ended(end) => CliError::Hook { when: hook.when, text: first_line(&hook.text), end },
+        })?;
     }
     Ok(())
 }
 
 /// Runs the hooks that follow the verdict. What they do changes nothing of how the run ended.
-pub(super) async fn after(
-    manifest: &Manifest,
-    environment: &Environment,
-    outcomes: &[Outcome],
-    global: &GlobalArgs,
-) {
+pub(super) async fn after(manifest: &Manifest, environment: &Environment, outcomes: &[Outcome], run: &Run) {
     let Some(worst) = outcomes.iter().map(Outcome::verdict).max() else { return };
     let deployed = outcomes.iter().any(|outcome| outcome.verdict() == Verdict::Deployed);
     let when = match (worst.is_failure(), deployed) {
@@ -55,24 +60,51 @@ pub(super) async fn after(
     };
     let verdict = if worst.is_failure() { worst } else { Verdict::Deployed };
     for hook in manifest.hooks.local_at(when) {
-        if let Err(error) = run(hook, manifest, environment, Some(verdict), global).await {
-            say(&format!("warning: {error}; how the hosts ended is not changed by that"));
+        if tell(hook, manifest, environment, Some(verdict), run).await.is_err() {
+            run.warnings.add(None, format!("the hook {} failed", when.as_str()));
         }
     }
 }
 
-async fn run(
+/// Runs a hook, and tells of it.
+async fn tell(
     hook: &LocalHook,
     manifest: &Manifest,
     environment: &Environment,
     verdict: Option<Verdict>,
-    global: &GlobalArgs,
-) -> Result<(), CliError> {
-    let text = first_line(&hook.text);
-    if !global.quiet {
-        say(&format!("running the hook {}: {text}", hook.when.as_str()));
-    }
-    let failed = |end: String| CliError::Hook { when: hook.when, text: text.clone(), end };
+    run: &Run,
+) -> Result<(), Failure> {
+    let (when, begun) = (hook.when, Instant::now());
+    run.events.send(EventKind::LocalHookStarted { when, run: hook.text.clone() });
+    let output = HookOutput::open(when, &run.events);
+    let result = match &output {
+        Ok(output) => carry_out(hook, manifest, environment, verdict, output).await,
+        Err(error) => Err(Failure::Ended(format!("it could not be started: {error}"))),
+    };
+    let said = match output {
+        Ok(output) => output.close().await,
+        Err(_) => Vec::new(),
+    };
+    let why = match &result {
+        Ok(()) => {
+            run.events.send(EventKind::LocalHookFinished { when, elapsed: begun.elapsed() });
+            return Ok(());
+        }
+        Err(Failure::Interrupted) => "it was stopped by the operator".to_owned(),
+        Err(Failure::Ended(end)) => end.clone(),
+    };
+    run.events.send(EventKind::LocalHookFailed { when, run: hook.text.clone(), why, said });
+    result
+}
+
+async fn carry_out(
+    hook: &LocalHook,
+    manifest: &Manifest,
+    environment: &Environment,
+    verdict: Option<Verdict>,
+    output: &HookOutput,
+) -> Result<(), Failure> {
+    let not_started = |error: io::Error| Failure::Ended(format!("it could not be started: {error}"));
     let mut command = Command::new("/bin/sh");
     for name in SECRET_VARIABLES {
         command.env_remove(name);
@@ -83,8 +115,8 @@ async fn run(
         .env("SHIPIT_SERVICE", manifest.name.as_str())
         .env("SHIPIT_ENVIRONMENT", environment.name.as_str())
         .stdin(Stdio::null())
-        // Standard output is for data.
-        .stdout(if global.quiet { Stdio::null() } else { Stdio::from(io::stderr()) })
+        .stdout(output.stdio().map_err(not_started)?)
+        .stderr(output.stdio().map_err(not_started)?)
         // Of its own, so that all of it can be ended.
         .process_group(0);
     if let Some(verdict) = verdict {
@@ -93,22 +125,22 @@ async fn run(
     if !manifest.dir.as_os_str().is_empty() {
         command.current_dir(&manifest.dir);
     }
-    let mut child = command.spawn().map_err(|error| failed(format!("it could not be started: {error}")))?;
+    let mut child = command.spawn().map_err(not_started)?;
     match wait(&mut child, hook.timeout).await {
         Ok(Ended::By(status)) if status.success() => Ok(()),
-        Ok(Ended::By(status)) => Err(failed(format!("it ended with {status}"))),
+        Ok(Ended::By(status)) => Err(Failure::Ended(format!("it ended with {status}"))),
         Ok(Ended::TimedOut) => {
             end_group(&mut child).await;
-            Err(failed(format!(
+            Err(Failure::Ended(format!(
                 "it was still running after {} s, and was killed",
                 hook.timeout.as_secs_f32()
             )))
         }
         Ok(Ended::Interrupted) => {
             end_group(&mut child).await;
-            Err(CliError::InterruptedHook)
+            Err(Failure::Interrupted)
         }
-        Err(error) => Err(failed(format!("it could not be waited for: {error}"))),
+        Err(error) => Err(Failure::Ended(format!("it could not be waited for: {error}"))),
     }
 }
 

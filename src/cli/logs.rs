@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use super::error::CliError;
 use super::exit_code::Exit;
-use super::global::{ConnectArgs, Format, GlobalArgs};
+use super::global::{ConnectArgs, Format, GlobalArgs, line_count};
 use super::prompt::Asker;
 use super::run::colour;
 use super::selection;
@@ -34,7 +34,7 @@ pub(super) struct LogsArgs {
     #[arg(short, long)]
     pub follow: bool,
     /// How many of the last lines of each host
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 50)]
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 50, value_parser = line_count)]
     pub lines: u32,
     /// Only since then: "2026-11-20 14:00", "yesterday", "-1h" (systemd.time(7) on the host)
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]

@@ -13,6 +13,7 @@ mod freeze;
 mod given_key;
 mod global;
 mod history;
+mod hook_output;
 mod hosts;
 mod inspect;
 mod local_hook;
@@ -24,7 +25,6 @@ mod provenance;
 mod releases;
 mod rollback;
 mod run;
-mod say;
 mod selection;
 mod status;
 

@@ -17,7 +17,7 @@ use super::selection;
 use crate::manifest::{HookPoint, Hooks, first_line};
 use crate::plan::{Operator, Plan};
 use crate::report::{Command, EventKind, PlanDetail, PlanStyle, write_plans};
-use crate::rollout::{Context, Gate, OtherRuns, Purpose, RunRecord, leave_all, prepare_all};
+use crate::rollout::{Agreement, Context, Gate, OtherRuns, Purpose, RunRecord, leave_all, prepare_all};
 
 /// Show what a deploy would do, without doing it
 #[derive(Debug, Args)]
@@ -50,6 +50,7 @@ pub(super) async fn plan(args: &PlanArgs, global: &GlobalArgs) -> Result<Exit, C
         purpose: Purpose::Look,
         holder: provenance::holder("plan", None),
         lock_wait: Duration::ZERO,
+        agreement: Agreement::ToTheOutcome,
         runs: OtherRuns::Refuse,
         patience: selection::patience(&manifest),
         record: RunRecord {
@@ -63,6 +64,7 @@ pub(super) async fn plan(args: &PlanArgs, global: &GlobalArgs) -> Result<Exit, C
         interrupt: run.interrupt.clone(),
         phases: run.phases.clone(),
         gate: Gate::default(),
+        warnings: run.warnings.clone(),
         manifest,
     });
     run.events.send(EventKind::RunStarted {

@@ -14,6 +14,7 @@ use super::global::GlobalArgs;
 use super::run::{Run, Shown};
 use crate::host::Password;
 use crate::manifest::Address;
+use crate::plan::Elevation;
 use crate::report::Suspend;
 use crate::rollout::SudoPrompt;
 use crate::ssh::{Answer, Echo, HostKeyQuestion, LoginQuestion, Prompt};
@@ -159,10 +160,10 @@ impl Prompt for Asker {
 }
 
 impl SudoPrompt for Asker {
-    fn sudo_password(&self, host: &Address, again: bool) -> Option<Password> {
+    fn sudo_password(&self, host: &Address, by: Elevation, again: bool) -> Option<Password> {
         let again = if again { "Sorry, that was not it. " } else { "" };
         // Not by SSH_ASKPASS: what answers to that may have one answer to everything, and this goes to the host.
-        self.typed(&format!("{again}sudo password on {host}: "))
+        self.typed(&format!("{again}{} password on {host}: ", by.program()))
             .filter(|text| !text.expose_secret().is_empty())
             .map(Password::new)
     }

@@ -1,14 +1,13 @@
 //! `shipit rollback`: brings every host of an environment back to a release that is on it already.
 use clap::Args;
 
-use super::change::{Change, Consent, carry_out};
+use super::change::{Aim, Change, Consent, carry_out};
 use super::error::CliError;
 use super::exit_code::Exit;
 use super::global::{ConnectArgs, GlobalArgs, ManifestArgs, WaitArgs};
 use super::selection;
 use crate::plan::Destination;
 use crate::report::Command;
-use crate::rollout::Goal;
 
 /// Go back to the release before, on every host of an environment
 ///
@@ -43,14 +42,11 @@ pub(super) async fn rollback(args: &RollbackArgs, global: &GlobalArgs) -> Result
     let consent = Consent::of(&environment, args.yes, Command::Rollback, global)?;
     let destination = args.to.clone().map_or(Destination::Before, Destination::Named);
     let hosts = selection::hosts(&environment, &args.connect)?;
-    let goals = hosts.into_iter().map(|host| (host, Goal::Earlier(destination.clone())));
     let change = Change {
-        command: Command::Rollback,
-        goals: goals.collect(),
         manifest,
         environment,
-        // That of the folder here says nothing about the release there.
-        revision: None,
+        hosts,
+        aim: Aim::Rollback(destination),
         consent,
         wait: &args.wait,
         connect: &args.connect,

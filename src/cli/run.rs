@@ -14,7 +14,7 @@ use crate::report::{
     Colour, Event, EventKind, Events, JsonReporter, PlainReporter, Reporter, RunCounts, Suspend,
     TerminalReporter, TextStyle, Verbosity,
 };
-use crate::rollout::{Interrupt, Outcome, Phases};
+use crate::rollout::{Interrupt, Outcome, Phases, Warnings};
 
 /// A run under way.
 pub(super) struct Run {
@@ -28,6 +28,8 @@ pub(super) struct Run {
     pub interrupt: Interrupt,
     /// How far the hosts are.
     pub phases: Phases,
+    /// What went wrong and changes nothing.
+    pub warnings: Warnings,
     reporter: JoinHandle<()>,
     begun: Instant,
 }
@@ -46,7 +48,7 @@ impl Run {
                 reporter.on_event(&event);
                 *number.0.lock().unwrap_or_else(PoisonError::into_inner) += 1;
                 number.1.notify_all();
-                if matches!(event, Event { kind: EventKind::RunFinished { .. }, .. }) {
+                if matches!(event, Event { kind: EventKind::RunFinished { .. } | EventKind::Left, .. }) {
                     return;
                 }
             }
@@ -57,6 +59,7 @@ impl Run {
             shown,
             interrupt: Interrupt::default(),
             phases: Phases::default(),
+            warnings: Warnings::default(),
             reporter,
             begun: Instant::now(),
         }
@@ -74,6 +77,8 @@ impl Run {
                 done = &mut work => return Ok(done),
                 () = either(&mut interrupts, &mut terminations) => {
                     if self.interrupt.is_set() {
+                        self.events.send(EventKind::Left);
+                        self.shown.wait();
                         return Err(CliError::Left(self.phases.all()));
                     }
                     self.interrupt.set();
@@ -90,14 +95,30 @@ impl Run {
             counts.add(outcome.verdict());
         }
         let exit = Exit::of_outcomes(outcomes);
+        self.over(counts, exit).await;
+        exit
+    }
+
+    /// Ends a run that came to its end before any host was connected to.
+    pub(super) async fn abandon(self, exit: Exit) {
+        self.over(RunCounts::default(), exit).await;
+    }
+
+    async fn over(self, counts: RunCounts, exit: Exit) {
         self.events.send(EventKind::RunFinished {
             counts,
+            warnings: self.warnings.count(),
             exit_code: exit.code(),
             elapsed: self.begun.elapsed(),
         });
         // A reporter that broke does not change how the run ended.
         let _ = self.reporter.await;
-        exit
+    }
+
+    /// Does what writes to the terminal by itself: below all that has happened, and while nothing is drawn.
+    pub(super) fn aside<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.shown.wait();
+        self.suspend.suspend(work)
     }
 }
 

@@ -1,4 +1,5 @@
 //! From the command line to what a run needs: the manifest, the hosts, their releases, and how to reach them.
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use super::given_key;
 use super::global::{ConnectArgs, Format, GlobalArgs};
 use super::problem::ProblemReport;
 use super::prompt::Asker;
-use crate::manifest::{self, Environment, Host, Manifest, Problem};
+use crate::manifest::{self, Environment, Host, Manifest, Problem, Tag};
 use crate::release::Sources;
 use crate::rollout::{Goal, Reach};
 use crate::ssh::config::Reader;
@@ -107,10 +108,13 @@ pub(super) fn hosts(environment: &Environment, args: &ConnectArgs) -> Result<Vec
     if hosts.is_empty() {
         let hosts = args.hosts.iter().map(|pattern| format!("--host {pattern}"));
         let filter: Vec<String> = hosts.chain(args.tags.iter().map(|tag| format!("--tag {tag}"))).collect();
+        let tags: BTreeSet<&str> =
+            environment.hosts.iter().flat_map(|host| &host.tags).map(Tag::as_str).collect();
         return Err(CliError::NoHost {
             environment: environment.name.to_string(),
             filter: filter.join(" "),
             known: environment.hosts.iter().map(|host| host.address.to_string()).collect(),
+            tags: (!args.tags.is_empty()).then(|| tags.into_iter().map(str::to_owned).collect()),
         });
     }
     Ok(hosts)

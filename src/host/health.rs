@@ -92,6 +92,8 @@ pub struct Subject<'a> {
     pub layout: &'a Layout,
     /// The starts of its units that are new.
     pub invocations: &'a [String],
+    /// Where one of them is from before, as after a reload: since when what it says counts.
+    pub since: Option<&'a str>,
 }
 
 /// Asks until the answer is good as often in a row as the check wants, for as long as it allows.
@@ -103,22 +105,28 @@ pub async fn ask(
     let end = Instant::now() + check.timeout;
     let mut way = Way::Forwarded;
     let mut good = 0;
+    let mut heard: Option<Last> = None;
     loop {
-        let left = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(100));
-        let last = match once(session, check, subject, left, &mut way).await? {
+        let asked = Instant::now();
+        let left = end.saturating_duration_since(asked).max(Duration::from_millis(100));
+        match once(session, check, subject, left, &mut way).await? {
             None => {
                 good += 1;
                 if good >= check.successes.get() {
                     return Ok(());
                 }
-                Last::new(format!("good {good} of {} times in a row", check.successes))
+                heard = Some(Last::new(format!("good {good} of {} times in a row", check.successes)));
             }
             Some(last) => {
                 good = 0;
-                last
+                // A question that the end cut short says less than the answer before it.
+                if heard.is_none() || left >= ONE_QUESTION || asked.elapsed() < left {
+                    heard = Some(last);
+                }
             }
-        };
+        }
         if Instant::now() + check.interval >= end {
+            let last = heard.unwrap_or_default();
             return Err(HealthError::NotWell {
                 asked: check.question.to_string(),
                 after: check.timeout,
@@ -179,7 +187,7 @@ async fn once(
         Question::Command(command) => {
             from_host(ask_command(session, command, subject.layout, left).await?, check)
         }
-        Question::Journal(text) => from_host(ask_journal(session, text, subject.invocations).await?, check),
+        Question::Journal(text) => from_host(ask_journal(session, text, subject).await?, check),
         Question::Unit(unit) => from_host(ask_unit(session, unit).await?, check),
     }
 }

@@ -14,8 +14,15 @@ pub(super) struct Library {
 }
 
 /// What every program can use; see the file.
-pub(super) const PRELUDE: Library =
-    Library { parts: &[include_str!("prelude.sh")], keep: "prelude=$1", load: "eval \"$prelude\"" };
+pub(super) const PRELUDE: Library = Library {
+    parts: &[include_str!("hang_up.sh"), include_str!("prelude.sh")],
+    keep: "prelude=$1",
+    load: "eval \"$prelude\"",
+};
+
+/// What takes the place of a part of the prelude where sudo is not all it takes; see the file.
+pub(super) const ELEVATION: Library =
+    Library { parts: &[include_str!("elevation.sh")], keep: "", load: "eval \"$1\"" };
 
 impl Library {
     /// Puts the text into its variable. For the session's shell itself.

@@ -10,9 +10,10 @@ use super::script::Script;
 use super::session::{SHELL, SessionError};
 use crate::manifest::ServiceName;
 pub use crate::plan::Holder;
+use crate::release::RunId;
 use crate::ssh::{Connection, Events, Output, SshError, Stdin};
 
-const PROGRAM: &str = include_str!("lock.sh");
+const PROGRAM: &str = concat!(include_str!("hang_up.sh"), include_str!("lock.sh"));
 
 /// The time between two heartbeats.
 const BEAT: Duration = Duration::from_secs(5);
@@ -36,6 +37,21 @@ pub enum LockOutcome {
     Unwritable,
 }
 
+/// Who wants the lock, and what for.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim<'a> {
+    /// Whose lock.
+    pub service: &'a ServiceName,
+    /// Who we are.
+    pub holder: &'a Holder,
+    /// How long to wait for it.
+    pub patience: Duration,
+    /// The run that we may begin under it. It is told when we are gone.
+    pub run: &'a RunId,
+    /// How long that waits for our word.
+    pub deadline: Duration,
+}
+
 /// A program on the host that will hold the lock, and then holds it.
 #[derive(Debug)]
 pub struct Lock {
@@ -44,22 +60,26 @@ pub struct Lock {
     buffer: Vec<u8>,
     patience: Duration,
     beating: Option<JoinHandle<()>>,
+    run: RunId,
 }
 
 impl Lock {
     /// Opens the channel. Nothing is locked yet.
-    pub async fn open(
-        connection: &Connection,
-        service: &ServiceName,
-        holder: &Holder,
-        patience: Duration,
-    ) -> Result<Self, SshError> {
-        let seconds = |time: Duration| time.as_secs().to_string();
-        let arguments = [service.as_str(), &seconds(patience), &seconds(SILENCE), &holder.to_json()];
+    pub async fn open(connection: &Connection, claim: &Claim<'_>) -> Result<Self, SshError> {
+        let Claim { service, holder, patience, run, deadline } = *claim;
+        let seconds = |time: Duration| time.as_millis().div_ceil(1000).to_string();
+        let arguments = [
+            service.as_str(),
+            &seconds(patience),
+            &seconds(SILENCE),
+            &holder.to_json(),
+            &run.to_string(),
+            &seconds(deadline),
+        ];
         let script = Script::with_arguments(PROGRAM, arguments);
         let process = connection.start_with_input(SHELL, script.as_str().as_bytes().to_vec()).await?;
         let (stdin, events) = process.split();
-        Ok(Self { stdin: Some(stdin), events, buffer: Vec::new(), patience, beating: None })
+        Ok(Self { stdin: Some(stdin), events, buffer: Vec::new(), patience, beating: None, run: run.clone() })
     }
 
     /// Asks for the lock, and waits as long as was said. `waiting` is told who holds it meanwhile.
@@ -68,7 +88,8 @@ impl Lock {
         mut waiting: impl FnMut(Option<Holder>),
     ) -> Result<LockOutcome, SessionError> {
         // Asked before the program reads its input, the byte could be taken for a part of the program.
-        while self.line(IDLE).await? != "ready" {}
+        let ready = format!("ready {}", self.run);
+        while self.line(IDLE).await? != ready {}
         let Some(mut stdin) = self.stdin.take() else {
             return Err(SessionError::Ended { said: String::new() });
         };

@@ -2,17 +2,31 @@
 # it wants the lock, and then one every few seconds. End of file, or silence for $silence seconds, ends the program and
 # with it the lock: flock(2) is let go by the kernel when the last descriptor is closed.
 #
-# Arguments: the service's name, seconds to wait for the lock, the silence in seconds, a line of JSON about the holder.
-# Output: "ready"; then, once asked, "waiting HOLDER" while another holds it, and "locked CURRENT", "held HOLDER",
-# "frozen HOLDER" or "unwritable".
+# It is the one on the host who hears that the client is gone, so it tells the client's run: at the end of file at once,
+# in a silence when that has lasted as long as the run waits for its word.
+#
+# Arguments: the service's name, seconds to wait for the lock, the silence in seconds, a line of JSON about the holder, the
+# id of the client's run, how many seconds it waits for its word. Holder and id are the lines of `lock.holder` for as
+# long as the lock is held: a run begins only where its own id still stands there.
+# Output: "ready" and that id, which no start-up file of the login shell prints; then, once asked, "waiting HOLDER" while
+# another holds it, and "locked CURRENT", "held HOLDER", "frozen HOLDER" or "unwritable".
 root=$HOME/.local/share/shipit/$1
 patience=$2
 silence=$3
 holder=$4
+run=$root/runs/$5
+deadline=$6
+umask 022
 
-# One byte from the client. Descriptor 9 is the lock: no child may keep it.
-byte() {
-	timeout "$1" dd bs=1 count=1 2>/dev/null 9>&-
+# Waits for one byte from the client. Descriptor 9 is the lock: no child may keep it. Sets $heard: byte, end or silence.
+hear() { # seconds
+	heard=$(timeout "$1" dd bs=1 count=1 2>/dev/null 9>&-)
+	case $?:$heard in
+	124:*) heard=silence ;;
+	*:) heard=end ;;
+	*) heard=byte ;;
+	esac
+	[ "$heard" = byte ]
 }
 
 # The one who has just got the lock has not said who it is yet; that takes a moment.
@@ -22,7 +36,9 @@ holder_now() {
 		tries=$((tries + 1))
 		sleep 0.05
 	done
-	cat "$root/lock.holder" 2>/dev/null
+	who=
+	IFS= read -r who 2>/dev/null <"$root/lock.holder"
+	printf '%s' "$who"
 }
 
 wait_for_lock() { # holder
@@ -38,10 +54,10 @@ wait_for_lock() { # holder
 }
 
 hold() {
-	echo ready
+	printf 'ready %s\n' "${run##*/}"
 	# No lock yet, so nothing is held up by a client that takes its time.
-	[ "$(byte 86400)" = L ] || return
-	if ! mkdir -p "$root" 2>/dev/null || ! (: >>"$root/lock") 2>/dev/null; then
+	hear 86400 || return
+	if ! { [ -d "$root" ] || mkdir -p "$root"; } 2>/dev/null || ! { true >>"$root/lock"; } 2>/dev/null; then
 		echo unwritable
 		return
 	fi
@@ -57,12 +73,31 @@ hold() {
 		printf 'frozen %s\n' "$(cat "$root/freeze")"
 		return
 	fi
-	printf '%s\n' "$holder" >"$root/lock.holder.new" && mv -fT "$root/lock.holder.new" "$root/lock.holder"
+	printf '%s\n' "$holder" "${run##*/}" >"$root/lock.holder.new" && mv -fT "$root/lock.holder.new" "$root/lock.holder"
 	printf 'locked %s\n' "$(readlink "$root/current" 2>/dev/null || echo -)"
-	while [ -n "$(byte "$silence")" ]; do
+	# logind may end the processes of a session that is over (KillUserProcesses=, logind.conf(5)).
+	trap : HUP TERM
+	trap '' PIPE
+	while hear "$silence"; do
 		:
 	done
 	rm -f "$root/lock.holder"
+	exec 9>&-
+	leave_run
+}
+
+# The lock is free, and the client's run may not be over.
+leave_run() {
+	XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR:-/run/user/$(id -u)}
+	export XDG_RUNTIME_DIR
+	if [ "$heard" = silence ] && [ "$deadline" -gt "$silence" ]; then
+		left=$((deadline - silence))
+		# It may be heard of again, without the lock.
+		while hear "$left"; do
+			left=$deadline
+		done
+	fi
+	hang_up "$run"
 }
 
 {

@@ -19,15 +19,15 @@ mod sums;
 mod upload;
 
 pub use activation::{
-    ActivationEvent, Activity, End, Executable, Observed, Run, Stop, UnitProperties, Whose, Word, recover,
-    remove_links, run_state, wait_for_run,
+    ActivationEvent, Activity, End, Executable, Observed, Reached, Recovery, Run, Stop, UnitProperties,
+    Whose, Word, recover, remove_links, run_state, wait_for_run,
 };
 pub use exit_status::{Meaning, meaning};
 pub use freeze::{Freeze, FreezeError, Frozen, Lift, freeze, lift};
 pub use health::{HealthError, Subject, ask};
 pub use journal::{JournalEntry, JournalQuery, MainProcess, UnitRuns, follow_script, read_journal};
-pub use lock::{Holder, Lock, LockOutcome, SILENCE};
+pub use lock::{Claim, Holder, Lock, LockOutcome, SILENCE};
 pub use probe::{Extent, ProbeError, probe};
 pub use script::Script;
 pub use session::{Password, Session, SessionError};
-pub use upload::{Base, Copies, Incoming, UploadError, stage, sweep, upload};
+pub use upload::{Base, Copies, Incoming, UploadError, explain, stage, sweep, upload};

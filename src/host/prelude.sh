@@ -6,11 +6,15 @@
 LC_ALL=C
 export LC_ALL
 umask 022
-ids=$(id)
-uid=${ids#uid=}
-user=${uid#*\(}
-uid=${uid%%\(*}
-user=${user%%\)*}
+# The program of a run is told, and needs no name.
+uid=${known_uid:-}
+if [ -z "$uid" ]; then
+	ids=$(id)
+	uid=${ids#uid=}
+	user=${uid#*\(}
+	uid=${uid%%\(*}
+	user=${user%%\)*}
+fi
 if [ -z "${XDG_RUNTIME_DIR:-}" ]; then
 	XDG_RUNTIME_DIR=/run/user/$uid
 	export XDG_RUNTIME_DIR
@@ -31,16 +35,37 @@ expand_home() {
 	esac
 }
 
-# Runs a command as root. The password, when one is needed, goes over a pipe from a shell builtin: it is in no
-# argument list.
+# Runs a command as root.
 as_root() {
 	if [ "$uid" = 0 ]; then
 		"$@"
 	elif [ "$sudo_mode" = password ]; then
-		printf '%s\n' "$sudo_password" | sudo -S -p '' -- "$@"
+		with_password "$@"
 	else
 		sudo -n -- "$@"
 	fi
+}
+
+# The password goes over a pipe from a shell builtin: it is in no argument list. And it goes to "sudo -v", which runs
+# nothing: what sudo leaves of its input is the command's, and where sudo keeps that (log_input, sudoers(5)), a password
+# that was not asked for would be on the host's disk.
+check_password() {
+	printf '%s\n' "$sudo_password" | sudo -S -p '' -v
+}
+
+with_password() {
+	heard=$({ check_password || exit 77; sudo -n -- "$@"; } 2>&1 </dev/null)
+	heard_status=$?
+	case $heard_status:$heard in
+	0:* | 77:*) ;;
+	*'is required'*)
+		# It does not remember the password (timestamp_timeout=0): then it asks for this very command.
+		heard=$(printf '%s\n' "$sudo_password" | sudo -k -S -p '' -- "$@" 2>&1)
+		heard_status=$?
+		;;
+	esac
+	[ -z "$heard" ] || printf '%s\n' "$heard"
+	return "$heard_status"
 }
 
 # The nearest existing folder at or above an absolute path. Sets $folder.
@@ -52,19 +77,13 @@ nearest_folder() {
 	done
 }
 
-# Gives a waiting run its word: commit or revert. Opening a fifo to write waits for its reader.
-give_word() { # run-folder word seconds
-	# shellcheck disable=SC2016 # expands in the inner shell
-	timeout "$3" sh -c 'printf "%s\n" "$1" >"$2"' sh "$2" "$1/decision"
-}
-
-# The client is gone when this shell's input ends: a run that still waits for its word need not wait for the deadline.
+# The client is gone when this shell's input ends.
 attached=
 detach() {
-	if [ -n "$attached" ] && [ "$(cat "$attached/state" 2>/dev/null)" = pending ]; then
-		give_word "$attached" revert 300
-	fi
+	[ -z "$attached" ] || hang_up "$attached" >/dev/null
 }
 trap detach EXIT
+# logind may end the processes of a session that is over (KillUserProcesses=, logind.conf(5)).
+trap 'exit 1' HUP TERM
 # Writing to a client that is gone must not kill the shell before it gets there.
 trap '' PIPE

@@ -7,8 +7,9 @@ use super::script::Script;
 use super::session::{Session, SessionError};
 use crate::manifest::{Manifest, UnitName, UnitSource};
 use crate::plan::{
-    Access, Current, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, Hold, Holder, Layout, Libc,
-    Lingering, LinkSpec, LinkState, Manager, PendingRun, RemotePath, RunLife, Standing, Sudo, Systemd,
+    Access, Current, Elevation, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, Hold, Holder, Layout,
+    Libc, Lingering, LinkSpec, LinkState, Manager, PendingRun, RemotePath, RootAccess, RunLife, Standing,
+    Sudo, Systemd,
 };
 use crate::release::{GlibcVersion, History, ReleaseId, ReleaseRecord, Sha256Digest};
 
@@ -190,10 +191,15 @@ impl Answer {
             manager: self.manager(),
             lingering: if self.value("lingering")? == "on" { Lingering::On } else { Lingering::Off },
             sudo: self.sudo()?,
-            root_access: if self.values.contains_key("root_writable") {
-                Access::Direct
-            } else {
-                Access::Root
+            elevation: match self.values.get("elevation").map(String::as_str) {
+                Some("terminal") => Elevation::SudoOnTerminal,
+                Some("doas") => Elevation::Doas,
+                _ => Elevation::Sudo,
+            },
+            root_access: match self.values.get("root").map(String::as_str) {
+                Some("writable") => RootAccess::Writable,
+                Some("read_only") => RootAccess::ReadOnly,
+                _ => RootAccess::Denied,
             },
             free_bytes,
             free_inodes,
@@ -269,7 +275,10 @@ impl Answer {
             "not-needed" => Sudo::NotNeeded,
             "missing" => Sudo::Missing,
             "passwordless" => Sudo::Passwordless,
-            text => Sudo::Refused(text.trim_start_matches("refused").trim().to_owned()),
+            text => match text.split_once(' ').unwrap_or((text, "")) {
+                ("denied", why) => Sudo::Denied(why.trim().to_owned()),
+                (_, why) => Sudo::Refused(why.trim().to_owned()),
+            },
         })
     }
 

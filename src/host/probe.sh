@@ -4,6 +4,7 @@
 # "holds": also who holds the service; a number: also the records of all releases, and so many lines of the history), then
 # pairs of a link's path and what it should point to below the service's root.
 # Output: lines of "key value"; what other programs print stands as they print it, see probe.rs.
+tab='	'
 name=$1
 units=$2
 extent=$3
@@ -17,36 +18,54 @@ fact() {
 fact home "$HOME"
 fact user "$user"
 fact uid "$uid"
-fact system "$(uname -snm)"
 read -r uptime _ </proc/uptime && fact uptime "$uptime"
-fact libc "$(getconf GNU_LIBC_VERSION 2>/dev/null)"
 
-if ! command -v systemctl >/dev/null 2>&1; then
-	fact systemd missing
-elif [ ! -d /run/systemd/system ]; then
-	fact systemd not-booted
-elif manager=$(systemctl --user show -p Version -p SystemState 2>&1); then
-	printf '%s\n' "$manager"
-else
-	fact manager_unreachable "${manager%%"$newline"*}"
-	fact systemd "$(systemctl --version)"
+# Side by side with the units: systemctl takes its time. Nothing else is printed until it is over.
+manager() {
+	fact libc "$(getconf GNU_LIBC_VERSION 2>/dev/null)"
+	if ! command -v systemctl >/dev/null 2>&1; then
+		fact systemd missing
+	elif [ ! -d /run/systemd/system ]; then
+		fact systemd not-booted
+	elif manager=$(systemctl --user show -p Version -p SystemState 2>&1); then
+		printf '%s\n' "$manager"
+	else
+		fact manager_unreachable "${manager%%"$newline"*}"
+		fact systemd "$(systemctl --version)"
+	fi
+}
+manager &
+
+set -f # a unit's name has no white space, and is not a pattern
+shown=
+if [ -n "$units" ]; then
+	# shellcheck disable=SC2086 # one argument a unit
+	shown=$(systemctl --user show \
+		-p LoadState,ActiveState,SubState,UnitFileState,Type,MainPID,NRestarts,InvocationID,Result \
+		-p ActiveEnterTimestampMonotonic,MemoryCurrent -- $units 2>/dev/null)
 fi
+set +f
+system=$(uname -snm)
+nearest_folder "$root"
+room=$(stat -f -c '%a %S %d' -- "$folder" 2>/dev/null)
+wait
+fact system "$system"
+if [ -w "$folder" ]; then
+	fact root writable
+else
+	case $(findmnt -n -o OPTIONS -T "$folder" 2>/dev/null) in
+	ro | ro,*) fact root read_only ;;
+	esac
+fi
+fact room "$room"
 
 # loginctl enable-linger is this file: org.freedesktop.login1(5), "Linger".
 lingering=off
 [ -e "/var/lib/systemd/linger/$user" ] && lingering=on
 fact lingering "$lingering"
 
-nearest_folder "$root"
-[ -w "$folder" ] && fact root_writable yes
-fact room "$(stat -f -c '%a %S %d' -- "$folder" 2>/dev/null)"
-
-set -f # a unit's name has no white space, and is not a pattern
+set -f
 if [ -n "$units" ]; then
-	# shellcheck disable=SC2086 # one argument a unit
-	shown=$(systemctl --user show \
-		-p LoadState,ActiveState,SubState,UnitFileState,Type,MainPID,NRestarts,InvocationID,Result \
-		-p ActiveEnterTimestampMonotonic,MemoryCurrent -- $units 2>/dev/null)
 	printf 'units_begin\n%s\nunits_end\n' "$shown"
 	IFS=$newline
 	for line in $shown; do
@@ -66,7 +85,57 @@ if [ -n "$units" ]; then
 fi
 set +f
 
-if current=$(readlink "$root/current" 2>/dev/null); then
+# Where all links lead, at once: "PATH<tab>TARGET", each between two line breaks.
+read_links() { # path where-it-should-point...
+	count=$#
+	while [ "$count" -gt 0 ]; do
+		expand_home "$1"
+		shift 2
+		set -- "$@" "$path"
+		count=$((count - 2))
+	done
+	# shellcheck disable=SC2185 # there is a path
+	links=$newline$(find "$root/current" "$root/pending" "$@" -maxdepth 0 -type l -printf '%p\t%l\n' 2>/dev/null)$newline
+}
+
+# Sets $target to where a link leads.
+target_of() { # path
+	case $links in
+	*"$newline$1$tab"*)
+		target=${links#*"$newline$1$tab"}
+		target=${target%%"$newline"*}
+		;;
+	*) return 1 ;;
+	esac
+}
+
+# What is shown of a release as text: its units, its env file, its record, as far as they are small.
+read_texts() { # lines of "file MODE SIZE CTIME INODE PATH"
+	set -f
+	IFS=$newline
+	# shellcheck disable=SC2086 # one argument a line
+	set -- $1
+	unset IFS
+	set +f
+	count=$#
+	while [ "$count" -gt 0 ]; do
+		line=$1
+		shift
+		count=$((count - 1))
+		file=${line#file * * * * }
+		case $file in
+		units/* | env/* | release.json) ;;
+		*) continue ;;
+		esac
+		size=${line#file * }
+		[ "${size%% *}" -le 65024 ] && [ -r "$file" ] && set -- "$@" "./$file"
+	done
+	[ $# -eq 0 ] || awk '{ printf "text %s\t%s\n", FILENAME, $0 }' "$@" 2>/dev/null
+}
+
+read_links "$@"
+if target_of "$root/current"; then
+	current=$target
 	fact current "$current"
 	if cd "$root/$current" 2>/dev/null; then
 		# What has not been touched since it was sealed (seal in activation/release.sh) has the hashes of its record: reading
@@ -78,15 +147,14 @@ if current=$(readlink "$root/current" 2>/dev/null); then
 		else
 			find . -type f ! -path ./release.json ! -path ./sealed ! -path ./good -exec sha256sum {} + 2>/dev/null
 		fi
-		find . -type f \( -path './units/*' -o -path './env/*' -o -path ./release.json \) -size -128 -readable \
-			-exec awk '{ printf "text %s\t%s\n", FILENAME, $0 }' {} + 2>/dev/null
+		read_texts "$files"
 		cd "$HOME" || exit
 	fi
 elif [ -e "$root/current" ]; then
 	fact current_blocked "$root/current"
 fi
-if run=$(readlink "$root/pending" 2>/dev/null); then
-	run=${run##*/}
+if target_of "$root/pending"; then
+	run=${target##*/}
 	alive=dead
 	systemctl --user is-active --quiet "shipit-$run" && alive=alive
 	fact pending "$run $alive"
@@ -126,6 +194,45 @@ present | holds) ;;
 	;;
 esac
 
+# How root's rights are had: "passwordless"; "refused WHY", where a password may help; "denied WHY"; "missing".
+ask_for_root() {
+	standing=missing
+	if command -v sudo >/dev/null 2>&1; then
+		said=$(sudo -n true 2>&1) && standing=passwordless
+		case $standing:$said in
+		passwordless:*) ;;
+		*'must have a tty'*)
+			# requiretty, sudoers(5). script(1) gives it one.
+			elevation=terminal
+			if ! command -v script >/dev/null 2>&1; then
+				standing="denied $said, and there is no script(1) to give it one"
+			else
+				said=$(SHELL=/bin/sh script -qec 'exec sudo -n true' /dev/null 2>&1 </dev/null) && standing=passwordless
+				said=$(printf '%s\n' "$said" | tr -d '\r')
+			fi
+			;;
+		esac
+		case $standing in
+		missing) standing="refused ${said##*"$newline"}" ;;
+		esac
+	fi
+	if [ "$standing" != passwordless ] && command -v doas >/dev/null 2>&1; then
+		if said=$(doas -n true 2>&1); then
+			standing=passwordless
+			elevation=doas
+		elif [ "$standing" = missing ]; then
+			elevation=doas
+			case $said in
+			*'uthentication required'* | *'uthorization required'*) standing="refused $said" ;;
+			*) standing="denied $said" ;;
+			esac
+		fi
+	fi
+	fact sudo "$standing"
+	[ -z "$elevation" ] || fact elevation "$elevation"
+}
+
+elevation=
 needs_root=
 [ "$lingering" = off ] && needs_root=yes
 while [ $# -ge 2 ]; do
@@ -135,8 +242,7 @@ while [ $# -ge 2 ]; do
 	nearest_folder "${path%/*}"
 	access=root
 	[ -w "$folder" ] && access=direct
-	if [ -L "$path" ]; then
-		target=$(readlink "$path")
+	if target_of "$path"; then
 		fact link "$access symlink $target"
 		[ "$target" = "$wanted" ] && continue
 	elif [ -d "$path" ]; then
@@ -154,11 +260,7 @@ if [ "$uid" = 0 ]; then
 	fact sudo root
 elif [ "$needs_root" != yes ]; then
 	fact sudo not-needed
-elif ! command -v sudo >/dev/null 2>&1; then
-	fact sudo missing
-elif said=$(sudo -n true 2>&1); then
-	fact sudo passwordless
 else
-	fact sudo "refused ${said##*"$newline"}"
+	ask_for_root
 fi
 fact end ok

@@ -1,7 +1,7 @@
 //! Questions that the host asks itself (`request.sh`), and their answers.
 use std::time::Duration;
 
-use super::health::Last;
+use super::health::{Last, Subject};
 use super::http::{Answer, headers, parse};
 use super::script::Script;
 use super::session::{Finished, Session, SessionError};
@@ -147,12 +147,14 @@ pub(super) async fn ask_command(
 pub(super) async fn ask_journal(
     session: &mut Session,
     text: &str,
-    invocations: &[String],
+    subject: &Subject<'_>,
 ) -> Result<HostAnswer, SessionError> {
-    let arguments = std::iter::once(text).chain(invocations.iter().map(String::as_str));
+    let invocations = subject.invocations.iter().map(String::as_str);
+    let arguments = [text, subject.since.unwrap_or_default()].into_iter().chain(invocations);
     let Run { finished, .. } = run(session, "ask_journal", arguments, QUICK).await?;
     Ok(match finished.status {
         0 => HostAnswer::Good,
+        _ if subject.since.is_some() => HostAnswer::Bad(Last::new("no line since the reload has it")),
         _ => HostAnswer::Bad(Last::new("no line of this start has it")),
     })
 }

@@ -40,17 +40,18 @@ ask_command() { # root seconds word...
 	timeout -k 2 "$seconds" "$@" 2>&1
 }
 
-# Whether a line of these starts has the text.
-ask_journal() { # text invocation...
+# Whether a line of these starts has the text, one since a time (seconds since 1970) where there is one.
+ask_journal() { # text since invocation...
 	text=$1
-	shift
+	since=${2:+--since=@$2}
+	shift 2
 	matches=
 	for invocation in "$@"; do
 		matches="$matches ${matches:++} _SYSTEMD_INVOCATION_ID=$invocation"
 	done
-	# Ids are hex digits: no word of $matches is anything else.
+	# Ids are hex digits, and the time is digits: no word of these is anything else.
 	# shellcheck disable=SC2086
-	journalctl --quiet --no-pager --output=cat $matches 2>/dev/null | grep -F -e "$text" >/dev/null
+	journalctl --quiet --no-pager --output=cat $since $matches 2>/dev/null | grep -F -e "$text" >/dev/null
 }
 
 ask_unit() { # unit

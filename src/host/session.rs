@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::library::{Library, PRELUDE};
+use super::library::{ELEVATION, Library, PRELUDE};
 use super::script::Script;
-use crate::plan::RemotePath;
+use crate::plan::{Elevation, RemotePath};
 use crate::ssh::{Connection, Events, Output, SshError, Stdin};
 
 /// The only text that a login shell gets to see.
@@ -37,6 +37,12 @@ pub enum SessionError {
     /// The connection failed.
     #[error(transparent)]
     Ssh(#[from] SshError),
+    /// What sshd started in place of `/bin/sh` ended without running any program.
+    #[error("the account runs no commands{}", said_suffix(said))]
+    NoShell {
+        /// All that came from it, in a line.
+        said: String,
+    },
     /// The login shell, or `/bin/sh`, ended before the program did.
     #[error("the shell on the host ended{}", said_suffix(said))]
     Ended {
@@ -87,6 +93,8 @@ pub struct Session {
     provided: Vec<&'static str>,
     /// What came before the first program began: the login shell's own words.
     preamble: Vec<u8>,
+    /// Whether a program has begun, so that there is a shell.
+    proven: bool,
 }
 
 impl Session {
@@ -102,6 +110,7 @@ impl Session {
             before_next: String::new(),
             provided: Vec::new(),
             preamble: Vec::new(),
+            proven: false,
         })
     }
 
@@ -121,8 +130,8 @@ impl Session {
         self.run_in(Place::Subshell, script, idle, on_line).await
     }
 
-    /// Has the session's shell give a run the word to go back, when its input ends while the run still waits: so a client
-    /// that dies is noticed at once. Takes effect with the next program.
+    /// Has the session's shell tell a run, when its own input ends, that its client is gone: should the program that holds
+    /// the lock not be there to do it. Takes effect with the next program.
     pub fn attach(&mut self, run: &RemotePath) {
         let mut script = Script::default();
         script.call("set --", [run.as_str()]);
@@ -158,7 +167,10 @@ impl Session {
             while let Some(line) = take_line(&mut self.stdout) {
                 let line = String::from_utf8_lossy(&line);
                 match line.strip_prefix(&self.mark) {
-                    Some(" begin") => begun = true,
+                    Some(" begin") => {
+                        begun = true;
+                        self.proven = true;
+                    }
                     Some(end) if begun => {
                         let status = end.trim().parse().unwrap_or(u32::MAX);
                         let said = self.said_until_mark(idle).await?;
@@ -176,17 +188,38 @@ impl Session {
         }
     }
 
-    /// Lets later programs use sudo with this password. It is kept in the shell's memory, and nowhere else.
+    /// Has later programs, and runs that are begun from now on, get root's rights in this way. Takes effect with the next
+    /// program.
+    pub fn elevate(&mut self, elevation: Elevation) {
+        let way = match elevation {
+            Elevation::Sudo => return,
+            Elevation::SudoOnTerminal => "terminal",
+            Elevation::Doas => "doas",
+        };
+        if self.provided.contains(&ELEVATION.load) {
+            return;
+        }
+        self.provided.push(ELEVATION.load);
+        let mut script = Script::default();
+        script.call("set --", [ELEVATION.text().as_str(), way]);
+        // A run's program is written from what is kept of the prelude.
+        script.constant_line("prelude=\"$prelude$newline$1${newline}elevation=$2\"");
+        script.constant_line("elevation=$2");
+        script.constant_line(ELEVATION.load);
+        script.constant_line("set --");
+        self.before_next.push_str(script.as_str());
+    }
+
+    /// Lets later programs use sudo, or doas, with this password. It is kept in the shell's memory, and nowhere else.
     pub async fn set_sudo_password(
         &mut self,
         password: &Password,
         idle: Duration,
     ) -> Result<bool, SessionError> {
         let mut script = Script::default();
-        script.call("sudo_password=", [] as [&str; 0]);
         script.call("set --", [password.0.expose_secret()]);
-        script.call("sudo_password=$1; sudo_mode=password; set --", [] as [&str; 0]);
-        script.call("as_root true", [] as [&str; 0]);
+        script.constant_line("sudo_password=$1; sudo_mode=password; set --");
+        script.constant_line("check_password");
         Ok(self.run_in(Place::Shell, &script, idle, |_| {}).await?.status == 0)
     }
 
@@ -240,8 +273,14 @@ impl Session {
                 }
                 self.channel = None;
                 self.provided.clear();
-                let said = String::from_utf8_lossy(&said).trim().to_owned();
-                return Err(SessionError::Ended { said });
+                let said = String::from_utf8_lossy(&said);
+                return Err(if self.proven {
+                    SessionError::Ended { said: said.trim().to_owned() }
+                } else {
+                    let words = said.split(|c: char| c.is_whitespace() || c.is_control());
+                    let said: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+                    SessionError::NoShell { said: said.join(" ") }
+                });
             }
         }
         Ok(())

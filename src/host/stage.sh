@@ -1,17 +1,22 @@
 # The folder of an upload. Under the service's lock.
 
 # Sweeps what earlier uploads left behind, makes the folders, and takes over the files that are the same in the
-# release that runs. Output: "staged"; then "intact", when the copies are equal to files that have not been touched since
-# they were hashed, so that they need no hash of their own.
+# release that runs, while the others are being sent. Output: "staged"; then "intact", when the copies are equal to files
+# that have not been touched since they were hashed, so that they need no hash of their own.
 stage() { # root id folders-by-line from-id ("-" for none) path...
-	rm -rf "${1:?}/incoming"
-	mkdir -p "$1/releases" "$1/incoming/$2" || return
-	cd "$1/incoming/$2" || return
+	for old in "$1/incoming"/*; do
+		[ "${old##*/}" = "$2" ] || [ ! -e "$old" ] || rm -rf "$old" || return
+	done
 	releases=$1/releases
+	incoming=$1/incoming/$2
 	from=$4
-	printf '%s\n' "$3" | while IFS= read -r folder; do
-		mkdir -p -- "$folder" || exit
-	done || return
+	set -f
+	IFS=$newline
+	# shellcheck disable=SC2086 # one argument a folder
+	(mkdir -p -- "$releases" "$incoming" && cd "$incoming" && { [ -z "$3" ] || mkdir -p -- $3; }) || return
+	unset IFS
+	set +f
+	cd "$incoming" || return
 	shift 4
 	for path in "$@"; do
 		# A copy, not a hard link: a file edited by hand in one release must not change another one.
@@ -26,7 +31,7 @@ stage() { # root id folders-by-line from-id ("-" for none) path...
 	fi
 }
 
-# Removes an upload that came to nothing.
-sweep() { # root
-	rm -rf "${1:?}/incoming"
+# Removes an upload that came to nothing; no other one, since the lock may be someone else's by now.
+sweep() { # root id
+	rm -rf "${1:?}/incoming/${2:?}"
 }

@@ -1,4 +1,5 @@
 //! Puts a release's files on the host, beside everything that runs: `incoming/<id>/`.
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
@@ -8,12 +9,15 @@ use super::script::Script;
 use super::session::{Session, SessionError};
 use crate::plan::{FileChange, Layout, Transfer};
 use crate::release::{Artifact, Content, RecordError, ReleaseId, ReleaseRecord};
-use crate::ssh::{Reuse, SftpError, SftpErrorKind, SftpPool, Source, SshError, Upload};
+use crate::ssh::{Folder, Reuse, SftpError, SftpErrorKind, SftpPool, Source, SshError, Upload};
 
 const STAGE: &str = include_str!("stage.sh");
 
 /// Copying what is unchanged may take a slow disk a while.
 const IDLE: Duration = Duration::from_secs(120);
+
+/// The mode of a release's folders.
+const FOLDER_MODE: u32 = 0o755;
 
 /// The mode of `release.json`.
 const RECORD_MODE: u32 = 0o644;
@@ -80,11 +84,7 @@ pub async fn stage(
     from: Option<&ReleaseId>,
     files: &[FileChange],
 ) -> Result<Copies, UploadError> {
-    let mut folders: Vec<&str> =
-        files.iter().filter_map(|file| Some(file.path.as_str().rsplit_once('/')?.0)).collect();
-    folders.sort_unstable();
-    folders.dedup();
-    let folders = folders.join("\n");
+    let folders: String = folders(files).into_iter().flat_map(|folder| [folder, "\n"]).collect();
     let source = from.map_or_else(|| "-".to_owned(), ReleaseId::to_string);
     let id = id.to_string();
     let mut arguments = vec![layout.root().as_str(), &id, &folders, &source];
@@ -101,6 +101,16 @@ pub async fn stage(
         })
         .await?;
     staged.ok_or(UploadError::Stage { said: finished.said })
+}
+
+/// The folders of a release's files, outer ones first.
+fn folders(files: &[FileChange]) -> BTreeSet<&str> {
+    let mut folders = BTreeSet::new();
+    for file in files {
+        let path = file.path.as_str();
+        folders.extend(path.match_indices('/').map(|(at, _)| &path[..at]));
+    }
+    folders
 }
 
 /// The release that runs: what a new one has in common with it need not be sent.
@@ -135,10 +145,9 @@ pub struct Incoming<'a> {
     pub base: Option<Base<'a>>,
 }
 
-/// Sends the files that the host does not have yet, and the release's record. Of a large file only those blocks go that
-/// the release that runs does not have; the host copies the others.
+/// Sends the files that the host does not have yet, and the release's record, and makes the folders for them. Of a large
+/// file only those blocks go that the release that runs does not have; the host copies the others.
 pub async fn upload(
-    session: &mut Session,
     sftp: &SftpPool,
     layout: &Layout,
     incoming: Incoming<'_>,
@@ -162,16 +171,27 @@ pub async fn upload(
         source: Source::Bytes(record.to_json()?.into_bytes().into()),
         reuse: None,
     });
-    match sftp.write_files(&uploads, progress).await {
+    let inner = self::folders(files).into_iter().map(|path| folder.join(path).to_string());
+    let outer = [layout.incoming_root(), folder.clone()].map(|path| path.to_string());
+    let folders = outer.into_iter().chain(inner).map(|path| Folder { path, mode: FOLDER_MODE });
+    let folders: Vec<Folder> = folders.collect();
+    match sftp.write_tree(&folders, &uploads, progress).await {
         Ok(()) => Ok(()),
         // Not the file's fault, and there is nobody left to ask about the disk.
         Err(SftpError { kind: SftpErrorKind::ConnectionLost { source }, .. }) => {
             Err(SshError::ConnectionLost { source }.into())
         }
-        Err(source) => {
-            let free_bytes = free_bytes(session, layout).await;
-            Err(UploadError::Sftp { source, free_bytes })
+        Err(source) => Err(UploadError::Sftp { source, free_bytes: None }),
+    }
+}
+
+/// Adds what sftp-server does not say: whether the disk is full.
+pub async fn explain(session: &mut Session, layout: &Layout, error: UploadError) -> UploadError {
+    match error {
+        UploadError::Sftp { source, free_bytes: None } => {
+            UploadError::Sftp { source, free_bytes: free_bytes(session, layout).await }
         }
+        other => other,
     }
 }
 
@@ -191,9 +211,9 @@ fn source(artifact: &Artifact) -> Result<Source, UploadError> {
 }
 
 /// Removes what an upload that failed has left. Best effort: the next deploy sweeps, too.
-pub async fn sweep(session: &mut Session, layout: &Layout) -> Result<(), SessionError> {
+pub async fn sweep(session: &mut Session, layout: &Layout, id: &ReleaseId) -> Result<(), SessionError> {
     let mut script = Script::constant(STAGE);
-    script.call("sweep", [layout.root().as_str()]);
+    script.call("sweep", [layout.root().as_str(), &id.to_string()]);
     session.run(&script, IDLE, |_| {}).await.map(|_| ())
 }
 

@@ -10,7 +10,7 @@ use super::facts::{Facts, FoundUnit, Libc, Lingering, Standing};
 use super::layout::{Layout, RemotePath};
 use super::preflight::{changed_links, is_enabled, refuse_host, refuse_sudo};
 use super::refusal::Refusal;
-use super::step::{Detail, FileChange, Privilege, Reason, Step, Transfer};
+use super::step::{Detail, FileChange, Privilege, Reason, Step, Transfer, WatchedUnit};
 use crate::manifest::{
     Address, EnvFile, HookHosts, HookPoint, HostHook, Manifest, OnChange, ServiceName, UnitKind, UnitName,
     UnitSource,
@@ -110,7 +110,7 @@ impl Plan {
 pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
     let Inputs { manifest, facts, release, .. } = *inputs;
     let layout = Layout::new(&facts.home, &manifest.name);
-    let mut refusals = refuse_host(manifest, facts);
+    let mut refusals = refuse_host(manifest, facts)?;
     refuse_binary(inputs, &mut refusals);
 
     let current = facts.current.release();
@@ -270,7 +270,7 @@ fn unit_steps(inputs: &Inputs<'_>, changes: &Changes) -> Vec<Step> {
     let Inputs { manifest, facts, release, .. } = *inputs;
     let mut enables = Vec::new();
     let mut starts = Vec::new();
-    let mut observes = Vec::new();
+    let mut watched = Vec::new();
     // systemd starts no socket whose service runs already: sockets come first.
     let is_socket = |unit: &&UnitSource| unit.name.kind() == UnitKind::Socket;
     let (sockets, others): (Vec<_>, Vec<_>) = manifest.units.iter().partition(is_socket);
@@ -292,7 +292,7 @@ fn unit_steps(inputs: &Inputs<'_>, changes: &Changes) -> Vec<Step> {
             OnChange::None => continue,
             OnChange::Reload => {
                 starts.push(Step::Reload { unit: unit.clone(), reasons });
-                observes.push(Step::Observe { unit, settle: manifest.settle, executable: None });
+                watched.push(WatchedUnit { unit, executable: None });
                 continue;
             }
             OnChange::Restart => {}
@@ -303,9 +303,9 @@ fn unit_steps(inputs: &Inputs<'_>, changes: &Changes) -> Vec<Step> {
         } else {
             Step::Restart { unit: unit.clone(), reasons }
         });
-        observes.push(Step::Observe { unit, settle: manifest.settle, executable });
+        watched.push(WatchedUnit { unit, executable });
     }
-    enables.into_iter().chain(starts).chain(observes).collect()
+    enables.into_iter().chain(starts).chain(Step::observe(watched, manifest.settle)).collect()
 }
 
 /// The hooks of a point that run on this host. They go with a new release, and with nothing else.
@@ -372,8 +372,9 @@ fn refuse_room(changes: &Changes, layout: &Layout, facts: &Facts, refusals: &mut
     {
         refusals.push(Refusal::DiskFull { needs, has, root: layout.root().clone() });
     }
-    // The files, their folders, the release's own folder and record, `current` and the links.
-    let needs = 2 * changes.files.len() as u64 + 8;
+    // The files, their folders, the release's own folder and record, `current` and the links; the run's folder and its
+    // files, and the unit that goes back after a power cut.
+    let needs = 2 * changes.files.len() as u64 + 24;
     if let Some(has) = facts.free_inodes
         && has < needs
     {

@@ -35,8 +35,10 @@ pub struct Facts {
     pub lingering: Lingering,
     /// What root's rights can be had for.
     pub sudo: Sudo,
+    /// By which program, and how.
+    pub elevation: Elevation,
     /// Whether the login user may write where the service's root is, or would be.
-    pub root_access: Access,
+    pub root_access: RootAccess,
     /// Bytes free for the login user where the root is; `None` when `df` did not say.
     pub free_bytes: Option<u64>,
     /// Inodes free there; `None` where the file system has no fixed number.
@@ -77,6 +79,7 @@ impl fmt::Debug for Facts {
             .field("manager", &self.manager)
             .field("lingering", &self.lingering)
             .field("sudo", &self.sudo)
+            .field("elevation", &self.elevation)
             .field("free_bytes", &self.free_bytes)
             .field("current", &self.current)
             .field("units", &self.units)
@@ -184,8 +187,33 @@ pub enum Sudo {
     NotNeeded,
     /// `sudo -n` was refused; what it said. A password may help.
     Refused(String),
-    /// There is no sudo.
+    /// They can't be had, whatever is typed; why.
+    Denied(String),
+    /// There is neither sudo nor doas.
     Missing,
+}
+
+/// How commands are run as root.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Elevation {
+    /// By sudo.
+    #[default]
+    Sudo,
+    /// By sudo on a terminal, which it insists on (`requiretty`, sudoers(5)).
+    SudoOnTerminal,
+    /// By doas, in place of sudo.
+    Doas,
+}
+
+impl Elevation {
+    /// The program that people run.
+    #[must_use]
+    pub fn program(self) -> &'static str {
+        match self {
+            Self::Sudo | Self::SudoOnTerminal => "sudo",
+            Self::Doas => "doas",
+        }
+    }
 }
 
 /// Whether the login user may write somewhere by itself.
@@ -195,6 +223,17 @@ pub enum Access {
     Direct,
     /// Only root may.
     Root,
+}
+
+/// Whether the login user may write where the service's root is, or would be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RootAccess {
+    /// It may.
+    Writable,
+    /// Only others may.
+    Denied,
+    /// Nobody may: the file system is mounted read-only.
+    ReadOnly,
 }
 
 /// What the link `current` is.

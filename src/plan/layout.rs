@@ -35,6 +35,26 @@ impl RemotePath {
     }
 }
 
+impl RemotePath {
+    /// The path as a word of a command that people are shown, and may copy.
+    #[must_use]
+    pub fn as_word(&self) -> String {
+        shell_word(&self.0)
+    }
+}
+
+/// A text as one word of a shell's command, for commands that people are shown. Programs that shipit runs are made by
+/// [`crate::host::Script`].
+pub(super) fn shell_word(text: &str) -> String {
+    let plain =
+        |c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '+' | ':' | '@' | '%' | ',');
+    if !text.is_empty() && !text.starts_with('-') && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
 impl fmt::Display for RemotePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -51,6 +71,17 @@ impl LinkPath {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl LinkPath {
+    /// As [`RemotePath::as_word`]. A shell knows `~/` only where it is not quoted.
+    #[must_use]
+    pub fn as_word(&self) -> String {
+        match self.0.strip_prefix("~/") {
+            Some(below) => format!("~/{}", shell_word(below)),
+            None => shell_word(&self.0),
+        }
     }
 }
 
@@ -119,6 +150,12 @@ impl Layout {
         &self.root
     }
 
+    /// Where uploads under way have their folders.
+    #[must_use]
+    pub fn incoming_root(&self) -> RemotePath {
+        self.root.join("incoming")
+    }
+
     /// The folder of an upload under way.
     #[must_use]
     pub fn incoming(&self, id: &ReleaseId) -> RemotePath {
@@ -147,5 +184,15 @@ mod tests {
         assert!(RemotePath::new("/home/with space").is_some());
         assert!(RemotePath::new("home").is_none());
         assert!(RemotePath::new("/home/a\nb").is_none());
+    }
+
+    #[test]
+    fn a_command_that_is_shown_can_be_copied() {
+        let path = |text| RemotePath::new(text).unwrap().as_word();
+        assert_eq!(path("/home/été/.local"), "/home/été/.local");
+        assert_eq!(path("/home/a b/$(id)'s"), r"'/home/a b/$(id)'\''s'");
+        let link = LinkPath(r"~/.config/systemd/user/a\x2db.service".to_owned());
+        assert_eq!(link.as_word(), r"~/'.config/systemd/user/a\x2db.service'");
+        assert_eq!((shell_word(""), shell_word("-rf")), ("''".to_owned(), "'-rf'".to_owned()));
     }
 }

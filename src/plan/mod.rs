@@ -16,11 +16,11 @@ mod step;
 pub use deploy::{Inputs, Operator, Plan, Position, plan};
 pub use diff::{EnvChange, KeyChange, TextDiff};
 pub use facts::{
-    Access, Current, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, Libc, Lingering, LinkState,
-    Manager, PendingRun, RunLife, Standing, Sudo, Systemd,
+    Access, Current, Elevation, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, Libc, Lingering,
+    LinkState, Manager, PendingRun, RootAccess, RunLife, Standing, Sudo, Systemd,
 };
 pub use holder::{Hold, Holder};
 pub use layout::{Layout, LinkPath, LinkSpec, RemotePath};
 pub use refusal::{Place, Refusal, ReleaseLine};
 pub use rollback::{Destination, RollbackInputs, plan_rollback};
-pub use step::{Detail, FileChange, FileSum, LinkChange, Privilege, Reason, Step, Transfer};
+pub use step::{Detail, FileChange, FileSum, LinkChange, Privilege, Reason, Step, Transfer, WatchedUnit};

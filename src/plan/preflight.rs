@@ -1,7 +1,7 @@
 //! What has to hold of a host before anything on it is changed, whatever is to be done there; and the links that any
 //! release wants.
 use super::deploy::Operator;
-use super::facts::{Access, Current, Facts, FoundUnit, LinkState, Manager, Sudo, Systemd};
+use super::facts::{Access, Current, Facts, FoundUnit, LinkState, Manager, RootAccess, Sudo, Systemd};
 use super::layout::{Layout, LinkSpec};
 use super::refusal::Refusal;
 use super::step::{LinkChange, Privilege, Step};
@@ -10,15 +10,15 @@ use crate::manifest::{Manifest, Scope};
 /// The oldest systemd whose `systemctl` and unit handling a plan relies on.
 const OLDEST_SYSTEMD: u32 = 245;
 
-/// Why the host as it is can't be changed.
-pub(super) fn refuse_host(manifest: &Manifest, facts: &Facts) -> Vec<Refusal> {
+/// Why the host as it is can't be changed; as an error, when that is all there is to say of a host.
+pub(super) fn refuse_host(manifest: &Manifest, facts: &Facts) -> Result<Vec<Refusal>, Vec<Refusal>> {
     let layout = Layout::new(&facts.home, &manifest.name);
     let mut refusals = Vec::new();
     if manifest.scope == Scope::System {
         refusals.push(Refusal::SystemScope);
     }
     if facts.kernel != "Linux" {
-        refusals.push(Refusal::NotLinux { kernel: facts.kernel.clone() });
+        return Err(vec![Refusal::NotLinux { kernel: facts.kernel.clone() }]);
     }
     match facts.systemd {
         Systemd::Running(has) if has < OLDEST_SYSTEMD => refusals.push(Refusal::SystemdTooOld { has }),
@@ -28,18 +28,22 @@ pub(super) fn refuse_host(manifest: &Manifest, facts: &Facts) -> Vec<Refusal> {
             }
         }
         Systemd::NotBooted => {
-            refusals.push(Refusal::NoSystemd { found: "systemd is installed but not running" });
+            return Err(vec![Refusal::NoSystemd { found: "systemd is installed but not running" }]);
         }
-        Systemd::Missing => refusals.push(Refusal::NoSystemd { found: "there is no systemctl" }),
+        Systemd::Missing => return Err(vec![Refusal::NoSystemd { found: "there is no systemctl" }]),
     }
-    if facts.root_access == Access::Root {
-        let root = layout.root().clone();
-        refusals.push(Refusal::RootNotWritable { user: facts.user.clone(), root });
+    let root = || layout.root().clone();
+    match facts.root_access {
+        RootAccess::Writable => {}
+        RootAccess::Denied => {
+            refusals.push(Refusal::RootNotWritable { user: facts.user.clone(), root: root() });
+        }
+        RootAccess::ReadOnly => refusals.push(Refusal::RootReadOnly { root: root() }),
     }
     if facts.current == Current::Blocked {
-        refusals.push(Refusal::CurrentBlocked { root: layout.root().clone() });
+        refusals.push(Refusal::CurrentBlocked { root: root() });
     }
-    refusals
+    Ok(refusals)
 }
 
 /// The links that have to be made or repaired.
@@ -81,19 +85,21 @@ pub(super) fn refuse_sudo(steps: &[Step], facts: &Facts, operator: Operator, ref
         (Sudo::Root | Sudo::Passwordless | Sudo::NotNeeded, _) | (Sudo::Refused(_), Operator::Present) => {
             return;
         }
-        (Sudo::Refused(said), Operator::Absent) => said.clone(),
+        (Sudo::Refused(said), Operator::Absent) | (Sudo::Denied(said), _) => said.clone(),
         (Sudo::Missing, _) => "there is no sudo".to_owned(),
     };
+    let by = facts.elevation.program();
     for step in steps {
         match step {
             Step::EnableLingering { user } => {
-                refusals.push(Refusal::LingeringOff { user: user.clone(), why: why.clone() });
+                refusals.push(Refusal::LingeringOff { user: user.clone(), by, why: why.clone() });
             }
             Step::Link(LinkChange { path, target, privilege: Privilege::Root, .. }) => {
                 refusals.push(Refusal::SudoNeeded {
                     what: format!("the link {path}"),
+                    by,
                     why: why.clone(),
-                    command: format!("sudo ln -sfT {target} {path}"),
+                    command: format!("{by} ln -sfT {} {}", target.as_word(), path.as_word()),
                 });
             }
             _ => {}

@@ -1,6 +1,6 @@
 //! Why a host can't be deployed to, found before anything on it was touched.
 use super::facts::{FoundRelease, Standing};
-use super::layout::{LinkPath, RemotePath};
+use super::layout::{LinkPath, RemotePath, shell_word};
 use crate::release::{GlibcVersion, ReleaseId};
 
 /// One reason not to begin. All that hold are reported together.
@@ -35,11 +35,13 @@ pub enum Refusal {
     },
     /// Services would end with the last session, and shipit can't change that.
     #[error(
-        "lingering is off for {user}, and sudo is not to be had ({why}): its services would stop with the last login"
+        "lingering is off for {user}, and {by} is not to be had ({why}): its services would stop with the last login"
     )]
     LingeringOff {
         /// The login user.
         user: String,
+        /// The program that gives root's rights.
+        by: &'static str,
         /// Why sudo doesn't work.
         why: String,
     },
@@ -87,6 +89,12 @@ pub enum Refusal {
         /// Where.
         root: RemotePath,
     },
+    /// Nobody can write there.
+    #[error("the file system of {root} is mounted read-only")]
+    RootReadOnly {
+        /// The service's root.
+        root: RemotePath,
+    },
     /// `current` is a file or folder that shipit did not make.
     #[error("{root}/current is not a link")]
     CurrentBlocked {
@@ -102,10 +110,12 @@ pub enum Refusal {
         is: &'static str,
     },
     /// A step needs root's rights, and they can't be had.
-    #[error("{what} needs root, and sudo is not to be had: {why}")]
+    #[error("{what} needs root, and {by} is not to be had: {why}")]
     SudoNeeded {
         /// What needs it.
         what: String,
+        /// The program that gives root's rights.
+        by: &'static str,
         /// Why it doesn't work.
         why: String,
         /// What to run on the host instead.
@@ -231,6 +241,7 @@ impl Refusal {
             Self::DiskFull { .. } => "shipit::preflight::disk_full",
             Self::NoInodes { .. } => "shipit::preflight::no_inodes",
             Self::RootNotWritable { .. } => "shipit::preflight::not_writable",
+            Self::RootReadOnly { .. } => "shipit::preflight::read_only",
             Self::CurrentBlocked { .. } => "shipit::preflight::current_blocked",
             Self::LinkBlocked { .. } => "shipit::preflight::link_blocked",
             Self::SudoNeeded { .. } => "shipit::preflight::sudo_needed",
@@ -251,10 +262,11 @@ impl Refusal {
             }
             Self::NoUserManager { user, .. } => format!(
                 "on the host: sudo apt install libpam-systemd dbus-user-session && \
-                 sudo systemctl start user@$(id -u {user})"
+                 sudo systemctl start user@$(id -u {})",
+                shell_word(user)
             ),
-            Self::LingeringOff { user, .. } => {
-                format!("once, by someone who may: sudo loginctl enable-linger {user}")
+            Self::LingeringOff { user, by, .. } => {
+                format!("once, by someone who may: {by} loginctl enable-linger {}", shell_word(user))
             }
             Self::WrongMachine { has, .. } => format!("build the binary for {has}, and deploy again"),
             Self::GlibcTooOld { has, .. } => format!(
@@ -267,12 +279,17 @@ impl Refusal {
             Self::RootNotWritable { root, user } => {
                 format!("look at `ls -ld` of {root} and the folders above it: they should belong to {user}")
             }
+            Self::RootReadOnly { root } => format!(
+                "`findmnt -T {root}` shows how it is mounted. Linux mounts a file system so after an error of its disk: \
+                 see `dmesg` on the host"
+            ),
             Self::CurrentBlocked { root } => {
                 format!("see what {root}/current is, and move it out of the way")
             }
             Self::LinkBlocked { path, .. } => {
                 format!(
-                    "if nothing else needs it: mv {path} {path}.old (with sudo where needed), then deploy again"
+                    "if nothing else needs it: mv {0} {0}.old (with sudo where needed), then deploy again",
+                    path.as_word()
                 )
             }
             Self::SudoNeeded { command, .. } => format!("once, by someone who may, on the host: {command}"),

@@ -8,7 +8,7 @@ use super::facts::{Facts, FoundRelease, FoundUnit, Lingering, Standing};
 use super::layout::{Layout, LinkSpec};
 use super::preflight::{changed_links, is_enabled, refuse_host, refuse_sudo};
 use super::refusal::{Refusal, ReleaseLine};
-use super::step::{FileSum, Reason, Step};
+use super::step::{FileSum, Reason, Step, WatchedUnit};
 use crate::manifest::{Address, Manifest, UnitKind, UnitName};
 use crate::release::{
     RecordedRole, RecordedUnit, ReleaseRecord, Sha256Digest, UnitProcess, UnitStart, UnitWork,
@@ -43,7 +43,7 @@ pub enum Destination {
 pub fn plan_rollback(inputs: &RollbackInputs<'_>) -> Result<Plan, Vec<Refusal>> {
     let RollbackInputs { manifest, host, facts, destination, operator } = *inputs;
     let layout = Layout::new(&facts.home, &manifest.name);
-    let mut refusals = refuse_host(manifest, facts);
+    let mut refusals = refuse_host(manifest, facts)?;
     let release = match choose(facts, destination) {
         Ok(release) => release,
         Err(refusal) => {
@@ -155,7 +155,7 @@ fn stops(manifest: &Manifest, facts: &Facts, record: &ReleaseRecord) -> Vec<Step
 
 fn unit_steps(manifest: &Manifest, facts: &Facts, record: &ReleaseRecord) -> Vec<Step> {
     let differences = Differences::between(facts, record);
-    let (mut enables, mut starts, mut observes) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut enables, mut starts, mut watched) = (Vec::new(), Vec::new(), Vec::new());
     for source in &manifest.units {
         let Some(unit) = record.unit(&source.name) else { continue };
         let found = facts.units.get(&unit.name).cloned().unwrap_or_default();
@@ -176,12 +176,13 @@ fn unit_steps(manifest: &Manifest, facts: &Facts, record: &ReleaseRecord) -> Vec
         } else {
             Step::Start { unit: name.clone(), reasons }
         });
-        observes.push(Step::Observe { unit: name, settle: manifest.settle, executable });
+        watched.push(WatchedUnit { unit: name, executable });
     }
-    let asks = !observes.is_empty();
+    let asks = !watched.is_empty();
+    let observe = Step::observe(watched, manifest.settle);
     let health =
         manifest.health.iter().filter(|_| asks).map(|check| Step::AskHealth { check: check.clone() });
-    enables.into_iter().chain(starts).chain(observes).chain(health).collect()
+    enables.into_iter().chain(starts).chain(observe).chain(health).collect()
 }
 
 /// Whether the unit would run something else than it does, or does not run and should.

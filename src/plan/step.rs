@@ -81,15 +81,14 @@ pub enum Step {
         /// Why.
         reasons: Vec<Reason>,
     },
-    /// Watches the unit for a while, to see that it stays up and that it is the release's binary that runs.
+    /// Watches units for a while, all at the same time, to see that they stay up and that it is the release's binary
+    /// that runs.
     Observe {
         /// Which.
-        unit: UnitName,
+        units: Vec<WatchedUnit>,
         /// How long.
         #[serde(serialize_with = "as_milliseconds", rename = "settle_ms")]
         settle: Duration,
-        /// What the main process must be running; `None` where the binary is not what runs, as with a script.
-        executable: Option<Sha256Digest>,
     },
     /// Asks whether the service is well, until the answer is good.
     AskHealth {
@@ -114,6 +113,15 @@ pub enum Step {
         /// Which.
         releases: Vec<ReleaseId>,
     },
+}
+
+/// A unit that is watched once it was started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WatchedUnit {
+    /// Which.
+    pub unit: UnitName,
+    /// What the main process must be running; `None` where the binary is not what runs, as with a script.
+    pub executable: Option<Sha256Digest>,
 }
 
 /// A file of the release, and how it gets there.
@@ -210,6 +218,12 @@ pub enum Reason {
 }
 
 impl Step {
+    /// The step that watches these units; none where nothing was started.
+    #[must_use]
+    pub(super) fn observe(units: Vec<WatchedUnit>, settle: Duration) -> Option<Self> {
+        (!units.is_empty()).then_some(Self::Observe { units, settle })
+    }
+
     /// The step's name, as JSON has it.
     #[must_use]
     pub fn name(&self) -> &'static str {

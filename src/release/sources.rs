@@ -321,26 +321,36 @@ fn executable(_metadata: &std::fs::Metadata) -> bool {
 }
 
 /// The hash, the number of bytes hashed, and the hashes of blocks, in constant memory.
+/// The whole file's hash, its size, and its blocks' hashes. The two kinds of hashes side by side: they take about as long.
 fn hash(path: &Path) -> io::Result<(Sha256Digest, u64, Option<Blocks>)> {
     let mut file = File::open(path)?;
-    let mut hasher = Sha256::new();
-    let mut blocks = BlockHasher::new(file.metadata()?.len());
+    std::thread::scope(|scope| {
+        let blocks = BlockHasher::new(file.metadata()?.len()).map(|mut hasher| {
+            scope.spawn(move || {
+                read_all(&mut File::open(path)?, |bytes| hasher.update(bytes))?;
+                Ok::<_, io::Error>(hasher.finish())
+            })
+        });
+        let mut hasher = Sha256::new();
+        let size = read_all(&mut file, |bytes| hasher.update(bytes))?;
+        let blocks = blocks.map(|thread| thread.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into())));
+        Ok((Sha256Digest::new(hasher.finalize().into()), size, blocks.transpose()?))
+    })
+}
+
+fn read_all(file: &mut File, mut take: impl FnMut(&[u8])) -> io::Result<u64> {
     let mut buffer = vec![0; 128 * 1024];
     let mut size = 0;
     loop {
         let read = match file.read(&mut buffer) {
-            Ok(0) => break,
+            Ok(0) => return Ok(size),
             Ok(read) => buffer.get(..read).unwrap_or_default(),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         };
-        hasher.update(read);
-        if let Some(blocks) = &mut blocks {
-            blocks.update(read);
-        }
+        take(read);
         size += read.len() as u64;
     }
-    Ok((Sha256Digest::new(hasher.finalize().into()), size, blocks.map(BlockHasher::finish)))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 use tokio::sync::mpsc;
 
 use crate::host::{Holder, JournalEntry};
-use crate::manifest::{Address, EnvironmentName, ServiceName};
+use crate::manifest::{Address, EnvironmentName, HookPoint, ServiceName, UnitName};
 use crate::plan::{Plan, Step};
 use crate::release::{ReleaseId, RunId};
 
@@ -44,6 +44,40 @@ pub enum EventKind {
         hosts: Vec<Address>,
         /// shipit's version.
         shipit: &'static str,
+    },
+    /// A hook on the operator's own machine began. There is one at a time.
+    LocalHookStarted {
+        /// When it runs.
+        when: HookPoint,
+        /// The text of the program.
+        run: String,
+    },
+    /// What a local hook said.
+    LocalHookSaid {
+        /// When it runs.
+        when: HookPoint,
+        /// A line.
+        line: String,
+    },
+    /// A local hook succeeded.
+    LocalHookFinished {
+        /// When it runs.
+        when: HookPoint,
+        /// How long it took.
+        #[serde(serialize_with = "as_ms", rename = "elapsed_ms")]
+        elapsed: Duration,
+    },
+    /// A local hook failed. Before the deploy, this ends the run; after it, it changes nothing of how the hosts ended.
+    LocalHookFailed {
+        /// When it runs.
+        when: HookPoint,
+        /// The text of the program.
+        run: String,
+        /// How it ended.
+        why: String,
+        /// What it said last.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        said: Vec<String>,
     },
     /// A connection to the host is being made.
     ConnectStarted,
@@ -121,6 +155,9 @@ pub enum EventKind {
         /// What went wrong.
         #[serde(skip_serializing_if = "Option::is_none")]
         failure: Option<Failure>,
+        /// What went wrong, and changes nothing of how it ended.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        warnings: Vec<String>,
         /// How long it took in all.
         #[serde(serialize_with = "as_ms", rename = "elapsed_ms")]
         elapsed: Duration,
@@ -134,6 +171,8 @@ pub enum EventKind {
         #[serde(skip_serializing_if = "Option::is_none")]
         holder: Option<Holder>,
     },
+    /// The lock is ours after a wait: the host is looked at again, and a new plan replaces the one before.
+    PlanningAgain,
     /// A run that was found unfinished was brought to its end.
     Recovered {
         /// Which.
@@ -146,6 +185,11 @@ pub enum EventKind {
         /// Why.
         why: String,
     },
+    /// On the way back: a unit of the release that failed did not stop in time, and was killed.
+    UnitKilled {
+        /// Which.
+        unit: UnitName,
+    },
     /// The connection broke while the run was under way. The host decides by itself; we try to reach it again.
     ConnectionLost {
         /// What was said.
@@ -156,10 +200,14 @@ pub enum EventKind {
     },
     /// The operator asked for an end: nothing new is begun, and hosts that are being switched go through with it.
     Interrupted,
+    /// The operator did not wait for the end. The last event: hosts that are being switched settle by themselves.
+    Left,
     /// The run is over. The last event.
     RunFinished {
         /// How many hosts ended how.
         counts: RunCounts,
+        /// How many things went wrong that change nothing of how the hosts ended.
+        warnings: usize,
         /// The exit code.
         exit_code: u8,
         /// How long it took in all.
@@ -301,6 +349,13 @@ impl RunCounts {
         *count += 1;
     }
 
+    /// How many hosts ended at all: none, when the run was over before one was connected to.
+    #[must_use]
+    pub fn all(&self) -> usize {
+        let Self { unchanged, deployed, planned, .. } = self;
+        unchanged + deployed + planned + self.failed()
+    }
+
     /// How many hosts did not end well.
     #[must_use]
     pub fn failed(&self) -> usize {
@@ -343,6 +398,12 @@ impl Events {
     #[must_use]
     pub fn of(&self, host: &Address) -> Self {
         Self { sender: self.sender.clone(), host: Some(host.clone()), sent: Arc::clone(&self.sent) }
+    }
+
+    /// Which host it is for.
+    #[must_use]
+    pub fn host(&self) -> Option<&Address> {
+        self.host.as_ref()
     }
 
     /// Something happened, now.

@@ -12,12 +12,12 @@ use super::line::Colour;
 use super::plain::{TextStyle, Verbosity};
 use crate::host::{Holder, JournalEntry};
 use crate::manifest::{
-    DEFAULT_INTERVAL, HealthCheck, Hooks, HttpQuestion, Manifest, OnChange, Question, Scope, SourceText,
-    Spans, UnitSource,
+    DEFAULT_INTERVAL, HealthCheck, HookPoint, Hooks, HttpQuestion, Manifest, OnChange, Question, Scope,
+    SourceText, Spans, UnitSource,
 };
 use crate::plan::{
     Detail, EnvChange, FileChange, Layout, LinkChange, LinkState, Plan, Privilege, Reason, RemotePath, Step,
-    TextDiff, Transfer,
+    TextDiff, Transfer, WatchedUnit,
 };
 use crate::release::{ReleaseId, RunId, Sha256Digest};
 
@@ -107,8 +107,8 @@ fn run_steps(reasons: &[Reason], starts: bool) -> Vec<Step> {
     } else {
         Step::Restart { unit: unit.clone(), reasons }
     };
-    let executable = Some(Sha256Digest::of(b"new"));
-    let observe = Step::Observe { unit, settle: Duration::from_secs(2), executable };
+    let watched = WatchedUnit { unit, executable: Some(Sha256Digest::of(b"new")) };
+    let observe = Step::Observe { units: vec![watched], settle: Duration::from_secs(2) };
     vec![run, observe, Step::AskHealth { check: http_check() }]
 }
 
@@ -289,7 +289,13 @@ pub(super) fn ended(
     failure: Option<Failure>,
     ms: i64,
 ) -> EventKind {
-    EventKind::HostFinished { verdict, release, failure, elapsed: Duration::from_millis(ms.unsigned_abs()) }
+    EventKind::HostFinished {
+        verdict,
+        release,
+        failure,
+        warnings: Vec::new(),
+        elapsed: Duration::from_millis(ms.unsigned_abs()),
+    }
 }
 
 pub(super) fn run_finished(verdicts: &[Verdict]) -> EventKind {
@@ -297,6 +303,7 @@ pub(super) fn run_finished(verdicts: &[Verdict]) -> EventKind {
     verdicts.iter().for_each(|verdict| counts.add(*verdict));
     EventKind::RunFinished {
         counts,
+        warnings: 0,
         exit_code: u8::from(counts.failed() > 0),
         elapsed: Duration::from_secs(12),
     }
@@ -333,11 +340,36 @@ pub(super) fn mixed_run(hostile: &str) -> Vec<Event> {
     events
 }
 
+/// A hook on the operator's machine that succeeds, and one that fails.
+pub(super) fn local_hooks() -> Vec<Event> {
+    let (first, last) = (HookPoint::BeforeDeploy, HookPoint::AfterDeploy);
+    let started = |when, run: &str| EventKind::LocalHookStarted { when, run: run.to_owned() };
+    let said = |when, line: &str| EventKind::LocalHookSaid { when, line: line.to_owned() };
+    vec![
+        event(0, None, started(first, "make dist")),
+        event(10, None, said(first, "cc -O2 api.c")),
+        event(20, None, EventKind::LocalHookFinished { when: first, elapsed: Duration::from_secs(2) }),
+        event(30, None, started(last, "./tell\n./more")),
+        event(40, None, said(last, "nobody there")),
+        event(
+            50,
+            None,
+            EventKind::LocalHookFailed {
+                when: last,
+                run: "./tell\n./more".to_owned(),
+                why: "it ended with exit status: 6".to_owned(),
+                said: vec!["nobody there".to_owned()],
+            },
+        ),
+    ]
+}
+
 /// At least one event of each kind, with every field set.
 pub(super) fn every_kind() -> Vec<EventKind> {
     let mut kinds: Vec<_> = mixed_run("").into_iter().map(|event| event.kind).collect();
     kinds.push(EventKind::Planned { plan: Arc::new(first_plan("web1")) });
     kinds.push(EventKind::Interrupted);
+    kinds.push(EventKind::Left);
     kinds.push(EventKind::Connected {
         address: "web1.internal:22".to_owned(),
         via: vec!["ops@bastion:22".to_owned()],
@@ -351,11 +383,21 @@ pub(super) fn every_kind() -> Vec<EventKind> {
         message: Some("freeze".to_owned()),
     };
     kinds.push(EventKind::Waiting { what: Wait::Lock, holder: Some(holder) });
+    kinds.push(EventKind::PlanningAgain);
     let run = RunId::new("2026-11-20T03:00:00Z".parse().unwrap(), 1);
     kinds.push(EventKind::Recovered { run, outcome: Recovery::Reverted });
     kinds.push(EventKind::RevertStarted { why: "step 4 failed".to_owned() });
+    kinds.push(EventKind::UnitKilled { unit: "simple_api.service".parse().unwrap() });
     let deadline = Duration::from_secs(60);
     kinds.push(EventKind::ConnectionLost { why: "the connection was lost".to_owned(), deadline });
+    kinds.extend(local_hooks().into_iter().map(|event| event.kind));
+    kinds.push(EventKind::HostFinished {
+        verdict: Verdict::Deployed,
+        release: None,
+        failure: None,
+        warnings: vec!["the hook after_deploy failed".to_owned()],
+        elapsed: deadline,
+    });
     kinds
 }
 

@@ -94,7 +94,7 @@ mod tests {
         {"v":1,"at":"2026-11-20T03:00:41.76Z","host":"web4","event":"step_failed","number":5}
         {"v":1,"at":"2026-11-20T03:00:41.77Z","host":"web4","event":"journal_read","entries":[{"time":"2026-11-20T03:00:52.123456Z","priority":3,"identifier":"simple_api","pid":4711,"message":"can't bind","invocation":"0123456789abcdef0123456789abcdef"}]}
         {"v":1,"at":"2026-11-20T03:00:41.9Z","host":"web4","event":"host_finished","verdict":"needs_attention","release":"20261120T030041Z-8be1d2a4","failure":{"code":"shipit::service::failed","causes":["simple_api.service failed to start","status=203/EXEC: the program could not be started"],"state":"current points to 20261120T030041Z-8be1d2a4, and the service is down","help":"see `shipit logs prod`; to go back: ln -sfT ...","details":["systemd[812]: simple_api.service: Failed at step EXEC\nsecond line"]},"elapsed_ms":900}
-        {"v":1,"at":"2026-11-20T03:00:53Z","event":"run_finished","counts":{"unchanged":1,"deployed":1,"planned":0,"failed_untouched":0,"unreachable":1,"reverted":0,"needs_attention":1},"exit_code":1,"elapsed_ms":12000}
+        {"v":1,"at":"2026-11-20T03:00:53Z","event":"run_finished","counts":{"unchanged":1,"deployed":1,"planned":0,"failed_untouched":0,"unreachable":1,"reverted":0,"needs_attention":1},"warnings":0,"exit_code":1,"elapsed_ms":12000}
         "#);
     }
 

@@ -1,10 +1,10 @@
 //! How hosts and runs ended, for people: the block of a failure, and the summary.
 use std::time::Duration;
 
-use super::event::{Failure, RunCounts, Verdict};
+use super::event::{Command, Failure, RunCounts, Verdict};
 use super::line::{Line, Paint};
 use super::run_state::{HostEnd, HostState, RunState};
-use super::words::{counts_words, duration, verdict_words};
+use super::words::{count, counts_words, duration, verdict_words};
 
 /// What went wrong, why, what was said, what state the host is in, and what to do: each findable at a glance.
 pub(super) fn failure_lines(verdict: Verdict, failure: &Failure) -> Vec<Line> {
@@ -46,11 +46,11 @@ fn block(title: Line, paint: Paint, text: &str, lines: &mut Vec<Line>) {
 }
 
 /// How a host ended, in one line.
-pub(super) fn end_line(host: &HostState, end: &HostEnd) -> Line {
+pub(super) fn end_line(run: &RunState, host: &HostState, end: &HostEnd) -> Line {
     let time = duration(end.elapsed);
-    let verdict = verdict_line(end.verdict);
+    let verdict = verdict_line(end.verdict, run.command);
     let release = end.release.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
-    match end.verdict {
+    let line = match end.verdict {
         Verdict::Unchanged => {
             let runs = end.release.as_ref().or(host.current.as_ref());
             let runs = runs.map(|id| format!(", runs {id}")).unwrap_or_default();
@@ -63,11 +63,14 @@ pub(super) fn end_line(host: &HostState, end: &HostEnd) -> Line {
             let problem = problem.lines().next().unwrap_or_default();
             verdict.plain(format!(": {problem} (after {time})"))
         }
-    }
+    };
+    end.warnings.iter().fold(line, |line, warning| {
+        line.yellow("; warning: ").plain(warning.lines().next().unwrap_or_default())
+    })
 }
 
-fn verdict_line(verdict: Verdict) -> Line {
-    let words = verdict_words(verdict);
+fn verdict_line(verdict: Verdict, command: Option<Command>) -> Line {
+    let words = verdict_words(verdict, command);
     match verdict {
         Verdict::Deployed => Line::new().green(words),
         _ if verdict.is_failure() => Line::new().red(words),
@@ -83,7 +86,7 @@ pub(super) fn host_lines(run: &RunState) -> Vec<Line> {
     let line = |host: &HostState| {
         let label = Line::new().bold(format!("{:width$}", host.label)).plain("  ");
         match &host.end {
-            Some(end) => label.then(end_line(host, end)),
+            Some(end) => label.then(end_line(run, host, end)),
             None => label.yellow("not finished"),
         }
     };
@@ -91,7 +94,12 @@ pub(super) fn host_lines(run: &RunState) -> Vec<Line> {
 }
 
 /// How many hosts ended how.
-pub(super) fn totals_line(counts: &RunCounts, elapsed: Duration) -> Line {
+pub(super) fn totals_line(run: &RunState, counts: &RunCounts, warnings: usize, elapsed: Duration) -> Line {
     let paint = if counts.failed() > 0 { Paint::Red } else { Paint::Green };
-    Line::new().paint(paint, format!("{} in {}", counts_words(counts), duration(elapsed)))
+    let line =
+        Line::new().paint(paint, format!("{} in {}", counts_words(counts, run.command), duration(elapsed)));
+    match warnings {
+        0 => line,
+        warnings => line.yellow(format!(", with {}", count(warnings, "warning", "warnings"))),
+    }
 }

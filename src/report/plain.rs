@@ -10,7 +10,7 @@ use super::Reporter;
 use super::event::{Command, Event, EventKind};
 use super::journal_line::{JournalStyle, journal_lines};
 use super::line::{Colour, Line};
-use super::notice_text::notice_line;
+use super::notice_text::{local_hook_lines, notice_line};
 use super::outcome_text::{end_line, failure_lines, host_lines, totals_line};
 use super::plan_text;
 use super::run_state::RunState;
@@ -151,19 +151,29 @@ impl PlainReporter {
                 Some(failure) => failure_lines(*verdict, failure),
                 None if normal => {
                     let host = self.run.host(event);
-                    host.and_then(|h| h.end.as_ref().map(|end| end_line(h, end))).into_iter().collect()
+                    host.and_then(|h| h.end.as_ref().map(|end| end_line(&self.run, h, end))).into_iter().collect()
                 }
                 None => Vec::new(),
             },
             EventKind::Waiting { .. }
+            | EventKind::PlanningAgain
             | EventKind::Recovered { .. }
             | EventKind::RevertStarted { .. }
+            | EventKind::UnitKilled { .. }
             | EventKind::ConnectionLost { .. }
             | EventKind::Interrupted => vec![notice_line(&event.kind)],
-            EventKind::RunFinished { counts, exit_code: _, elapsed } if normal || counts.failed() > 0 => {
+            EventKind::LocalHookStarted { .. }
+            | EventKind::LocalHookSaid { .. }
+            | EventKind::LocalHookFinished { .. }
+            | EventKind::LocalHookFailed { .. } => local_hook_lines(&event.kind, verbosity),
+            // It was over before a host was connected to, and the command says why.
+            EventKind::RunFinished { counts, .. } if counts.all() == 0 => Vec::new(),
+            EventKind::RunFinished { counts, warnings, exit_code: _, elapsed }
+                if normal || counts.failed() > 0 || *warnings > 0 =>
+            {
                 // A single host has just had its line.
                 let mut lines = if self.run.hosts.len() > 1 { host_lines(&self.run) } else { Vec::new() };
-                lines.push(totals_line(counts, *elapsed));
+                lines.push(totals_line(&self.run, counts, *warnings, *elapsed));
                 lines
             }
             EventKind::RunStarted { .. }
@@ -176,6 +186,8 @@ impl PlainReporter {
             | EventKind::StepSaid { .. }
             | EventKind::StepFinished { .. }
             | EventKind::JournalRead { .. }
+            // The command says what each host will do.
+            | EventKind::Left
             | EventKind::RunFinished { .. } => Vec::new(),
         }
     }

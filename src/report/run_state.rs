@@ -34,6 +34,8 @@ pub(super) struct HostEnd {
     pub(super) release: Option<ReleaseId>,
     /// What went wrong, in a line.
     pub(super) problem: Option<String>,
+    /// What went wrong besides.
+    pub(super) warnings: Vec<String>,
     pub(super) elapsed: Duration,
 }
 
@@ -54,11 +56,12 @@ impl RunState {
             EventKind::StepStarted { number, step } => {
                 host.steps.insert(*number, Arc::clone(step));
             }
-            EventKind::HostFinished { verdict, release, failure, elapsed } => {
+            EventKind::HostFinished { verdict, release, failure, warnings, elapsed } => {
                 host.end = Some(HostEnd {
                     verdict: *verdict,
                     release: release.clone(),
                     problem: failure.as_ref().and_then(|f| f.causes.first().cloned()),
+                    warnings: warnings.clone(),
                     elapsed: *elapsed,
                 });
             }

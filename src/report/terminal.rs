@@ -12,7 +12,7 @@ use super::Reporter;
 use super::event::{Command, Event, EventKind};
 use super::journal_line::{JournalStyle, journal_lines};
 use super::line::{Colour, Line, sanitise};
-use super::notice_text::notice_line;
+use super::notice_text::{local_hook_lines, notice_line};
 use super::outcome_text::{end_line, failure_lines, host_lines, totals_line};
 use super::plain::{TextStyle, Verbosity};
 use super::run_state::RunState;
@@ -149,8 +149,11 @@ impl TerminalReporter {
     /// The host needs its line no more. When there are few hosts it stays, so that nothing jumps.
     fn ends(&mut self, event: &Event) {
         let Some(place) = self.run.place_of(event) else { return };
-        let end =
-            self.run.hosts.get(place).and_then(|h| h.end.as_ref().map(|end| (end_line(h, end), end.verdict)));
+        let end = self
+            .run
+            .hosts
+            .get(place)
+            .and_then(|h| h.end.as_ref().map(|end| (end_line(&self.run, h, end), end.verdict)));
         if self.run.hosts.len() > MOST_LINES {
             if let Some(bar) = self.hosts.remove(&place) {
                 bar.finish_and_clear();
@@ -255,16 +258,27 @@ impl Reporter for TerminalReporter {
                 }
             }
             EventKind::Waiting { .. }
+            | EventKind::PlanningAgain
             | EventKind::Recovered { .. }
             | EventKind::RevertStarted { .. }
+            | EventKind::UnitKilled { .. }
             | EventKind::ConnectionLost { .. }
             | EventKind::Interrupted => self.print(event, vec![notice_line(&event.kind)]),
-            EventKind::RunFinished { counts, exit_code: _, elapsed } => {
+            EventKind::LocalHookStarted { .. }
+            | EventKind::LocalHookSaid { .. }
+            | EventKind::LocalHookFinished { .. }
+            | EventKind::LocalHookFailed { .. } => {
+                self.print(event, local_hook_lines(&event.kind, self.style.verbosity));
+            }
+            // The command says what each host will do, and nothing may be drawn over that.
+            EventKind::Left => self.clear(),
+            EventKind::RunFinished { counts, warnings, exit_code: _, elapsed } => {
                 self.clear();
-                if normal || counts.failed() > 0 {
+                // With no end of any host, it was over before one was connected to, and the command says why.
+                if counts.all() > 0 && (normal || counts.failed() > 0 || *warnings > 0) {
                     let mut lines = host_lines(&self.run);
                     if self.run.hosts.len() != 1 {
-                        lines.push(totals_line(counts, *elapsed));
+                        lines.push(totals_line(&self.run, counts, *warnings, *elapsed));
                     }
                     self.print(event, lines);
                 }

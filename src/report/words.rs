@@ -1,10 +1,10 @@
 //! Steps, verdicts, sizes and times in plain words. The same words everywhere: in a plan, in a log, in a summary.
 use std::time::Duration;
 
-use super::event::{RunCounts, Verdict};
+use super::event::{Command, RunCounts, Verdict};
 use super::health_words::health_words;
 use crate::manifest::{HookHosts, HookPoint, first_line};
-use crate::plan::{FileChange, LinkChange, LinkState, Privilege, Reason, Step, Transfer};
+use crate::plan::{FileChange, LinkChange, LinkState, Privilege, Reason, Step, Transfer, WatchedUnit};
 
 /// What the step does, in the words of an order: `restart simple_api.service (binary and env file changed)`.
 #[must_use]
@@ -75,25 +75,7 @@ pub(super) fn step_words(step: &Step, tense: Tense) -> String {
         Step::Start { unit, reasons } => {
             format!("{} {unit} ({})", tense.of("start", "starting", "started"), describe_reasons(reasons))
         }
-        Step::Observe { unit, settle, executable } => {
-            let time = duration(*settle);
-            match (tense, executable.is_some()) {
-                (Tense::Order | Tense::Going, _) if settle.is_zero() => {
-                    format!("{} that {unit} is up", tense.of("see", "seeing", ""))
-                }
-                (Tense::Done, true) if settle.is_zero() => {
-                    format!("{unit} is up and runs the release's binary")
-                }
-                (Tense::Done, false) if settle.is_zero() => format!("{unit} is up"),
-                (Tense::Order, true) => {
-                    format!("watch {unit} for {time}: it must stay up and run the release's binary")
-                }
-                (Tense::Order, false) => format!("watch {unit} for {time}: it must stay up"),
-                (Tense::Going, _) => format!("watching {unit} for {time}"),
-                (Tense::Done, true) => format!("{unit} stayed up for {time} and runs the release's binary"),
-                (Tense::Done, false) => format!("{unit} stayed up for {time}"),
-            }
-        }
+        Step::Observe { units, settle } => watch_words(units, *settle, tense),
         Step::AskHealth { check } => health_words(check, tense),
         Step::Hook { when, run, hosts, timeout: _ } => hook_words(*when, run, *hosts, tense),
         Step::Prune { releases } => {
@@ -104,6 +86,53 @@ pub(super) fn step_words(step: &Step, tense: Tense) -> String {
     match step.privilege() {
         Privilege::Root => format!("{words} [sudo]"),
         Privilege::User => words,
+    }
+}
+
+/// `watch api.service and worker.service for 2 s: they must stay up and run the release's binary`.
+fn watch_words(watched: &[WatchedUnit], settle: Duration, tense: Tense) -> String {
+    let all: Vec<&str> = watched.iter().map(|watched| watched.unit.as_str()).collect();
+    let proven: Vec<&str> = watched
+        .iter()
+        .filter(|watched| watched.executable.is_some())
+        .map(|watched| watched.unit.as_str())
+        .collect();
+    let (are, they) = if all.len() == 1 { ("is", "it") } else { ("are", "they") };
+    // Which of them, where it is not all.
+    let (run, who) = match proven.as_slice() {
+        _ if proven.len() == all.len() => (if all.len() == 1 { "runs" } else { "run" }, None),
+        [_] => ("runs", Some(joined(&proven))),
+        _ => ("run", Some(joined(&proven))),
+    };
+    let who = who.map(|who| format!("{who} ")).unwrap_or_default();
+    let (units, time) = (joined(&all), duration(settle));
+    match (tense, proven.is_empty()) {
+        (Tense::Order | Tense::Going, _) if settle.is_zero() => {
+            format!("{} that {units} {are} up", tense.of("see", "seeing", ""))
+        }
+        (Tense::Done, false) if settle.is_zero() => {
+            format!("{units} {are} up and {who}{run} the release's binary")
+        }
+        (Tense::Done, true) if settle.is_zero() => format!("{units} {are} up"),
+        (Tense::Order, false) => {
+            let who = if who.is_empty() { String::new() } else { format!("{who}must ") };
+            format!("watch {units} for {time}: {they} must stay up and {who}run the release's binary")
+        }
+        (Tense::Order, true) => format!("watch {units} for {time}: {they} must stay up"),
+        (Tense::Going, _) => format!("watching {units} for {time}"),
+        (Tense::Done, false) => {
+            format!("{units} stayed up for {time} and {who}{run} the release's binary")
+        }
+        (Tense::Done, true) => format!("{units} stayed up for {time}"),
+    }
+}
+
+/// `a`, `a and b`, `a, b and c`.
+fn joined(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
     }
 }
 
@@ -167,17 +196,16 @@ pub(super) fn describe_reasons(reasons: &[Reason]) -> String {
             }
         }
     }
-    let changed = match changed.as_slice() {
-        [] => None,
-        [one] => Some(format!("{one} changed")),
-        [first @ .., last] => Some(format!("{} and {last} changed", first.join(", "))),
-    };
+    let changed = (!changed.is_empty()).then(|| format!("{} changed", joined(&changed)));
     changed.into_iter().chain(others).collect::<Vec<_>>().join("; ")
 }
 
-/// How a host ended, in a word or two.
-pub(super) fn verdict_words(verdict: Verdict) -> &'static str {
+/// How a host ended, in a word or two. What was only planned in a run that was to change something was declined.
+pub(super) fn verdict_words(verdict: Verdict, command: Option<Command>) -> &'static str {
     match verdict {
+        Verdict::Planned if matches!(command, Some(Command::Deploy | Command::Rollback)) => {
+            "untouched (declined)"
+        }
         Verdict::Unchanged => "unchanged",
         Verdict::Deployed => "deployed",
         Verdict::Planned => "planned only",
@@ -189,7 +217,7 @@ pub(super) fn verdict_words(verdict: Verdict) -> &'static str {
 }
 
 /// `2 hosts deployed, 1 unchanged, 1 failed (untouched)`.
-pub(super) fn counts_words(counts: &RunCounts) -> String {
+pub(super) fn counts_words(counts: &RunCounts, command: Option<Command>) -> String {
     let RunCounts { unchanged, deployed, planned, failed_untouched, unreachable, reverted, needs_attention } =
         *counts;
     let parts = [
@@ -205,7 +233,7 @@ pub(super) fn counts_words(counts: &RunCounts) -> String {
     for (number, verdict) in parts.into_iter().filter(|(number, _)| *number > 0) {
         // The first says of what.
         let number = if words.is_empty() { count(number, "host", "hosts") } else { number.to_string() };
-        words.push(format!("{number} {}", verdict_words(verdict)));
+        words.push(format!("{number} {}", verdict_words(verdict, command)));
     }
     if words.is_empty() { "no hosts".to_owned() } else { words.join(", ") }
 }
@@ -268,6 +296,7 @@ pub fn age(time: Duration) -> String {
 mod tests {
     use super::super::fixtures::{changed_plan, first_plan};
     use super::*;
+    use crate::release::Sha256Digest;
 
     #[test]
     fn sizes_have_three_or_four_digits() {
@@ -289,7 +318,7 @@ mod tests {
         let counts = |verdicts: &[Verdict]| {
             let mut counts = RunCounts::default();
             verdicts.iter().for_each(|verdict| counts.add(*verdict));
-            counts_words(&counts)
+            counts_words(&counts, Some(Command::Deploy))
         };
         assert_eq!(counts(&[]), "no hosts");
         assert_eq!(counts(&[Verdict::Unchanged]), "1 host unchanged");
@@ -297,6 +326,10 @@ mod tests {
             counts(&[Verdict::FailedUntouched, Verdict::Deployed, Verdict::Deployed, Verdict::Unchanged]),
             "2 hosts deployed, 1 unchanged, 1 failed (untouched)"
         );
+        assert_eq!(counts(&[Verdict::Planned]), "1 host untouched (declined)");
+        let mut planned = RunCounts::default();
+        planned.add(Verdict::Planned);
+        assert_eq!(counts_words(&planned, Some(Command::Plan)), "1 host planned only");
     }
 
     #[test]
@@ -309,6 +342,36 @@ mod tests {
                 assert_ne!(words[0], words[2], "what was done is told apart from what is to be done");
             }
         }
+    }
+
+    #[test]
+    fn units_that_are_watched_together_are_all_named() {
+        let watched = |proven: &[(&str, bool)]| {
+            let unit = |&(unit, proven): &(&str, bool)| WatchedUnit {
+                unit: unit.parse().unwrap(),
+                executable: proven.then(|| Sha256Digest::of(b"new")),
+            };
+            Step::Observe { units: proven.iter().map(unit).collect(), settle: Duration::from_secs(2) }
+        };
+        let shown =
+            |step: &Step| [Tense::Order, Tense::Going, Tense::Done].map(|tense| step_words(step, tense));
+        assert_eq!(
+            shown(&watched(&[("a.service", true), ("b.service", true)])),
+            [
+                "watch a.service and b.service for 2 s: they must stay up and run the release's binary",
+                "watching a.service and b.service for 2 s",
+                "a.service and b.service stayed up for 2 s and run the release's binary",
+            ]
+        );
+        assert_eq!(
+            shown(&watched(&[("a.socket", false), ("a.service", true), ("b.timer", false)])),
+            [
+                "watch a.socket, a.service and b.timer for 2 s: they must stay up and a.service must run the \
+                 release's binary",
+                "watching a.socket, a.service and b.timer for 2 s",
+                "a.socket, a.service and b.timer stayed up for 2 s and a.service runs the release's binary",
+            ]
+        );
     }
 
     #[test]

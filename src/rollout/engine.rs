@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use super::failure::{HostError, HostFailure};
 use super::gate::Gate;
 use super::host_run::{Goal, Prepared, SudoPrompt, prepare};
+use super::warnings::Warnings;
 use crate::host::{Holder, Password};
 use crate::manifest::{Address, EnvironmentName, HookHosts, HookPoint, Host, Manifest};
 use crate::plan::{Operator, Position};
@@ -71,6 +72,8 @@ pub struct Context {
     pub holder: Holder,
     /// How long to wait for the lock.
     pub lock_wait: Duration,
+    /// Whether someone has agreed to the plans.
+    pub agreement: Agreement,
     /// What to do about an activation of someone else that is under way.
     pub runs: OtherRuns,
     /// How long a host waits for our word before it goes back by itself.
@@ -87,6 +90,8 @@ pub struct Context {
     pub phases: Phases,
     /// What the first host does for all.
     pub gate: Gate,
+    /// What went wrong and changes nothing.
+    pub warnings: Warnings,
 }
 
 /// What hosts are connected to for.
@@ -96,6 +101,15 @@ pub enum Purpose {
     Look,
     /// To carry plans out.
     Change,
+}
+
+/// Whether a person has agreed to the plans as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Agreement {
+    /// Nobody was asked about them: what the host is to end on is what counts.
+    ToTheOutcome,
+    /// Somebody said yes to them: these are carried out, or none.
+    ToThePlans,
 }
 
 /// What to do about an activation that is under way on a host.
@@ -228,7 +242,7 @@ pub async fn prepare_all(context: &Arc<Context>, hosts: Vec<(Host, Goal)>) -> Ve
                 () = context.interrupt.wait() => Err(HostFailure::not_reached(HostError::Interrupted)),
             };
             if let Err(failure) = &result {
-                tell(&context.events.of(&host.address), &Err(failure), None, begun);
+                tell(&context, &host.address, &Err(failure), None, begun);
             }
             Preparation { host: host.address, begun, result }
         }
@@ -272,7 +286,7 @@ pub async fn carry_out_all(context: &Arc<Context>, preparations: Vec<Preparation
             }
             let verdict = result.as_ref().map_or_else(HostFailure::verdict, |verdict| *verdict);
             context.phases.set(&host, Phase::Ended(verdict));
-            tell(&context.events.of(&host), &result.as_ref().copied(), release, begun);
+            tell(&context, &host, &result.as_ref().copied(), release, begun);
             Outcome { host, result }
         }
     })
@@ -280,7 +294,14 @@ pub async fn carry_out_all(context: &Arc<Context>, preparations: Vec<Preparation
 }
 
 /// Tells of a host's end.
-fn tell(events: &Events, result: &Result<Verdict, &HostFailure>, release: Option<ReleaseId>, begun: Instant) {
+fn tell(
+    context: &Context,
+    host: &Address,
+    result: &Result<Verdict, &HostFailure>,
+    release: Option<ReleaseId>,
+    begun: Instant,
+) {
+    let events = context.events.of(host);
     let (verdict, failure) = match result {
         Ok(verdict) => (*verdict, None),
         Err(failure) => (failure.verdict(), Some(failure.report())),
@@ -290,7 +311,8 @@ fn tell(events: &Events, result: &Result<Verdict, &HostFailure>, release: Option
     {
         events.send(EventKind::JournalRead { entries: journal.clone() });
     }
-    events.send(EventKind::HostFinished { verdict, release, failure, elapsed: begun.elapsed() });
+    let warnings = context.warnings.of(host);
+    events.send(EventKind::HostFinished { verdict, release, failure, warnings, elapsed: begun.elapsed() });
 }
 
 /// Ends the run for hosts whose plan is not to be carried out.
@@ -298,7 +320,7 @@ pub fn leave_all(context: &Context, preparations: Vec<Preparation>) -> Vec<Outco
     let ends = preparations.into_iter().map(|Preparation { host, begun, result }| match result {
         Ok(prepared) => {
             let verdict = if prepared.plan.is_empty() { Verdict::Unchanged } else { Verdict::Planned };
-            tell(&context.events.of(&host), &Ok(verdict), Some(prepared.plan.release.clone()), begun);
+            tell(context, &host, &Ok(verdict), Some(prepared.plan.release.clone()), begun);
             Outcome { host, result: Ok(verdict) }
         }
         Err(failure) => Outcome { host, result: Err(failure) },

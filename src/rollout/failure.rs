@@ -4,11 +4,13 @@ use std::error::Error;
 use super::verdict::NotUp;
 use jiff::Timestamp;
 
-use crate::host::{FreezeError, HealthError, Holder, JournalEntry, ProbeError, SessionError, UploadError};
+use crate::host::{
+    FreezeError, HealthError, Holder, JournalEntry, ProbeError, SILENCE, SessionError, UploadError,
+};
 use crate::plan::{Refusal, RemotePath};
 use crate::release::{ReleaseId, RunId};
 use crate::report::{Failure, Verdict};
-use crate::ssh::{SftpError, SftpErrorKind, SshError};
+use crate::ssh::{ChannelPurpose, SftpError, SftpErrorKind, SftpOperation, SshError};
 
 /// What a freeze says it is for.
 const FREEZE: &str = "freeze";
@@ -66,9 +68,15 @@ pub enum HostError {
         /// Under the lock.
         now: String,
     },
+    /// The connection was silent for so long that the host let go of our lock.
+    #[error("the lock was lost: nothing was heard of this side for more than {} s", SILENCE.as_secs())]
+    LockLost,
     /// The sudo password was wrong, or not given.
-    #[error("sudo did not take the password")]
-    SudoPassword,
+    #[error("{by} did not take the password")]
+    SudoPassword {
+        /// sudo, or doas.
+        by: &'static str,
+    },
     /// Files could not be put there.
     #[error(transparent)]
     Upload(#[from] UploadError),
@@ -291,13 +299,17 @@ impl HostState {
         match self {
             Self::NotReached | Self::Untouched { .. } | Self::Reverted { .. } => None,
             Self::RevertFailed { root, back_to: Some(id), .. } => Some(format!(
-                "this host needs a person. To bring release {id} back, on the host:\n  ln -sfT releases/{id} {root}/.back && \
-                 mv -fT {root}/.back {root}/current && systemctl --user daemon-reload, then start the units again \
-                 (systemctl --user restart UNIT) and see `systemctl --user status UNIT`; or mend the release and deploy it"
+                "this host needs a person. To bring release {id} back, on the host:\n  ln -sfT releases/{id} {back} && \
+                 mv -fT {back} {current} && systemctl --user daemon-reload, then start the units again \
+                 (systemctl --user restart UNIT) and see `systemctl --user status UNIT`; or mend the release and deploy it. The \
+                 next deploy, rollback or boot of the host tries to go back first",
+                back = root.join(".back").as_word(),
+                current = root.join("current").as_word(),
             )),
             Self::RevertFailed { root, back_to: None, .. } => Some(format!(
                 "this host needs a person. To take the service away, on the host: systemctl --user disable --now UNIT; \
-                 rm {root}/current"
+                 rm {}",
+                root.join("current").as_word()
             )),
             Self::Unknown { .. } => Some(
                 "`shipit status` shows what runs; deploying again brings the host to a known state"
@@ -320,6 +332,8 @@ impl HostError {
             }
             Self::Freeze(FreezeError::Session(SessionError::Ssh(error))) => ssh_code(error),
             Self::Freeze(_) => "shipit::lock::freeze",
+            Self::Session(SessionError::NoShell { .. })
+            | Self::Probe(ProbeError::Session(SessionError::NoShell { .. })) => "shipit::preflight::no_shell",
             Self::Session(_) => "shipit::host::session",
             Self::Probe(_) => "shipit::host::probe",
             Self::Refused(refusals) => refusals.first().map_or("shipit::preflight", Refusal::code),
@@ -330,7 +344,8 @@ impl HostError {
             Self::WentBack(_) => "shipit::activation::went_back",
             Self::Unwritable => "shipit::preflight::not_writable",
             Self::Moved { .. } => "shipit::plan::outdated",
-            Self::SudoPassword => "shipit::sudo::password",
+            Self::LockLost => "shipit::lock::lost",
+            Self::SudoPassword { .. } => "shipit::sudo::password",
             Self::Upload(error) => upload_code(error),
             Self::Step { .. } => "shipit::activation::step",
             Self::Tampered { .. } => "shipit::rollback::release_tampered",
@@ -365,9 +380,11 @@ impl HostError {
         }
         match self {
             Self::Ssh(_) => None,
-            Self::Session(SessionError::Ended { .. })
-            | Self::Probe(ProbeError::Session(SessionError::Ended { .. })) => Some(
-                "the account needs a login shell that runs commands; `ssh HOST true` shows what it says"
+            Self::Session(SessionError::NoShell { .. })
+            | Self::Probe(ProbeError::Session(SessionError::NoShell { .. }))
+            | Self::Freeze(FreezeError::Session(SessionError::NoShell { .. })) => Some(
+                "`ssh HOST /bin/sh -c true` must work: the account needs a login shell that runs commands, sshd_config no \
+                 ForceCommand for it, and its key no command= in authorized_keys"
                     .to_owned(),
             ),
             Self::Session(_) | Self::Probe(_) => Some(
@@ -392,7 +409,8 @@ impl HostError {
             Self::Moved { .. } => {
                 Some("look at what changed with `shipit plan`, and deploy again".to_owned())
             }
-            Self::SudoPassword => Some("try again; sudo's own log on the host says more".to_owned()),
+            Self::LockLost => Some("deploy again; `shipit history` shows whether someone else was here meanwhile".to_owned()),
+            Self::SudoPassword { .. } => Some("try again; the log of sudo, or doas, on the host says more".to_owned()),
             Self::Upload(UploadError::Sftp { source, free_bytes }) => sftp_help(source, *free_bytes),
             Self::Upload(UploadError::LocalChanged { .. }) => {
                 Some("let the build end first, and deploy again".to_owned())
@@ -439,6 +457,11 @@ fn ssh_code(error: &SshError) -> &'static str {
         SshError::HostKey(_) => "shipit::ssh::host_key",
         SshError::Authentication(_) | SshError::AuthenticationTimeout { .. } => "shipit::ssh::authentication",
         SshError::ConnectionLost { .. } => "shipit::ssh::lost",
+        SshError::RequestRefused { purpose: ChannelPurpose::Sftp }
+        | SshError::Sftp(SftpError { operation: SftpOperation::Start, .. }) => "shipit::preflight::no_sftp",
+        SshError::RequestRefused { purpose: ChannelPurpose::Program }
+        | SshError::ChannelRefused { purpose: ChannelPurpose::Program, .. } => "shipit::preflight::no_shell",
+        SshError::NoFurtherConnection { .. } => "shipit::ssh::further",
         _ => "shipit::ssh",
     }
 }

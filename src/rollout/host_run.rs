@@ -2,23 +2,24 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tokio::task::JoinHandle;
 
-use super::engine::{Context, OtherRuns, Purpose, Reach};
+use super::engine::{Agreement, Context, OtherRuns, Purpose, Reach};
 use super::failure::{HostError, HostFailure};
 use super::gate::GateState;
 use super::transaction::Transaction;
 use crate::host::{
-    Base, Copies, End, Extent, Incoming, Lock, LockOutcome, Password, Session, Stop, Whose, probe, recover,
-    stage, sweep, upload, wait_for_run,
+    Base, Claim, Copies, End, Extent, Incoming, Lock, LockOutcome, Password, Recovery, Session, Whose,
+    explain, probe, recover, stage, sweep, upload, wait_for_run,
 };
 use crate::manifest::{Address, Host};
 use crate::plan::{
-    Current, Destination, Facts, Inputs, Layout, PendingRun, Plan, Position, RollbackInputs, RunLife, Step,
-    Sudo, plan, plan_rollback,
+    Current, Destination, Elevation, Facts, Inputs, Layout, PendingRun, Plan, Position, RollbackInputs,
+    RunLife, Step, Sudo, plan, plan_rollback,
 };
 use crate::release::{Release, ReleaseId, ReleaseRecord, RunId};
-use crate::report::{EventKind, Events, Recovery, Verdict, Wait};
+use crate::report::{EventKind, Events, Recovery as RecoveryOutcome, Verdict, Wait};
 use crate::ssh::{Connection, Proxy, SftpPool, SshError};
 
 /// The least time between two reports of an upload's progress.
@@ -34,8 +35,8 @@ const CHANNELS: usize = 4;
 
 /// Who is asked for a sudo password. Called from a blocking thread, one question at a time.
 pub trait SudoPrompt: Send + Sync {
-    /// The password for this host; `None` when there is nobody to ask.
-    fn sudo_password(&self, host: &Address, again: bool) -> Option<Password>;
+    /// The password for this host's sudo, or doas; `None` when there is nobody to ask.
+    fn sudo_password(&self, host: &Address, by: Elevation, again: bool) -> Option<Password>;
 }
 
 /// What a host is to be brought to.
@@ -73,10 +74,13 @@ pub struct Prepared {
     pub plan: Arc<Plan>,
     /// What was found.
     pub facts: Facts,
+    /// The run that carries it out.
+    pub(super) run: RunId,
     pub(super) session: Session,
-    sftp: Option<JoinHandle<Result<SftpPool, SshError>>>,
+    sftp: Option<OpeningSftp>,
     lock: Option<JoinHandle<Result<Lock, SshError>>>,
     goal: Goal,
+    position: Position,
     pub(super) events: Events,
 }
 
@@ -110,6 +114,7 @@ pub(super) async fn prepare(
     let connection =
         connect_host(&context.reach, &address, &events).await.map_err(HostFailure::not_reached)?;
 
+    let run = new_run().map_err(HostFailure::not_reached)?;
     // An SFTP channel, and the one of the lock, open while the probe runs.
     let changes = context.purpose == Purpose::Change;
     let open_sftp = |channels: usize| {
@@ -118,43 +123,74 @@ pub(super) async fn prepare(
     };
     let mut sftp = (changes && goal.sends()).then(|| open_sftp(1));
     let lock = changes.then(|| {
-        let (connection, holder) = (connection.clone(), context.holder.clone());
-        let (service, patience) = (context.manifest.name.clone(), context.lock_wait);
-        tokio::spawn(async move { Lock::open(&connection, &service, &holder, patience).await })
+        let (connection, holder, run) = (connection.clone(), context.holder.clone(), run.clone());
+        let service = context.manifest.name.clone();
+        let (patience, deadline) = (context.lock_wait, context.patience);
+        tokio::spawn(async move {
+            let claim = Claim { service: &service, holder: &holder, patience, run: &run, deadline };
+            Lock::open(&connection, &claim).await
+        })
     });
     let mut session = Session::new(connection.clone())
         .map_err(|error| HostFailure::not_reached(HostError::Random(error)))?;
     let begun = Instant::now();
-    let look = async |session: &mut Session| {
-        probe(session, &context.manifest, goal.extent()).await.map_err(HostFailure::not_reached)
-    };
-    let mut facts = look(&mut session).await?;
-    // One that was waited for may die, and then is to be brought to its end.
-    while let Some(pending) = facts.pending.clone() {
-        settle(context, &mut session, &facts, &pending, &events).await?;
-        facts = look(&mut session).await?;
-    }
+    let facts = look(context, &mut session, goal.extent(), Whose::Others, &events).await?;
     let current = facts.current.release().cloned();
-    events.send(EventKind::Probed { current: current.clone(), elapsed: begun.elapsed() });
+    events.send(EventKind::Probed { current, elapsed: begun.elapsed() });
 
-    let (manifest, host, operator) = (&context.manifest, &address, context.operator);
-    let planned = match &goal {
-        Goal::Release(release) => {
-            plan(&Inputs { manifest, host, release, facts: &facts, now: context.now, operator, position })
-        }
-        Goal::Earlier(destination) => {
-            plan_rollback(&RollbackInputs { manifest, host, facts: &facts, destination, operator })
-        }
-    };
-    let plan = planned.map_err(|refusals| HostFailure::untouched(HostError::Refused(refusals), current))?;
-    let plan = Arc::new(plan);
+    let plan = make_plan(context, &address, &goal, &facts, position).map_err(|failure| *failure)?;
     events.send(EventKind::Planned { plan: Arc::clone(&plan) });
     // More channels cost the host a process each, so they are opened for a large release that goes as a whole: one that
     // has another before it sends the difference.
     if sftp.is_some() && facts.record.is_none() && plan.bytes_to_send() > LARGE {
         sftp = Some(open_sftp(CHANNELS));
     }
-    Ok(Prepared { host: address, plan, facts, session, sftp, lock, goal, events })
+    Ok(Prepared { host: address, plan, facts, run, session, sftp, lock, goal, position, events })
+}
+
+/// Finds the facts; brings to its end what died in the middle there, and waits for what is under way.
+async fn look(
+    context: &Context,
+    session: &mut Session,
+    extent: Extent,
+    whose: Whose,
+    events: &Events,
+) -> Result<Facts, HostFailure> {
+    loop {
+        let facts = probe(session, &context.manifest, extent).await.map_err(HostFailure::not_reached)?;
+        // One that was waited for may die, and then is to be brought to its end.
+        let Some(pending) = &facts.pending else {
+            session.elevate(facts.elevation);
+            return Ok(facts);
+        };
+        settle(context, session, &facts, pending, whose, events).await?;
+    }
+}
+
+fn make_plan(
+    context: &Context,
+    host: &Address,
+    goal: &Goal,
+    facts: &Facts,
+    position: Position,
+) -> Result<Arc<Plan>, Box<HostFailure>> {
+    let (manifest, operator) = (&context.manifest, context.operator);
+    let planned = match goal {
+        Goal::Release(release) => {
+            plan(&Inputs { manifest, host, release, facts, now: context.now, operator, position })
+        }
+        Goal::Earlier(destination) => {
+            plan_rollback(&RollbackInputs { manifest, host, facts, destination, operator })
+        }
+    };
+    planned.map(Arc::new).map_err(|refusals| {
+        Box::new(HostFailure::untouched(HostError::Refused(refusals), facts.current.release().cloned()))
+    })
+}
+
+fn new_run() -> Result<RunId, HostError> {
+    let random = getrandom::u32().map_err(HostError::Random)?;
+    Ok(RunId::new(Timestamp::now(), random))
 }
 
 /// Deals with a run that was found: waits for one that is at work, ends one that died.
@@ -163,6 +199,7 @@ async fn settle(
     session: &mut Session,
     facts: &Facts,
     pending: &PendingRun,
+    whose: Whose,
     events: &Events,
 ) -> Result<(), HostFailure> {
     let layout = Layout::new(&facts.home, &context.manifest.name);
@@ -170,27 +207,27 @@ async fn settle(
     let run = pending.id.clone();
     match pending.life {
         _ if context.purpose == Purpose::Look => Err(untouched(HostError::UnderWay(run))),
-        RunLife::Alive => wait_for_other(context, session, &layout, &run, events).await.map_err(untouched),
+        RunLife::Alive => {
+            wait_for_other(context, session, &layout, &run, whose, events).await.map_err(untouched)
+        }
         RunLife::Dead => {
-            let stop = recover(session, &layout, &run, Whose::Others).await;
-            let stop = stop.map_err(|error| untouched(error.into()))?;
-            if matches!(stop, Stop::Pending(_)) {
+            let recovery = recover(session, &layout, &run, whose).await;
+            let recovery = recovery.map_err(|error| untouched(error.into()))?;
+            let (outcome, result) = match recovery {
                 // Its client is about to start it.
-                return wait_for_other(context, session, &layout, &run, events).await.map_err(untouched);
-            }
-            let outcome = match &stop {
-                Stop::Over(End::Committed) => Recovery::Committed,
-                Stop::Over(End::Reverted(_)) => Recovery::Reverted,
-                Stop::Over(End::RevertFailed(_)) | Stop::Pending(_) | Stop::Died(_) => Recovery::Failed,
+                Recovery::Alive => {
+                    return wait_for_other(context, session, &layout, &run, whose, events)
+                        .await
+                        .map_err(untouched);
+                }
+                Recovery::Over(End::Committed) => (RecoveryOutcome::Committed, Ok(())),
+                Recovery::Over(End::Reverted(_)) => (RecoveryOutcome::Reverted, Ok(())),
+                Recovery::Over(End::RevertFailed(why))
+                | Recovery::NoManager(why)
+                | Recovery::Failed { why, .. } => (RecoveryOutcome::Failed, Err(why)),
             };
             events.send(EventKind::Recovered { run: run.clone(), outcome });
-            match stop {
-                Stop::Over(End::Committed | End::Reverted(_)) => Ok(()),
-                Stop::Over(End::RevertFailed(why)) | Stop::Died(why) => {
-                    Err(untouched(HostError::Unrecovered { run, why }))
-                }
-                Stop::Pending(_) => Err(untouched(HostError::UnderWay(run))),
-            }
+            result.map_err(|why| untouched(HostError::Unrecovered { run, why }))
         }
     }
 }
@@ -201,13 +238,14 @@ async fn wait_for_other(
     session: &mut Session,
     layout: &Layout,
     run: &RunId,
+    whose: Whose,
     events: &Events,
 ) -> Result<(), HostError> {
     if context.runs == OtherRuns::Refuse {
         return Err(HostError::UnderWay(run.clone()));
     }
     events.send(EventKind::Waiting { what: Wait::Activation, holder: None });
-    Ok(wait_for_run(session, layout, run).await?)
+    Ok(wait_for_run(session, layout, run, context.patience, whose).await?)
 }
 
 impl Prepared {
@@ -219,56 +257,91 @@ impl Prepared {
     }
 
     async fn run(&mut self, context: &Context) -> Result<Verdict, HostFailure> {
+        if self.plan.is_empty() {
+            return Ok(Verdict::Unchanged);
+        }
+        let layout = Layout::new(&self.facts.home, &self.plan.service);
+        self.give_sudo_password(context).await.map_err(|error| self.untouched(error))?;
+        // Held to the end of this function.
+        let _lock = self.take_lock(context).await?;
         let plan = Arc::clone(&self.plan);
         if plan.is_empty() {
             return Ok(Verdict::Unchanged);
         }
-        let layout = Layout::new(&self.facts.home, &plan.service);
-        self.give_sudo_password(context).await.map_err(|error| self.untouched(error))?;
-        // Held to the end of this function.
-        let _lock = self.take_lock().await.map_err(|error| self.untouched(error))?;
         let copies = self.stage_and_upload(context, &layout).await?;
         if context.interrupt.is_set() {
             // From the switch on it is quicker, and safer, to go through with it.
-            let _ = sweep(&mut self.session, &layout).await;
+            let _ = sweep(&mut self.session, &layout, &plan.release).await;
             return Err(self.untouched(HostError::Interrupted));
         }
         if plan.last_shared_step().is_none() && context.gate.pass().await == GateState::Failed {
-            let _ = sweep(&mut self.session, &layout).await;
+            let _ = sweep(&mut self.session, &layout, &plan.release).await;
             return Err(self.untouched(HostError::FirstHostFailed));
         }
-        let current = plan.from.clone();
-        let transaction = Transaction::new(self, context, &layout, copies);
-        let transaction = transaction.map_err(|error| HostFailure::untouched(error, current))?;
-        transaction.run().await
+        let result = Transaction::new(self, context, &layout, copies).run().await;
+        if let Err(HostFailure { error, .. }) = &result
+            && matches!(**error, HostError::LockLost)
+        {
+            let _ = sweep(&mut self.session, &layout, &plan.release).await;
+        }
+        result
     }
 
-    /// Takes the service's lock, and checks under it that the host is as it was when the plan was made.
-    async fn take_lock(&mut self) -> Result<Lock, HostError> {
+    /// Takes the service's lock, and sees to it that the plan is one for the host as it is under it.
+    async fn take_lock(&mut self, context: &Context) -> Result<Lock, HostFailure> {
         let Some(Ok(opened)) = (match self.lock.take() {
             Some(opening) => Some(opening.await),
             None => None,
         }) else {
-            return Err(HostError::Unwritable);
+            return Err(self.untouched(HostError::Unwritable));
         };
-        let mut lock = opened?;
+        let mut lock = opened.map_err(|error| self.untouched(error.into()))?;
         let events = self.events.clone();
-        let outcome =
-            lock.acquire(|holder| events.send(EventKind::Waiting { what: Wait::Lock, holder })).await?;
-        let shown = |id: Option<&ReleaseId>| id.map_or_else(|| "nothing".to_owned(), ToString::to_string);
-        match outcome {
-            LockOutcome::Locked(now) if now == current_text(&self.facts) => Ok(lock),
-            LockOutcome::Locked(now) => Err(HostError::Moved {
-                was: shown(self.plan.from.as_ref()),
-                now: match now.as_str() {
-                    "-" => "nothing".to_owned(),
-                    now => now.trim_start_matches("releases/").to_owned(),
-                },
-            }),
-            LockOutcome::Held(holder) => Err(HostError::Locked(holder)),
-            LockOutcome::Frozen(holder) => Err(HostError::Frozen(holder)),
-            LockOutcome::Unwritable => Err(HostError::Unwritable),
+        let mut waited = false;
+        let outcome = lock.acquire(|holder| {
+            waited = true;
+            events.send(EventKind::Waiting { what: Wait::Lock, holder });
+        });
+        match outcome.await.map_err(|error| self.untouched(error.into()))? {
+            LockOutcome::Locked(now) => {
+                if waited && context.agreement == Agreement::ToTheOutcome {
+                    self.plan_again(context).await?;
+                }
+                self.still(&now).map_err(|error| self.untouched(error))?;
+                Ok(lock)
+            }
+            LockOutcome::Held(holder) => Err(self.untouched(HostError::Locked(holder))),
+            LockOutcome::Frozen(holder) => Err(self.untouched(HostError::Frozen(holder))),
+            LockOutcome::Unwritable => Err(self.untouched(HostError::Unwritable)),
         }
+    }
+
+    /// Whether `current` is what it was when the plan was made.
+    fn still(&self, now: &str) -> Result<(), HostError> {
+        if now == current_text(&self.facts) {
+            return Ok(());
+        }
+        let shown = |id: Option<&ReleaseId>| id.map_or_else(|| "nothing".to_owned(), ToString::to_string);
+        let now = match now {
+            "-" => "nothing".to_owned(),
+            now => now.trim_start_matches("releases/").to_owned(),
+        };
+        Err(HostError::Moved { was: shown(self.plan.from.as_ref()), now })
+    }
+
+    /// Whoever held the lock has changed the host: looks at it again, and plans anew.
+    async fn plan_again(&mut self, context: &Context) -> Result<(), HostFailure> {
+        self.events.send(EventKind::PlanningAgain);
+        self.facts = look(context, &mut self.session, self.goal.extent(), Whose::Own, &self.events).await?;
+        let plan = make_plan(context, &self.host, &self.goal, &self.facts, self.position)
+            .map_err(|failure| *failure)?;
+        self.events.send(EventKind::Planned { plan: Arc::clone(&plan) });
+        if self.plan.last_shared_step().is_some() && plan.last_shared_step().is_none() {
+            // It is there already: someone else has done it for all.
+            context.gate.open();
+        }
+        self.plan = plan;
+        self.give_sudo_password(context).await.map_err(|error| self.untouched(error))
     }
 
     /// Asks for the sudo password where one is needed. A wrong one is asked for again, twice.
@@ -281,7 +354,8 @@ impl Prepared {
         for attempt in 0..4 {
             if attempt > 0 || known.is_none() {
                 let (prompt, host) = (Arc::clone(&context.sudo), self.host.clone());
-                let asked = tokio::task::spawn_blocking(move || prompt.sudo_password(&host, attempt > 0));
+                let by = self.facts.elevation;
+                let asked = tokio::task::spawn_blocking(move || prompt.sudo_password(&host, by, attempt > 0));
                 *known = asked.await.ok().flatten();
             }
             let Some(password) = known.as_ref() else { break };
@@ -290,7 +364,7 @@ impl Prepared {
             }
         }
         *known = None;
-        Err(HostError::SudoPassword)
+        Err(HostError::SudoPassword { by: self.facts.elevation.program() })
     }
 
     /// Puts the files on the host.
@@ -303,49 +377,89 @@ impl Prepared {
         let Some((number, id, files)) = upload else { return Ok(Copies::Unproven) };
         let began = Instant::now();
         self.events.send(EventKind::StepStarted { number, step: Arc::new(plan.steps[number].clone()) });
-        let staged = stage(&mut self.session, layout, id, plan.from.as_ref(), files).await;
-        let copies = staged.map_err(|error| self.untouched(error.into()))?;
-        let sent = tokio::select! {
-            sent = self.send(layout, id) => sent,
-            () = context.interrupt.wait() => Err(HostError::Interrupted),
+        // Side by side: the host takes over what it has while the rest is on its way.
+        let connection = self.session.connection().clone();
+        let sftp = opened(&connection, self.sftp.take());
+        let sending =
+            Sending { layout, plan: &plan, facts: &self.facts, goal: &self.goal, events: &self.events };
+        let in_vain = tokio::sync::Notify::new();
+        let (staged, sent) = tokio::join!(
+            async {
+                let staged = stage(&mut self.session, layout, id, plan.from.as_ref(), files).await;
+                staged.inspect_err(|_| in_vain.notify_one())
+            },
+            async {
+                tokio::select! {
+                    sent = async { sending.send(&sftp.await?).await } => sent,
+                    () = context.interrupt.wait() => Err(HostError::Interrupted),
+                    () = in_vain.notified() => Ok(()),
+                }
+            }
+        );
+        let result = match (staged, sent) {
+            (Ok(copies), Ok(())) => Ok(copies),
+            (Err(error), _) => Err(error.into()),
+            (_, Err(HostError::Upload(error))) => Err(explain(&mut self.session, layout, error).await.into()),
+            (_, Err(error)) => Err(error),
         };
-        if let Err(error) = sent {
-            self.events.send(EventKind::StepFailed { number });
-            // What can't be swept now is swept by the next deploy.
-            let _ = sweep(&mut self.session, layout).await;
-            return Err(self.untouched(error));
+        match result {
+            Ok(copies) => {
+                self.events.send(EventKind::StepFinished { number, elapsed: began.elapsed() });
+                Ok(copies)
+            }
+            Err(error) => {
+                self.events.send(EventKind::StepFailed { number });
+                // What can't be swept now is swept by the next deploy.
+                let _ = sweep(&mut self.session, layout, id).await;
+                Err(self.untouched(error))
+            }
         }
-        self.events.send(EventKind::StepFinished { number, elapsed: began.elapsed() });
-        Ok(copies)
-    }
-
-    async fn send(&mut self, layout: &Layout, id: &ReleaseId) -> Result<(), HostError> {
-        let opened = match self.sftp.take() {
-            Some(opening) => opening.await.ok(),
-            None => None,
-        };
-        let sftp = match opened {
-            Some(opened) => opened?,
-            None => self.session.connection().sftp_pool(1).await?,
-        };
-        let Goal::Release(release) = &self.goal else { return Ok(()) };
-        let record = ReleaseRecord::of(id.clone(), release);
-        let Some(Step::Upload { files, .. }) =
-            self.plan.steps.iter().find(|step| matches!(step, Step::Upload { .. }))
-        else {
-            return Ok(());
-        };
-        let progress = Progress::new(&self.events, self.plan.bytes_to_send());
-        let base = self.plan.from.as_ref().zip(self.facts.record.as_ref());
-        let base = base.map(|(id, record)| Base { id, record });
-        let incoming = Incoming { record: &record, artifacts: &release.artifacts, files, base };
-        upload(&mut self.session, &sftp, layout, incoming, &|more| progress.add(more)).await?;
-        Ok(())
     }
 
     /// A failure with the service as it was.
     pub(super) fn untouched(&self, error: HostError) -> HostFailure {
         HostFailure::untouched(error, self.plan.from.clone())
+    }
+}
+
+type OpeningSftp = JoinHandle<Result<SftpPool, SshError>>;
+
+/// The SFTP channels that are being opened, or one where none are.
+async fn opened(connection: &Connection, opening: Option<OpeningSftp>) -> Result<SftpPool, SshError> {
+    let opened = match opening {
+        Some(opening) => opening.await.ok(),
+        None => None,
+    };
+    match opened {
+        Some(opened) => opened,
+        None => connection.sftp_pool(1).await,
+    }
+}
+
+/// What it takes to send a release's files.
+struct Sending<'a> {
+    layout: &'a Layout,
+    plan: &'a Plan,
+    facts: &'a Facts,
+    goal: &'a Goal,
+    events: &'a Events,
+}
+
+impl Sending<'_> {
+    async fn send(&self, sftp: &SftpPool) -> Result<(), HostError> {
+        let Goal::Release(release) = self.goal else { return Ok(()) };
+        let upload_step = self.plan.steps.iter().find_map(|step| match step {
+            Step::Upload { release, files, .. } => Some((release, files)),
+            _ => None,
+        });
+        let Some((id, files)) = upload_step else { return Ok(()) };
+        let record = ReleaseRecord::of(id.clone(), release);
+        let progress = Progress::new(self.events, self.plan.bytes_to_send());
+        let base = self.plan.from.as_ref().zip(self.facts.record.as_ref());
+        let base = base.map(|(id, record)| Base { id, record });
+        let incoming = Incoming { record: &record, artifacts: &release.artifacts, files, base };
+        upload(sftp, self.layout, incoming, &|more| progress.add(more)).await?;
+        Ok(())
     }
 }
 

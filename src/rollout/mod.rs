@@ -6,14 +6,17 @@ mod engine;
 mod failure;
 mod gate;
 mod host_run;
+mod teller;
 mod transaction;
 mod verdict;
+mod warnings;
 
 pub use engine::{
-    Context, Interrupt, OtherRuns, Outcome, PARALLEL, Phase, Phases, Preparation, Purpose, Reach, RunRecord,
-    carry_out_all, leave_all, prepare_all,
+    Agreement, Context, Interrupt, OtherRuns, Outcome, PARALLEL, Phase, Phases, Preparation, Purpose, Reach,
+    RunRecord, carry_out_all, leave_all, prepare_all,
 };
 pub use failure::{HostError, HostFailure, HostState, held_by};
 pub use gate::{Gate, GateState};
 pub use host_run::{Goal, Prepared, SudoPrompt, connect_host};
 pub use verdict::{NotUp, conclude};
+pub use warnings::Warnings;

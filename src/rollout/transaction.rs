@@ -10,23 +10,20 @@ use serde::Serialize;
 
 use super::engine::{Context, Phase, RunRecord};
 use super::failure::{HostError, HostFailure, HostState};
-use super::gate::Gate;
 use super::host_run::{Prepared, connect_host, current_text};
+use super::teller::Teller;
 use super::verdict::{NotUp, conclude, conclude_reload};
 use crate::host::{
-    ActivationEvent, Activity, Copies, End, MainProcess, Run, Session, SessionError, Stop, Subject, UnitRuns,
-    Whose, Word, ask, read_journal, recover, remove_links, run_state,
+    Activity, Copies, End, MainProcess, Observed, Reached, Recovery, Run, Session, SessionError, Stop,
+    Subject, UnitRuns, Whose, Word, ask, read_journal, recover, remove_links, run_state,
 };
-use crate::manifest::UnitName;
-use crate::plan::{Layout, Plan, Step};
-use crate::release::{ReleaseId, RunId};
+use crate::manifest::{Address, UnitName};
+use crate::plan::{Layout, Plan, Step, WatchedUnit};
+use crate::release::{ReleaseId, RunId, Sha256Digest};
 use crate::report::{EventKind, Events, Verdict, describe_step};
 
 /// How many lines of journal are read back.
 const JOURNAL_LINES: u32 = 50;
-
-/// How many lines of what a step said are kept for its failure.
-const KEPT_LINES: usize = 10;
 
 /// How much later than its deadline a host may settle: going back takes a moment.
 const GRACE: Duration = Duration::from_secs(5);
@@ -41,12 +38,41 @@ pub(super) struct Transaction<'a> {
     layout: &'a Layout,
     plan: Arc<Plan>,
     id: RunId,
+    task: Task<'a>,
+    activity: Activity,
+    teller: Teller,
+}
+
+/// What the run is made from.
+struct Task<'a> {
+    layout: &'a Layout,
+    context: &'a Context,
+    plan: Arc<Plan>,
+    host: Address,
+    id: RunId,
     expected: String,
     history: String,
     units: Vec<UnitName>,
-    activity: Activity,
     copies: Copies,
-    teller: Teller,
+}
+
+impl Task<'_> {
+    fn run(&self) -> Run<'_> {
+        Run {
+            layout: self.layout,
+            id: &self.id,
+            steps: &self.plan.steps,
+            expected: &self.expected,
+            patience: self.context.patience,
+            history: &self.history,
+            units: &self.units,
+            environment: &self.context.record.environment,
+            host: &self.host,
+            release: &self.plan.release,
+            previous: self.plan.from.as_ref(),
+            copies: self.copies,
+        }
+    }
 }
 
 /// A line of `history.jsonl`, but for how it ended.
@@ -71,10 +97,9 @@ impl<'a> Transaction<'a> {
         context: &'a Context,
         layout: &'a Layout,
         copies: Copies,
-    ) -> Result<Self, HostError> {
-        let random = getrandom::u32().map_err(HostError::Random)?;
+    ) -> Self {
         let plan = Arc::clone(&prepared.plan);
-        let id = RunId::new(Timestamp::now(), random);
+        let id = prepared.run.clone();
         let line = HistoryLine {
             v: 1,
             run: &id,
@@ -88,20 +113,19 @@ impl<'a> Transaction<'a> {
         };
         // The host adds how it ended, and the closing brace.
         let history = serde_json::to_string(&line).unwrap_or_default().trim_end_matches('}').to_owned();
-        let teller = Teller::new(&plan, &prepared.events, &context.gate);
-        Ok(Self {
-            expected: current_text(&prepared.facts),
-            units: context.manifest.units.iter().map(|unit| unit.name.clone()).collect(),
-            activity: Activity::default(),
-            prepared,
-            context,
+        let teller = Teller::new(&plan, &prepared.events, context);
+        let task = Task {
             layout,
-            plan,
-            id,
+            context,
+            plan: Arc::clone(&plan),
+            host: prepared.host.clone(),
+            id: id.clone(),
+            expected: current_text(&prepared.facts),
             history,
+            units: context.manifest.units.iter().map(|unit| unit.name.clone()).collect(),
             copies,
-            teller,
-        })
+        };
+        Self { prepared, context, layout, plan, id, task, activity: Activity::default(), teller }
     }
 
     /// From the start of the run to its end.
@@ -130,6 +154,7 @@ impl<'a> Transaction<'a> {
                 }
                 Err(HostFailure { error: Box::new(error), state: self.state(&end), journal })
             }
+            Ok(Stop::Unlocked) => Err(HostFailure::untouched(HostError::LockLost, self.plan.from.clone())),
             Ok(Stop::Died(said)) => self.died(said, None).await,
         }
     }
@@ -137,22 +162,9 @@ impl<'a> Transaction<'a> {
     async fn begin(&mut self) -> Result<Stop, SessionError> {
         let phase = Phase::Switching { back_to: self.plan.from.clone(), patience: self.context.patience };
         self.context.phases.set(&self.prepared.host, phase);
-        let run = Run {
-            layout: self.layout,
-            id: &self.id,
-            steps: &self.plan.steps,
-            expected: &self.expected,
-            patience: self.context.patience,
-            history: &self.history,
-            units: &self.units,
-            environment: &self.context.record.environment,
-            host: &self.prepared.host,
-            release: &self.plan.release,
-            previous: self.plan.from.as_ref(),
-            copies: self.copies,
-        };
-        let teller = &mut self.teller;
-        run.begin(&mut self.prepared.session, &mut self.activity, |event| teller.tell(event)).await
+        let Self { prepared, activity, teller, task, .. } = self;
+        let run = task.run();
+        run.begin(&mut prepared.session, activity, |event| teller.tell(event)).await
     }
 
     async fn decide(
@@ -161,25 +173,11 @@ impl<'a> Transaction<'a> {
         runs: &UnitRuns,
         process: MainProcess,
     ) -> Result<Stop, SessionError> {
-        let run = Run {
-            layout: self.layout,
-            id: &self.id,
-            steps: &self.plan.steps,
-            expected: &self.expected,
-            patience: self.context.patience,
-            history: &self.history,
-            units: &self.units,
-            environment: &self.context.record.environment,
-            host: &self.prepared.host,
-            release: &self.plan.release,
-            previous: self.plan.from.as_ref(),
-            copies: self.copies,
-        };
-        let teller = &mut self.teller;
+        let Self { prepared, activity, teller, task, .. } = self;
         let journal = (runs, process, JOURNAL_LINES);
-        let stop = run
-            .decide(&mut self.prepared.session, word, &mut self.activity, journal, |event| teller.tell(event))
-            .await?;
+        let run = task.run();
+        let stop =
+            run.decide(&mut prepared.session, word, activity, journal, |event| teller.tell(event)).await?;
         runs.keep_own(&mut self.activity.journal);
         Ok(stop)
     }
@@ -191,18 +189,8 @@ impl<'a> Transaction<'a> {
         let invocations: Vec<String> = starts.filter(|id| !id.is_empty()).collect();
         for (number, step) in plan.steps.iter().enumerate() {
             match step {
-                Step::Observe { unit, executable, .. } => {
-                    let seen = self.activity.observed.get(unit).cloned().unwrap_or_default();
-                    let before = self.prepared.facts.units.get(unit).map(|found| found.invocation.clone());
-                    let reloaded = plan.steps.iter().any(
-                        |other| matches!(other, Step::Reload { unit: reloaded, .. } if reloaded == unit),
-                    );
-                    let verdict = if reloaded {
-                        conclude_reload(unit, &seen)
-                    } else {
-                        conclude(unit, &seen, executable.as_ref(), before.as_deref())
-                    };
-                    if let Err(error) = verdict {
+                Step::Observe { units, .. } => {
+                    if let Err(error) = self.conclude_all(units) {
                         self.teller.events.send(EventKind::StepFailed { number });
                         return Err(error.into());
                     }
@@ -212,7 +200,11 @@ impl<'a> Transaction<'a> {
                     let began = Instant::now();
                     let events = &self.teller.events;
                     events.send(EventKind::StepStarted { number, step: Arc::new(step.clone()) });
-                    let subject = Subject { layout: self.layout, invocations: &invocations };
+                    let subject = Subject {
+                        layout: self.layout,
+                        invocations: &invocations,
+                        since: self.activity.reloaded.as_deref(),
+                    };
                     if let Err(error) = ask(&mut self.prepared.session, check, &subject).await {
                         events.send(EventKind::StepFailed { number });
                         return Err(error.into());
@@ -223,6 +215,30 @@ impl<'a> Transaction<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether all units that were watched are up. The first one that is not is what is told of.
+    fn conclude_all(&self, units: &[WatchedUnit]) -> Result<(), NotUp> {
+        units.iter().try_for_each(|WatchedUnit { unit, executable }| {
+            let seen = self.activity.observed.get(unit).cloned().unwrap_or_default();
+            let before = self.prepared.facts.units.get(unit).map(|found| found.invocation.as_str());
+            self.conclude_one(unit, &seen, executable.as_ref(), before)
+        })
+    }
+
+    fn conclude_one(
+        &self,
+        unit: &UnitName,
+        seen: &Observed,
+        executable: Option<&Sha256Digest>,
+        before: Option<&str>,
+    ) -> Result<(), NotUp> {
+        let reloads = |step: &Step| matches!(step, Step::Reload { unit: reloaded, .. } if reloaded == unit);
+        if self.plan.steps.iter().any(reloads) {
+            conclude_reload(unit, seen)
+        } else {
+            conclude(unit, seen, executable, before)
+        }
     }
 
     async fn commit(mut self, runs: &UnitRuns) -> Result<Verdict, HostFailure> {
@@ -240,7 +256,9 @@ impl<'a> Transaction<'a> {
                 Err(self.failure(HostError::WentBack(why), &end))
             }
             Ok(Stop::Died(said)) => self.died(said, None).await,
-            Ok(Stop::Pending(_)) => self.died("it did not take the word to commit".to_owned(), None).await,
+            Ok(Stop::Pending(_) | Stop::Unlocked) => {
+                self.died("it did not take the word to commit".to_owned(), None).await
+            }
             Err(error) => self.lost(error, None).await,
         }
     }
@@ -252,7 +270,7 @@ impl<'a> Transaction<'a> {
                 Err(self.failure(error, &end))
             }
             Ok(Stop::Died(said)) => self.died(said, Some(error)).await,
-            Ok(Stop::Pending(_)) => self.died(String::new(), Some(error)).await,
+            Ok(Stop::Pending(_) | Stop::Unlocked) => self.died(String::new(), Some(error)).await,
             Err(lost) => self.lost(lost, Some(error)).await,
         }
     }
@@ -260,17 +278,20 @@ impl<'a> Transaction<'a> {
     /// The run ended by itself before it waited for a word: a step failed.
     fn own_failure(&mut self, end: &End) -> HostError {
         for (number, step) in self.plan.steps.iter().enumerate() {
-            let (Step::Observe { unit, .. } | Step::Restart { unit, .. } | Step::Start { unit, .. }) = step
-            else {
-                continue;
+            let units = match step {
+                Step::Observe { units, .. } => units.iter().map(|watched| &watched.unit).collect(),
+                Step::Restart { unit, .. } | Step::Start { unit, .. } => vec![unit],
+                _ => continue,
             };
-            let Some(seen) = self.activity.observed.get(unit) else { continue };
-            // systemctl says only that the job failed; the unit's state says why.
-            if let Err(error) = conclude(unit, seen, None, None) {
-                if self.teller.failed.is_none() {
-                    self.teller.events.send(EventKind::StepFailed { number });
+            for unit in units {
+                let Some(seen) = self.activity.observed.get(unit) else { continue };
+                // systemctl says only that the job failed; the unit's state says why.
+                if let Err(error) = self.conclude_one(unit, seen, None, None) {
+                    if self.teller.failed.is_none() {
+                        self.teller.events.send(EventKind::StepFailed { number });
+                    }
+                    return error.into();
                 }
-                return error.into();
             }
         }
         match self.teller.failed.and_then(|number| self.plan.steps.get(number)) {
@@ -281,7 +302,11 @@ impl<'a> Transaction<'a> {
                 HostError::Step { what: describe_step(step), said: std::mem::take(&mut self.teller.said) }
             }
             None => match end {
-                End::Reverted(why) | End::RevertFailed(why) => HostError::WentBack(why.clone()),
+                End::Reverted(why) | End::RevertFailed(why) => {
+                    // What was said first is the cause of the rest.
+                    let said = self.activity.said.lines().next().map(|said| format!(": {said}"));
+                    HostError::WentBack(why.clone() + &said.unwrap_or_default())
+                }
                 End::Committed => HostError::ActivationCut,
             },
         }
@@ -297,41 +322,62 @@ impl<'a> Transaction<'a> {
                 HostError::Step { what: "run the activation".to_owned(), said: vec![said] }
             }
         });
-        match recover(&mut self.prepared.session, self.layout, &self.id, Whose::Own).await {
-            Ok(Stop::Over(End::Committed)) => Ok(Verdict::Deployed),
-            Ok(Stop::Over(end)) => Err(self.failure(error, &end)),
-            Ok(Stop::Died(_) | Stop::Pending(_)) => {
-                Err(self.failure(error, &End::RevertFailed("the run died".to_owned())))
+        let failed = |why: String| End::RevertFailed(why);
+        let end = match recover(&mut self.prepared.session, self.layout, &self.id, Whose::Own).await {
+            Ok(Recovery::Over(end)) => end,
+            Ok(Recovery::Alive) => failed("someone else goes back from it".to_owned()),
+            // logind starts it at a login.
+            Ok(Recovery::NoManager(why)) => self.come_back().await.unwrap_or_else(|| failed(why)),
+            Ok(Recovery::Failed { why, reached: Reached::Switch }) => failed(why),
+            Ok(Recovery::Failed { why, reached: Reached::Preparation }) => {
+                let error = match error {
+                    HostError::ActivationCut => {
+                        HostError::Step { what: "run the activation".to_owned(), said: vec![why] }
+                    }
+                    error => error,
+                };
+                return Err(HostFailure::untouched(error, self.plan.from.clone()));
             }
-            Err(lost) => self.lost(lost, Some(error)).await,
+            Err(lost) => return self.lost(lost, Some(error)).await,
+        };
+        match end {
+            End::Committed => Ok(Verdict::Deployed),
+            end => Err(self.failure(error, &end)),
         }
     }
 
-    /// The connection broke. The host decides by itself; we come back to read how.
-    async fn lost(mut self, lost: SessionError, error: Option<HostError>) -> Result<Verdict, HostFailure> {
-        let patience = self.context.patience + GRACE;
-        let settled_by =
-            Timestamp::now() + SignedDuration::try_from(patience).unwrap_or(SignedDuration::ZERO);
-        let events = self.teller.events.clone();
-        events.send(EventKind::ConnectionLost { why: lost.to_string(), deadline: self.context.patience });
-        let end = Instant::now() + patience;
+    /// Connects anew to read how the run ended, until the host must have settled.
+    async fn come_back(&mut self) -> Option<End> {
+        let until = Instant::now() + self.context.patience + GRACE;
         let quiet = Events::nowhere();
-        let mut state = None;
-        while state.is_none() && Instant::now() < end && !self.context.interrupt.is_set() {
+        while Instant::now() < until && !self.context.interrupt.is_set() {
             tokio::time::sleep(RETRY).await;
             let Ok(connection) = connect_host(&self.context.reach, &self.prepared.host, &quiet).await else {
                 continue;
             };
             let Ok(mut session) = Session::new(connection) else { continue };
+            session.elevate(self.prepared.facts.elevation);
             let teller = &mut self.teller;
             let read = run_state(&mut session, self.layout, &self.id, |event| teller.catch_up(&event)).await;
-            state = read.ok().flatten();
-            if state.is_some() {
+            if let Some(end) = read.ok().flatten() {
                 self.prepared.session = session;
+                return Some(end);
             }
         }
+        None
+    }
+
+    /// The connection broke. The host decides by itself; we come back to read how.
+    async fn lost(mut self, lost: SessionError, error: Option<HostError>) -> Result<Verdict, HostFailure> {
+        // One that only fell silent may be open still, and the host would wait for us.
+        self.prepared.session.connection().clone().close().await;
+        let patience = self.context.patience + GRACE;
+        let settled_by =
+            Timestamp::now() + SignedDuration::try_from(patience).unwrap_or(SignedDuration::ZERO);
+        let events = self.teller.events.clone();
+        events.send(EventKind::ConnectionLost { why: lost.to_string(), deadline: self.context.patience });
         let error = error.unwrap_or(HostError::Session(lost));
-        match state {
+        match self.come_back().await {
             // The word had arrived.
             Some(End::Committed) => Ok(Verdict::Deployed),
             Some(end) => Err(self.failure(error, &end)),
@@ -377,90 +423,12 @@ impl<'a> Transaction<'a> {
 
 fn process_of(error: &HostError) -> MainProcess {
     match error {
-        HostError::NotUp(NotUp::Failed { .. } | NotUp::Restarting { .. } | NotUp::Ended { .. }) => {
-            MainProcess::Ended
-        }
+        HostError::NotUp(
+            NotUp::Failed { .. }
+            | NotUp::Restarting { .. }
+            | NotUp::StartTimedOut { .. }
+            | NotUp::Ended { .. },
+        ) => MainProcess::Ended,
         _ => MainProcess::Runs,
-    }
-}
-
-/// Tells of what the run does, and keeps what a failure needs.
-struct Teller {
-    events: Events,
-    plan: Arc<Plan>,
-    began: Instant,
-    failed: Option<usize>,
-    said: Vec<String>,
-    watched: Vec<(usize, Duration)>,
-    /// Whether a step that touches the service has begun.
-    touched: bool,
-    gate: Gate,
-}
-
-impl Teller {
-    fn new(plan: &Arc<Plan>, events: &Events, gate: &Gate) -> Self {
-        Self {
-            events: events.clone(),
-            plan: Arc::clone(plan),
-            began: Instant::now(),
-            failed: None,
-            said: Vec::new(),
-            watched: Vec::new(),
-            touched: false,
-            gate: gate.clone(),
-        }
-    }
-
-    fn tell(&mut self, event: ActivationEvent) {
-        match event {
-            ActivationEvent::Started(number) => {
-                self.began = Instant::now();
-                if self.failed.is_none() {
-                    self.said.clear();
-                }
-                if let Some(step) = self.plan.steps.get(number) {
-                    self.touched |= step.touches_service();
-                    self.events.send(EventKind::StepStarted { number, step: Arc::new(step.clone()) });
-                }
-            }
-            ActivationEvent::Finished(number) => {
-                let elapsed = self.began.elapsed();
-                if self.plan.last_shared_step() == Some(number) {
-                    self.gate.open();
-                }
-                match self.plan.steps.get(number) {
-                    // Seen is not yet well: the verdict is ours.
-                    Some(Step::Observe { .. }) => self.watched.push((number, elapsed)),
-                    _ => self.events.send(EventKind::StepFinished { number, elapsed }),
-                }
-            }
-            ActivationEvent::Said { step: number, line } => {
-                // What came last says why; a program may say a lot before.
-                if self.failed.is_none() {
-                    let excess = (self.said.len() + 1).saturating_sub(KEPT_LINES);
-                    self.said.drain(..excess);
-                    self.said.push(line.clone());
-                }
-                self.events.send(EventKind::StepSaid { number, line });
-            }
-            ActivationEvent::Failed { step: number, .. } => {
-                self.failed = self.failed.or(Some(number));
-                self.events.send(EventKind::StepFailed { number });
-            }
-            ActivationEvent::Reverting(why) => self.events.send(EventKind::RevertStarted { why }),
-        }
-    }
-
-    /// From the log, of what happened while there was no connection: whether the service was touched.
-    fn catch_up(&mut self, event: &ActivationEvent) {
-        if let ActivationEvent::Started(number) = event {
-            self.touched |= self.plan.steps.get(*number).is_some_and(Step::touches_service);
-        }
-    }
-
-    fn watched_well(&self, number: usize) {
-        let elapsed =
-            self.watched.iter().find(|(watched, _)| *watched == number).map(|(_, elapsed)| *elapsed);
-        self.events.send(EventKind::StepFinished { number, elapsed: elapsed.unwrap_or_default() });
     }
 }

@@ -28,6 +28,16 @@ pub enum NotUp {
         /// How it ended the last time; `None` when the next try was already running.
         end: Option<End>,
     },
+    /// Its start took longer than systemd lets it.
+    #[error("{unit} was not up within {limit}, its TimeoutStartSec=, and systemd stopped it")]
+    StartTimedOut {
+        /// Which.
+        unit: UnitName,
+        /// How long it had, in systemd's words.
+        limit: String,
+        /// systemd's `Type`.
+        kind: String,
+    },
     /// It ended by itself, without a failure.
     #[error("{unit} ended by itself right after its start")]
     Ended {
@@ -85,6 +95,7 @@ impl NotUp {
         match self {
             Self::Failed { unit, .. }
             | Self::Restarting { unit, .. }
+            | Self::StartTimedOut { unit, .. }
             | Self::Ended { unit }
             | Self::State { unit, .. }
             | Self::NotStarted { unit }
@@ -100,6 +111,14 @@ impl NotUp {
         match self {
             Self::Failed { end, .. } => end.cause(),
             Self::Restarting { end, .. } => end.as_ref()?.cause(),
+            Self::StartTimedOut { kind, .. } => match kind.as_str() {
+                "notify" | "notify-reload" => Some(
+                    "a service of Type=notify has to tell systemd that it is ready (READY=1, sd_notify(3))",
+                ),
+                "forking" => Some("a service of Type=forking has to fork, and its first process to end"),
+                "dbus" => Some("a service of Type=dbus has to take its BusName="),
+                _ => None,
+            },
             Self::Ended { .. } => Some(
                 "a service that stays in the foreground does not end; one that forks into the background wants \
                  Type=forking, or better an option that keeps it in the foreground",
@@ -188,6 +207,15 @@ pub fn conclude(
     let restarts = |properties: &UnitProperties| properties.get("NRestarts").parse::<u32>().unwrap_or(0);
     let again = last.get("InvocationID") != first.get("InvocationID");
     let (active, sub) = (last.get("ActiveState"), last.get("SubState"));
+    // Never up: what timed out is the start. Later it may be RuntimeMaxSec=.
+    if last.get("Result") == "timeout" && !matches!(first.get("ActiveState"), "active" | "reloading") {
+        let text = |key| last.get(key).to_owned();
+        return Err(NotUp::StartTimedOut {
+            unit: unit(),
+            limit: text("TimeoutStartUSec"),
+            kind: text("Type"),
+        });
+    }
     // A start resets the counter, so whatever it shows now has happened since.
     if sub == "auto-restart" || restarts(last) > 0 {
         let ended = last.get("ExecMainCode") != "0";
@@ -280,6 +308,29 @@ mod tests {
             verdict(properties("activating", "auto-restart", "0"), None),
             Err(NotUp::Restarting { end: Some(_), .. })
         ));
+    }
+
+    #[test]
+    fn a_start_that_systemd_gave_up_is_said_to_be_that() {
+        let gave_up = || {
+            UnitProperties::from_pairs([
+                ("ActiveState", "activating"),
+                ("SubState", "auto-restart"),
+                ("Type", "notify"),
+                ("Result", "timeout"),
+                ("TimeoutStartUSec", "1min 30s"),
+            ])
+        };
+        let unit = "api.service".parse().unwrap();
+        let observed = Observed { first: gave_up(), last: gave_up(), ..Observed::default() };
+        let error = conclude(&unit, &observed, None, None).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "api.service was not up within 1min 30s, its TimeoutStartSec=, and systemd stopped it"
+        );
+        assert!(error.cause().unwrap().contains("READY=1"));
+        let observed = Observed { first: properties("active", "running", "0"), ..observed };
+        assert!(matches!(conclude(&unit, &observed, None, None), Err(NotUp::Restarting { .. })));
     }
 
     #[test]

@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -31,6 +31,9 @@ pub(super) enum Backlog {
     HoldBack(usize),
 }
 
+/// What a shell ends with that finds no such program (POSIX.1-2017, Shell Command Language, 2.8.2).
+const NOT_FOUND: u32 = 127;
+
 /// SSH_EXTENDED_DATA_STDERR (RFC 4254, section 5.2).
 const STDERR: u32 = 1;
 
@@ -47,6 +50,7 @@ enum Event {
 pub(super) struct Received {
     queue: mpsc::UnboundedReceiver<Result<Event, SshError>>,
     level: Arc<Level>,
+    said: Said,
 }
 
 /// How many bytes are in the queue.
@@ -92,16 +96,24 @@ pub(super) fn drain(
     let (queue, received) = mpsc::unbounded_channel();
     let (ended_sender, ended) = watch::channel(false);
     let (eof_sender, eof) = oneshot::channel();
-    let level = Arc::new(Level::default());
-    let drain =
-        Drain { read, write: Arc::clone(&write), queue, level: Arc::clone(&level), purpose, backlog, ending };
+    let (level, said) = (Arc::new(Level::default()), Said::default());
+    let drain = Drain {
+        read,
+        write: Arc::clone(&write),
+        queue,
+        level: Arc::clone(&level),
+        purpose,
+        backlog,
+        ending,
+        said: said.clone(),
+    };
     tokio::spawn(async move {
         drain.run(eof).await;
         let _ = ended_sender.send(true);
     });
     (
         Sending { half: write, ended: Ended(ended), _eof_on_drop: eof_sender },
-        Received { queue: received, level },
+        Received { queue: received, level, said },
     )
 }
 
@@ -113,6 +125,7 @@ struct Drain {
     purpose: ChannelPurpose,
     backlog: Backlog,
     ending: Ending,
+    said: Said,
 }
 
 /// Whether a channel goes on.
@@ -161,7 +174,13 @@ impl Drain {
             Some(ChannelMsg::Close) => return Next::Closed,
             Some(ChannelMsg::Data { data }) => Output::Stdout(data.into()),
             Some(ChannelMsg::ExtendedData { data, ext: STDERR }) => Output::Stderr(data.into()),
-            Some(ChannelMsg::ExitStatus { exit_status }) => Output::Exit(ExitStatus::Code(exit_status)),
+            Some(ChannelMsg::ExitStatus { exit_status }) => {
+                // sshd throws away what a subsystem says on standard error; this is left.
+                if exit_status == NOT_FOUND {
+                    self.said.add(b"the program was not found (exit status 127)");
+                }
+                Output::Exit(ExitStatus::Code(exit_status))
+            }
             Some(ChannelMsg::ExitSignal { signal_name, error_message, .. }) => {
                 let name = match signal_name {
                     russh::Sig::Custom(name) => printable(&name),
@@ -246,6 +265,26 @@ pub(super) struct ChannelIo {
     refused: Arc<AtomicBool>,
 }
 
+/// What a channel's program has said beside what it is there for: the beginning of it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Said(Arc<Mutex<Vec<u8>>>);
+
+impl Said {
+    /// What is kept.
+    const LONGEST: usize = 2048;
+
+    pub(super) fn add(&self, bytes: &[u8]) {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = Self::LONGEST.saturating_sub(said.len());
+        said.extend(bytes.iter().take(room));
+    }
+
+    /// In one line.
+    pub(super) fn text(&self) -> String {
+        printable(&String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
 impl ChannelIo {
     pub(super) fn new((sending, received): (Sending, Received)) -> Self {
         let ended = sending.ended.clone();
@@ -257,6 +296,10 @@ impl ChannelIo {
             sending,
             refused: Arc::new(AtomicBool::new(false)),
         }
+    }
+
+    pub(super) fn said(&self) -> Said {
+        self.received.said.clone()
     }
 
     pub(super) fn ended(&self) -> Ended {
@@ -286,6 +329,7 @@ impl AsyncRead for ChannelIo {
                 Ok(Some(Event::Output(Output::Stdout(bytes)))) => self.unread = bytes.into(),
                 Ok(Some(Event::Output(Output::Stderr(bytes)))) => {
                     tracing::debug!("on standard error: {}", printable(&String::from_utf8_lossy(&bytes)));
+                    self.received.said.add(&bytes);
                 }
                 Ok(Some(Event::Output(Output::Exit(_)))) => {}
                 // A TCP connection whose other end has finished sending can still be sent to.

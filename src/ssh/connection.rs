@@ -3,10 +3,13 @@
 //! Opening a channel takes one round trip, and starting something in it another, which brings the first output along.
 //! Input takes a third: sshd opens its channels with a window of zero, and makes room only once
 //! something runs (session.c, channels.c).
+//!
+//! sshd runs only so many programs on one connection (`MaxSessions`, sshd_config(5)). What it refuses to start is started
+//! on a further connection to the same machine, made when it is first needed.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use russh::client::{Handle, Msg};
 use russh::{Channel, ChannelOpenFailure, Disconnect};
@@ -55,6 +58,11 @@ struct Inner {
     server_version: String,
     ending: Ending,
     ending_writer: Arc<EndingWriter>,
+    /// What a further connection takes.
+    options: ConnectOptions,
+    host_key: Vec<u8>,
+    /// Connections for what did not fit on this one.
+    further: Mutex<Vec<Connection>>,
 }
 
 impl fmt::Debug for Connection {
@@ -78,10 +86,22 @@ pub async fn connect(target: &Target, options: &ConnectOptions) -> Result<Connec
     };
     let _turn = options.pace.turn(door).await;
     let verified = handshake(target, options).await?;
-    let Verified { mut handle, peer, server_version, ending, ending_writer } = verified;
+    let Verified { mut handle, peer, server_version, ending, ending_writer, host_key } = verified;
     authenticate(&mut handle, target, options, &ending).await?;
-    let target = target.clone();
-    Ok(Connection { inner: Arc::new(Inner { handle, target, peer, server_version, ending, ending_writer }) })
+    let (target, options, further) = (target.clone(), options.clone(), Mutex::default());
+    Ok(Connection {
+        inner: Arc::new(Inner {
+            handle,
+            target,
+            peer,
+            server_version,
+            ending,
+            ending_writer,
+            options,
+            host_key,
+            further,
+        }),
+    })
 }
 
 impl Connection {
@@ -120,11 +140,14 @@ impl Connection {
     /// # Errors
     /// [`SshError::ChannelRefused`], [`SshError::RequestRefused`], [`SshError::ConnectionLost`].
     pub async fn sftp(&self) -> Result<Sftp, SshError> {
-        let channel = self.session(ChannelPurpose::Sftp).await?;
+        let (channel, ending) = self.session(ChannelPurpose::Sftp).await?;
+        Self::start_sftp(channel, ending).await
+    }
+
+    async fn start_sftp(channel: Channel<Msg>, ending: Ending) -> Result<Sftp, SshError> {
         if channel.request_subsystem(true, "sftp").await.is_err() {
-            return Err(self.inner.ending.error().await);
+            return Err(ending.error().await);
         }
-        let ending = self.inner.ending.clone();
         let drained = drain(channel, ChannelPurpose::Sftp, Backlog::Fail(BACKLOG), ending.clone());
         let io = ChannelIo::new(drained);
         let refused = io.refused();
@@ -141,25 +164,27 @@ impl Connection {
     /// # Errors
     /// As [`Connection::sftp`], when not even one could be opened.
     pub async fn sftp_pool(&self, channels: usize) -> Result<SftpPool, SshError> {
-        let opened = futures::future::join_all((0..channels.max(1)).map(|_| self.sftp())).await;
+        let here = async || {
+            let channel = self.session_here(&ChannelPurpose::Sftp).await?;
+            Self::start_sftp(channel, self.inner.ending.clone()).await
+        };
+        let opened = futures::future::join_all((0..channels.max(1)).map(|_| here())).await;
         let mut granted = Vec::with_capacity(opened.len());
-        let mut refusal = None;
         for result in opened {
             match result {
                 Ok(sftp) => granted.push(sftp),
-                Err(error @ SshError::ChannelRefused { .. }) => refusal = Some(error),
+                Err(SshError::ChannelRefused { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
-        if let (Some(_), false) = (&refusal, granted.is_empty()) {
+        if granted.len() < channels {
             tracing::debug!("{}: {} SFTP channels of {channels}", self.inner.target, granted.len());
         }
         let mut granted = granted.into_iter();
-        match (granted.next(), refusal) {
-            (Some(first), _) => Ok(SftpPool::new(first, granted)),
-            (None, Some(refusal)) => Err(refusal),
-            // Not reached: at least one was asked for.
-            (None, None) => Err(self.inner.ending.error().await),
+        match granted.next() {
+            Some(first) => Ok(SftpPool::new(first, granted)),
+            // One is worth a further connection.
+            None => Ok(SftpPool::new(self.sftp().await?, [])),
         }
     }
 
@@ -215,6 +240,8 @@ impl Connection {
 
     /// Says goodbye, without waiting for an answer. Other clones are cut off as well.
     pub async fn close(self) {
+        let further = std::mem::take(&mut *self.further());
+        futures::future::join_all(further.into_iter().map(|connection| Box::pin(connection.close()))).await;
         self.inner.ending_writer.set(LostCause::ClosedHere);
         let goodbye = self.inner.handle.disconnect(Disconnect::ByApplication, "", "").await;
         if goodbye.is_ok() {
@@ -229,12 +256,12 @@ impl Connection {
         input: Vec<u8>,
         backlog: Backlog,
     ) -> Result<Process, SshError> {
-        let channel = self.session(ChannelPurpose::Program).await?;
+        let (channel, ending) = self.session(ChannelPurpose::Program).await?;
         // The answer to this comes with the output; waiting for it would cost a round trip.
         if channel.exec(true, command).await.is_err() {
-            return Err(self.inner.ending.error().await);
+            return Err(ending.error().await);
         }
-        let drained = drain(channel, ChannelPurpose::Program, backlog, self.inner.ending.clone());
+        let drained = drain(channel, ChannelPurpose::Program, backlog, ending);
         let mut process = Process::new(drained);
         if !input.is_empty() {
             match process.write(input).await {
@@ -246,9 +273,54 @@ impl Connection {
         Ok(process)
     }
 
-    async fn session(&self, purpose: ChannelPurpose) -> Result<Channel<Msg>, SshError> {
+    /// A channel to run something in, here or on a further connection; and the ending of the one it is on.
+    async fn session(&self, purpose: ChannelPurpose) -> Result<(Channel<Msg>, Ending), SshError> {
+        match self.session_here(&purpose).await {
+            Err(SshError::ChannelRefused { .. }) => {}
+            opened => return Ok((opened?, self.inner.ending.clone())),
+        }
+        let further = self.further().clone();
+        for connection in further {
+            if let Ok(channel) = connection.session_here(&purpose).await {
+                return Ok((channel, connection.inner.ending.clone()));
+            }
+        }
+        tracing::info!("{}: it runs no more on this connection, so another one is made", self.inner.target);
+        let connection = match self.again().await {
+            Ok(connection) => connection,
+            Err(error) => return Err(SshError::NoFurtherConnection { source: Box::new(error) }),
+        };
+        // Refused on a connection of its own, it is not a matter of how many there are.
+        let channel = connection.session_here(&purpose).await?;
+        let ending = connection.inner.ending.clone();
+        self.further().push(connection);
+        Ok((channel, ending))
+    }
+
+    async fn session_here(&self, purpose: &ChannelPurpose) -> Result<Channel<Msg>, SshError> {
         let opened = self.inner.handle.channel_open_session().await;
-        self.opened(opened, &purpose).await
+        self.opened(opened, purpose).await
+    }
+
+    /// Another connection to the same machine. A name may have several addresses, and several machines behind one.
+    async fn again(&self) -> Result<Self, SshError> {
+        let address = match &self.inner.peer {
+            Peer::Address(address) => Some(*address),
+            // Whoever looked the name up does so again.
+            Peer::Behind { .. } | Peer::ByCommand { .. } => None,
+        };
+        let options = ConnectOptions { address, ..self.inner.options.clone() };
+        let connection = Box::pin(connect(&self.inner.target, &options)).await?;
+        if connection.inner.host_key != self.inner.host_key {
+            connection.close().await;
+            let to = self.inner.peer.to_string();
+            return Err(SshError::Handshake { to, source: "another machine answered".into() });
+        }
+        Ok(connection)
+    }
+
+    fn further(&self) -> std::sync::MutexGuard<'_, Vec<Self>> {
+        self.inner.further.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn opened(

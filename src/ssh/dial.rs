@@ -22,6 +22,9 @@ pub(super) async fn addresses(
     target: &Target,
     options: &ConnectOptions,
 ) -> Result<Vec<SocketAddr>, SshError> {
+    if let Some(address) = options.address {
+        return Ok(vec![address]);
+    }
     let failed = |source| SshError::Resolve { host: target.host.clone(), source };
     let lookup = lookup_host((target.host.as_str(), target.port));
     let found: Vec<SocketAddr> = match timeout(options.connect_timeout, lookup).await {

@@ -93,12 +93,18 @@ pub enum SshError {
         after: Duration,
     },
     /// The host would not open another channel.
-    #[error("the host refused to open {purpose}: {reason}")]
+    #[error("the host refused to open {purpose}{}", why_refused(purpose, *reason))]
     ChannelRefused {
         /// What the channel was for.
         purpose: ChannelPurpose,
         /// The reason it gave.
         reason: ChannelRefusal,
+    },
+    /// The host would not open another channel on the connection, and there is no other connection to be had.
+    #[error("the host runs only so much on one connection, and another one can't be made")]
+    NoFurtherConnection {
+        /// Why not.
+        source: Box<SshError>,
     },
     /// The host opened a channel and would not start anything in it (`ForceCommand`, no SFTP subsystem...).
     #[error("the host refused to start {purpose}")]
@@ -125,6 +131,14 @@ pub enum SshError {
     /// A file operation failed.
     #[error(transparent)]
     Sftp(#[from] SftpError),
+}
+
+/// "Connect failed" is the reason with the number 2; of a session, sshd means by it only that it opens none.
+fn why_refused(purpose: &ChannelPurpose, reason: ChannelRefusal) -> String {
+    match (purpose, reason) {
+        (ChannelPurpose::Program | ChannelPurpose::Sftp, ChannelRefusal::ConnectFailed) => String::new(),
+        _ => format!(": {reason}"),
+    }
 }
 
 impl From<ConfigError> for SshError {

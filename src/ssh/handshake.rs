@@ -47,6 +47,8 @@ pub(super) struct Verified {
     pub(super) server_version: String,
     pub(super) ending: Ending,
     pub(super) ending_writer: Arc<EndingWriter>,
+    /// The key that it showed.
+    pub(super) host_key: Vec<u8>,
 }
 
 /// Gets there, and does the handshake. An sshd that hangs up at once, as one with too many connections does, is asked again
@@ -207,8 +209,8 @@ async fn attempt(
         (Ok(Ok(handle)), Some(Decision::Trust)) => {
             grip.let_go();
             tracing::debug!("{peer} is {target}, running {}", seen.server_version);
-            let server_version = seen.server_version;
-            return Ok(Ok(Verified { handle, peer, server_version, ending, ending_writer }));
+            let Seen { server_version, host_key, .. } = seen;
+            return Ok(Ok(Verified { handle, peer, server_version, ending, ending_writer, host_key }));
         }
         // Cannot be: no handshake ends well without a decision.
         (Ok(Ok(_)), None) => SshError::Handshake { to: to(), source: "no host key was shown".into() },
@@ -312,6 +314,7 @@ fn host_key_algorithms(target: &Target, options: &ConnectOptions) -> Result<Vec<
 struct Seen {
     decision: Option<Decision>,
     server_version: String,
+    host_key: Vec<u8>,
 }
 
 /// The callbacks of a connection.
@@ -339,6 +342,7 @@ impl client::Handler for Client {
             Algorithm::Rsa { .. } => "ssh-rsa".to_owned(),
             other => other.to_string(),
         };
+        self.seen().host_key.clone_from(&blob);
         let decision = host_keys::decide(&self.target, &self.options, HostKey { key_type, blob }).await;
         let trusted = matches!(decision, Decision::Trust);
         self.seen().decision = Some(decision);

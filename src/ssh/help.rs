@@ -46,8 +46,12 @@ impl SshError {
                 }
             },
             Self::ChannelRefused { .. } => {
-                "sshd allows only so many channels a connection: MaxSessions in its sshd_config".to_owned()
+                "sshd runs no programs for this account: MaxSessions in its sshd_config is 0".to_owned()
             }
+            Self::NoFurtherConnection { source } => format!(
+                "set MaxSessions in the host's sshd_config to 3 or more{}",
+                source.help().map(|help| format!("; or: {help}")).unwrap_or_default()
+            ),
             Self::ConnectionLost { .. } => {
                 "look at the network and at whether the host is up; deploying again begins where things stand"
                     .to_owned()
@@ -55,6 +59,16 @@ impl SshError {
             Self::RequestRefused { purpose: ChannelPurpose::Sftp } => {
                 "sshd needs a line \"Subsystem sftp internal-sftp\" in its sshd_config".to_owned()
             }
+            Self::RequestRefused { purpose: ChannelPurpose::Program } => {
+                "`ssh HOST true` must work: the account must be one that runs commands".to_owned()
+            }
+            Self::Sftp(SftpError {
+                operation: SftpOperation::Start,
+                kind: SftpErrorKind::ServerEnded { .. },
+                ..
+            }) => "sshd starts what \"Subsystem sftp\" in its sshd_config names; \"Subsystem sftp internal-sftp\" needs no \
+                   program on the host"
+                .to_owned(),
             Self::Sftp(SftpError {
                 operation: SftpOperation::Start, kind: SftpErrorKind::Protocol { .. }, ..
             }) => "does the login shell print something? sshd has it start SFTP, and `ssh HOST true` must print nothing: \

@@ -22,7 +22,7 @@ pub const SECRET_VARIABLES: [&str; 2] = [KEY_VARIABLE, PASSPHRASE_VARIABLE];
 /// What a text turned out to be.
 pub(super) enum KeyText {
     /// A key that can sign.
-    Ready(PrivateKey),
+    Ready(Arc<PrivateKey>),
     /// A passphrase is needed. The format may hide the public part.
     Encrypted {
         pem: SecretString,
@@ -107,9 +107,9 @@ impl GivenKey {
             (KeyText::Ready(key), _) => key,
             (KeyText::Useless(error), _) => return Err(error),
             (KeyText::Encrypted { .. }, None) => return Err(KeyTextError::Encrypted),
-            (KeyText::Encrypted { pem, .. }, Some(passphrase)) => decrypt(&pem, passphrase)?,
+            (KeyText::Encrypted { pem, .. }, Some(passphrase)) => Arc::new(decrypt(&pem, passphrase)?),
         };
-        Ok(Self { name: name.to_owned(), key: Arc::new(key) })
+        Ok(Self { name: name.to_owned(), key })
     }
 }
 
@@ -149,7 +149,7 @@ fn understand(text: &str) -> Result<KeyText, KeyTextError> {
             refuse_token(&public.algorithm())?;
             return Ok(KeyText::Encrypted { pem: secret(&pem), public: Some(public) });
         }
-        return usable(key).map(KeyText::Ready);
+        return usable(key).map(|key| KeyText::Ready(Arc::new(key)));
     }
     if pem.contains("Proc-Type: 4,ENCRYPTED") {
         // russh undoes this kind for RSA keys only.
@@ -163,7 +163,7 @@ fn understand(text: &str) -> Result<KeyText, KeyTextError> {
     if label == "ENCRYPTED PRIVATE KEY" {
         return Ok(KeyText::Encrypted { pem: secret(&pem), public: None });
     }
-    usable(keys::decode_secret_key(&pem, None).map_err(damaged)?).map(KeyText::Ready)
+    usable(keys::decode_secret_key(&pem, None).map_err(damaged)?).map(|key| KeyText::Ready(Arc::new(key)))
 }
 
 fn damaged(error: impl fmt::Display) -> KeyTextError {

@@ -69,7 +69,7 @@ fn what_is_wrong_with_a_key_is_said() {
     let label = || "OPENSSH PRIVATE KEY".to_owned();
     for (text, expected) in [
         (" \r\n ".to_owned(), KeyTextError::Empty),
-        (public.clone(), KeyTextError::Public),
+        (public, KeyTextError::Public),
         ("-----BEGIN PUBLIC KEY-----\nMCow\n-----END PUBLIC KEY-----\n".to_owned(), KeyTextError::Public),
         ("~/.ssh/id_ed25519".to_owned(), KeyTextError::FileName),
         (STANDARD.encode(&openssh), KeyTextError::Base64),

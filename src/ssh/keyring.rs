@@ -165,7 +165,7 @@ fn read(path: &Path) -> Slot {
     }
     let beside = || keys::load_public_key(with_pub(path)).ok();
     match key_text::read(text.expose_secret()) {
-        KeyText::Ready(key) => Slot::Ready(Arc::new(key)),
+        KeyText::Ready(key) => Slot::Ready(key),
         KeyText::Encrypted { pem, public } => Slot::Encrypted { pem, public: public.or_else(beside) },
         KeyText::Useless(error) => {
             Slot::Useless { outcome: AttemptOutcome::Unreadable(error.to_string()), public: beside() }

@@ -16,7 +16,7 @@
 //! | `candidates`, `certificates`, `agent`, `keyring`, `key_text`, `signer`, `passwords` | what there is to log in with |
 //! | `channel`, `process`, `forward` | what runs in a channel |
 //! | `ending` | why a connection ended |
-//! | `sftp`, `upload` | files |
+//! | `sftp`, `sftp_noise`, `upload` | files |
 //! | `error`, `auth_failure`, `host_key_error`, `sftp_error`, `help` | what can go wrong, and what to do about it |
 
 mod agent;
@@ -55,6 +55,7 @@ mod proxy_command;
 mod routes;
 mod sftp;
 mod sftp_error;
+mod sftp_noise;
 mod signer;
 mod target;
 mod upload;
@@ -81,4 +82,4 @@ pub use routes::{Flags, Routes};
 pub use sftp::{RemoteAttributes, Sftp};
 pub use sftp_error::{SftpError, SftpErrorKind, SftpOperation};
 pub use target::Target;
-pub use upload::{Reuse, SftpPool, Source, Upload};
+pub use upload::{Folder, Reuse, SftpPool, Source, Upload};

@@ -83,7 +83,7 @@ impl Login<'_> {
             Signing::Locked => (KeyHolder::Locked, quick),
             Signing::Agent(identity) => match self.agent.as_mut() {
                 // It may have to ask, or its token be touched.
-                Some(agent) => (KeyHolder::Agent(&mut agent.client, identity.clone()), quick + A_PERSON),
+                Some(agent) => (KeyHolder::Agent(&mut agent.client, identity), quick + A_PERSON),
                 None => return Ok(Show::Verdict(Verdict::Next(AttemptOutcome::NotAnswered))),
             },
         };

@@ -1,5 +1,6 @@
 //! How to connect: which keys and known_hosts files, whom to ask, how long to wait.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +42,8 @@ pub struct ConnectOptions {
     pub host_key_alias: Option<String>,
     /// What to do about a host that no file knows.
     pub unknown_host_key: UnknownHostKey,
+    /// The one address of the host to go to, whatever its name leads to.
+    pub address: Option<SocketAddr>,
     /// How the bytes get to the host.
     pub proxy: Proxy,
     /// Which addresses of a host are of use.
@@ -91,6 +94,7 @@ impl ConnectOptions {
             },
             host_key_alias: None,
             unknown_host_key: UnknownHostKey::Refuse,
+            address: None,
             proxy: Proxy::Direct,
             address_family: AddressFamily::Any,
             bind_address: None,

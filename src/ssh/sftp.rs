@@ -12,15 +12,18 @@ use russh_sftp::client::error::Error as RawError;
 use russh_sftp::client::{Config, RawSftpSession};
 use russh_sftp::protocol::{FileAttributes, OpenFlags, Packet, StatusCode};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
 
-use super::channel::{ChannelIo, Ended};
+use super::channel::{ChannelIo, Ended, Said};
 use super::ending::{Ending, printable};
 use super::sftp_error::{SftpError, SftpErrorKind, SftpOperation};
+use super::sftp_noise::AfterNoise;
+
+/// How long answers may take from the end of a channel to whoever waits for them.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
 /// A server that has requests and answers none for this long is given up. Time-outs of single requests
 /// would punish slow links, where many requests wait in line.
-pub(super) const STALL: Duration = Duration::from_secs(120);
+const STALL: Duration = Duration::from_secs(120);
 
 /// What every server must take (draft-ietf-secsh-filexfer-02, section 3).
 const MINIMUM_WRITE: u64 = 32 * 1024;
@@ -58,6 +61,7 @@ pub(super) struct SftpInner {
     pub(super) open_files: Semaphore,
     ended: Ended,
     ending: Ending,
+    said: Said,
 }
 
 impl std::fmt::Debug for Sftp {
@@ -84,7 +88,8 @@ pub struct RemoteAttributes {
 impl Sftp {
     /// Begins the protocol on a channel in which the subsystem has been asked for.
     pub(super) async fn start(io: ChannelIo, ending: Ending) -> Result<Self, SftpError> {
-        let ended = io.ended();
+        let (ended, said) = (io.ended(), io.said());
+        let io = AfterNoise::new(io, said.clone());
         let config = Config {
             max_packet_len: MAXIMUM_ANSWER,
             // Ours is by progress. This one is only in case that one has a hole.
@@ -100,6 +105,7 @@ impl Sftp {
             open_files: Semaphore::new(OPEN_FILES),
             ended,
             ending,
+            said,
         };
         // The second is asked along with the first, whether the server knows it or not, to save a round trip.
         let (version, limits) = inner
@@ -130,6 +136,20 @@ impl Sftp {
         let attributes = FileAttributes { permissions: Some(mode), ..FileAttributes::empty() };
         self.inner.within(SftpOperation::MakeDirectory, path, self.inner.raw.mkdir(path, attributes)).await?;
         Ok(())
+    }
+
+    /// Makes sure of a directory and its mode, whatever the umask and whoever makes it. What stands in the way shows when
+    /// something is put into it. One round trip, in which later requests can go along: servers take them in order.
+    pub(super) async fn ensure_folder(&self, path: &str, mode: u32) {
+        let attributes = || FileAttributes { permissions: Some(mode), ..FileAttributes::empty() };
+        let Sftp { inner } = self;
+        let (made, set) = futures::join!(
+            inner.within(SftpOperation::MakeDirectory, path, inner.raw.mkdir(path, attributes())),
+            inner.within(SftpOperation::MakeDirectory, path, inner.raw.setstat(path, attributes())),
+        );
+        for error in [made.err(), set.err()].into_iter().flatten() {
+            tracing::trace!("{path}: {error}");
+        }
     }
 
     /// Replaces `to` by `from`, atomically (`posix-rename@openssh.com`). The protocol's own rename would refuse an
@@ -239,10 +259,26 @@ impl SftpInner {
         path: &str,
         request: impl Future<Output = Result<T, RawError>>,
     ) -> Result<T, SftpError> {
-        match timeout(STALL, request).await {
+        match self.or_stalled(request).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(self.failed(operation, path, error).await),
-            Err(_) => Err(self.failed(operation, path, RawError::Timeout).await),
+            Ok(Err(error)) | Err(error) => Err(self.failed(operation, path, error).await),
+        }
+    }
+
+    /// What a future says that waits for an answer; an error when there is none for too long, or will be none.
+    ///
+    /// russh-sftp forgets a request that is made in the moment in which its channel ends.
+    pub(super) async fn or_stalled<T>(&self, answer: impl Future<Output = T>) -> Result<T, RawError> {
+        let ended = async {
+            self.ended.wait().await;
+            // What had come before the end is on its way to the one who waits.
+            tokio::time::sleep(LAST_ANSWERS).await;
+        };
+        tokio::select! {
+            biased;
+            answer = answer => Ok(answer),
+            () = ended => Err(RawError::UnexpectedBehavior("the channel ended".to_owned())),
+            () = tokio::time::sleep(STALL) => Err(RawError::Timeout),
         }
     }
 
@@ -274,7 +310,7 @@ impl SftpInner {
                 } else {
                     match self.ending.known_cause() {
                         Some(source) => SftpErrorKind::ConnectionLost { source },
-                        None => SftpErrorKind::ServerEnded,
+                        None => SftpErrorKind::ServerEnded { said: self.said.text() },
                     }
                 }
             }

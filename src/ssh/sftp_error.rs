@@ -110,8 +110,11 @@ pub enum SftpErrorKind {
         after: Duration,
     },
     /// The SFTP server on the host ended, and the connection did not: it crashed, or there is none.
-    #[error("the SFTP server on the host ended")]
-    ServerEnded,
+    #[error("the SFTP server on the host ended{}", if said.is_empty() { String::new() } else { format!(": {said}") })]
+    ServerEnded {
+        /// What came from the program in its place, in a line.
+        said: String,
+    },
     /// The connection is gone.
     #[error("the connection was lost")]
     ConnectionLost {

@@ -17,7 +17,7 @@ pub(super) enum KeyHolder<'a> {
     Here(Arc<PrivateKey>),
     /// An agent does. The identity is the one that it knows the key by, which need not be what is offered: a certificate
     /// from a file is signed for with the bare key.
-    Agent(&'a mut AgentClient<UnixStream>, AgentIdentity),
+    Agent(&'a mut AgentClient<UnixStream>, &'a AgentIdentity),
     /// The key is locked. Being asked is all there is to know.
     Locked,
 }

@@ -20,9 +20,8 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use russh_sftp::client::error::Error as RawError;
 use russh_sftp::protocol::{FileAttributes, OpenFlags};
 use tokio::sync::SemaphorePermit;
-use tokio::time::timeout;
 
-use super::sftp::{STALL, Sftp, SftpInner};
+use super::sftp::{Sftp, SftpInner};
 use super::sftp_error::{SftpError, SftpErrorKind, SftpOperation};
 
 /// Files smaller than this go over one channel: what it can have on its way is enough for them.
@@ -33,6 +32,15 @@ const PATCH: u64 = 64 << 10;
 
 /// How many files are under way at once.
 const FILES_AT_ONCE: usize = 32;
+
+/// A folder to be made.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    /// Where, on the host.
+    pub path: String,
+    /// Its permission bits, set whatever the umask is.
+    pub mode: u32,
+}
 
 /// A file to be written.
 #[derive(Debug, Clone)]
@@ -143,6 +151,30 @@ impl SftpPool {
     ) -> Result<(), SftpError> {
         write_all(&self.channels, uploads, progress).await
     }
+
+    /// As [`SftpPool::write_files`], with the folders that the files go into, outer ones first. These cost no round trip
+    /// of their own.
+    ///
+    /// # Errors
+    /// As there; also where a folder could not be made.
+    pub async fn write_tree(
+        &self,
+        folders: &[Folder],
+        uploads: &[Upload],
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<(), SftpError> {
+        let first = &self.channels[0];
+        let make = folders.iter().map(|folder| first.ensure_folder(&folder.path, folder.mode));
+        let make = futures::future::join_all(make);
+        if self.channels.len() == 1 {
+            // The order in which they are polled first is the order in which the requests go out.
+            futures::join!(make, write_all(&self.channels, uploads, progress)).1
+        } else {
+            // Another channel might open a file before there is a folder for it.
+            make.await;
+            write_all(&self.channels, uploads, progress).await
+        }
+    }
 }
 
 impl Sftp {
@@ -248,12 +280,14 @@ async fn patch_one(
         (Ok(opened), Ok(source)) => (opened, source.handle),
         (Err(error), source) => {
             if let Ok(source) = source {
-                let _ = inner.raw.close(source.handle).await;
+                let close = inner.raw.close(source.handle);
+                let _ = inner.within(SftpOperation::Close, &upload.path, close).await;
             }
             return Err(error);
         }
         (Ok(opened), Err(error)) => {
-            let _ = inner.raw.close(opened.handle).await;
+            let close = inner.raw.close(opened.handle);
+            let _ = inner.within(SftpOperation::Close, &upload.path, close).await;
             return Err(error);
         }
     };
@@ -462,9 +496,9 @@ impl<'a> Stripe<'a> {
     /// The next answer; `None` when nothing is under way.
     async fn answer(self, under_way: &mut FuturesUnordered<Request<'_>>) -> Option<Result<(), SftpError>> {
         let path = &self.upload.path;
-        let answer = timeout(STALL, under_way.next()).await;
-        let Ok(answer) = answer else {
-            return Some(Err(self.channel.failed(SftpOperation::Write, path, RawError::Timeout).await));
+        let answer = match self.channel.or_stalled(under_way.next()).await {
+            Ok(answer) => answer,
+            Err(error) => return Some(Err(self.channel.failed(SftpOperation::Write, path, error).await)),
         };
         let (operation, bytes, result) = answer?;
         Some(match result {

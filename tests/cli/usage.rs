@@ -39,6 +39,15 @@ fn shown(args: &[&str]) -> String {
     shown_with(project().path(), args, &[("HOME", "/nonexistent"), ("USER", "operator")])
 }
 
+/// Without the time that a line of a run begins with.
+fn without_times(text: &str) -> String {
+    let without = |line: &str| match line.get(2..3) {
+        Some(":") => line[9..].to_owned(),
+        _ => line.to_owned(),
+    };
+    text.lines().map(without).collect::<Vec<_>>().join("\n")
+}
+
 #[test]
 fn no_manifest_in_the_folder() {
     let empty = tempfile::tempdir().unwrap();
@@ -72,6 +81,7 @@ fn values_that_are_none() {
     insta::assert_snapshot!("bad_format", shown(&["plan", "prod", "--format", "yaml"]));
     insta::assert_snapshot!("bad_timeout", shown(&["plan", "prod", "--connect-timeout", "0"]));
     insta::assert_snapshot!("bad_lines", shown(&["logs", "prod", "-n", "many"]));
+    insta::assert_snapshot!("bad_count_of_runs", shown(&["history", "prod", "-n", "0"]));
     insta::assert_snapshot!("quiet_and_verbose", shown(&["plan", "prod", "-q", "-v"]));
     insta::assert_snapshot!("bad_pattern", shown(&["plan", "prod", "--host", "web[1"]));
 }
@@ -80,6 +90,7 @@ fn values_that_are_none() {
 fn hosts_that_are_none() {
     insta::assert_snapshot!("no_host_matches", shown(&["deploy", "prod", "--host", "db*"]));
     insta::assert_snapshot!("no_host_has_the_tag", shown(&["deploy", "prod", "--tag", "blue"]));
+    insta::assert_snapshot!("no_host_has_any_tag", shown(&["deploy", "staging", "--yes", "--tag", "blue"]));
 }
 
 #[test]
@@ -113,4 +124,39 @@ fn an_ssh_configuration_that_cannot_be_read() {
     insta::assert_snapshot!("ssh_config_with_match", shown("match"));
     insta::assert_snapshot!("jump_hosts_in_a_circle", shown("jump"));
     insta::assert_snapshot!("no_ssh_config", shown("missing"));
+}
+
+#[test]
+fn a_hook_before_the_deploy_that_fails_ends_it_before_any_host_is_connected_to() {
+    let project = project();
+    let hooks = "hooks:\n  before_deploy: [ { local: 'echo building; printf no >&2; sleep 60 & exit 3' } ]\n";
+    std::fs::write(project.path().join("deploy.yaml"), format!("{MANIFEST}{hooks}")).unwrap();
+    let env = [("HOME", "/nonexistent"), ("USER", "operator"), ("PATH", "/usr/bin:/bin")];
+    let shown = |args: &[&str]| {
+        let shown = shown_with(project.path(), args, &env);
+        shown.replace(env!("CARGO_PKG_VERSION"), "VERSION")
+    };
+    let text = shown(&["deploy", "prod"]);
+    insta::assert_snapshot!("a_hook_before_the_deploy_fails", without_times(&text));
+    let text = shown(&["deploy", "prod", "-q"]);
+    insta::assert_snapshot!("a_hook_before_the_deploy_fails_quietly", without_times(&text));
+
+    let json = shown(&["deploy", "prod", "--format", "json"]);
+    let events: Vec<serde_json::Value> = json
+        .lines()
+        .filter(|line| line.starts_with('{'))
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let names: Vec<_> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    let expected = [
+        "run_started",
+        "local_hook_started",
+        "local_hook_said",
+        "local_hook_said",
+        "local_hook_failed",
+        "run_finished",
+    ];
+    assert_eq!(names, expected, "{json}");
+    assert_eq!(events[4]["said"], serde_json::json!(["building", "no"]));
+    assert_eq!(events[5]["exit_code"], 1);
 }

@@ -33,6 +33,11 @@ fn on_a_terminal_it_asks_and_a_no_changes_nothing() {
         let ran = project.shipit_on_a_terminal(&["deploy", "prod"], &[(question, no)]);
         assert_eq!(ran.code, Some(1), "{}", ran.all());
         assert!(ran.stdout.contains("not confirmed: nothing was changed"), "{}", ran.all());
+        assert!(
+            ran.stdout.contains("untouched (declined)") && !ran.stdout.contains("planned only"),
+            "{}",
+            ran.all()
+        );
         // What it asks about stands above the question.
         let plan = ran.stdout.find("first deploy").unwrap();
         assert!(plan < ran.stdout.find(question).unwrap(), "{}", ran.all());

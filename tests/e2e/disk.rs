@@ -123,3 +123,109 @@ fn a_disk_that_fills_up_while_the_host_waits_does_not_keep_it_from_going_back() 
     project.edit("deploy.yaml", &health, "");
     project.deploy();
 }
+
+/// Makes all but so many inodes, or pages, of the user's home used up.
+fn fill(user: &TestUser, what: Room, left: usize) {
+    user.run(&match what {
+        Room::Inodes => format!(
+            "i=0; while true >~/many/$i; do i=$((i + 1)); done 2>/dev/null; cd ~/many; ls | head -n {left} | xargs -r rm"
+        ),
+        Room::Bytes => format!("cat /dev/zero >~/eaten; truncate -s -$(({left} * 4096)) ~/eaten"),
+    });
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Room {
+    Inodes,
+    Bytes,
+}
+
+/// Wherever in a deploy the room ends: the deploy works, or the service runs on as it was, and the exit code says which.
+#[test]
+fn a_disk_that_is_full_at_any_place_of_a_deploy() {
+    let options = HostOptions { home_size: Some("24m".into()), home_inodes: Some(200) };
+    let Some(host) = OwnHost::boot(options) else { return };
+    let user = host.user(UserOptions::default());
+    let project = Project::quick(&user);
+    project.deploy();
+    project.edit("deploy.yaml", "  prod:\n", "  prod:\n    confirm: true\n");
+    user.run("mkdir ~/many");
+    let root = project.root(&user);
+    let mut place = "North Carolina".to_owned();
+    let mut seen = Vec::new();
+    let inodes = (0..=20).map(|left| (Room::Inodes, left));
+    for (what, left) in inodes.chain((0..=18).step_by(3).map(|left| (Room::Bytes, left))) {
+        let next = format!("{what:?} {left}");
+        project.edit(&format!("{}.conf", project.name), &place, &next);
+        place = next;
+        let before = project.standing(&user);
+        // The plan is made while there is room; all that follows waits for a yes.
+        let mut deploy = project.spawn_on_a_terminal(&["deploy", "prod"]);
+        deploy.wait_for_output("Deploy to 1 host of prod? [y/N]");
+        fill(&user, what, left);
+        deploy.write("y\n");
+        let ran = deploy.wait();
+        user.run(&format!("rm -rf ~/eaten {root}/incoming/*; find ~/many -type f -delete"));
+        let after = project.standing(&user);
+        match ran.code {
+            Some(0) => {
+                assert_ne!(after.current, before.current);
+                // What pruning and `rollback` go by.
+                user.run(&format!("test -e {root}/current/good"));
+            }
+            Some(1) => assert_eq!(after, before, "{place}\n{}", ran.all()),
+            Some(3) => after.is_back_at(&before),
+            _ => panic!("{place}\n{}", ran.all()),
+        }
+        if ran.code != Some(0) {
+            let reasons =
+                ["No space left", "disk is full", "file system is full", "no inodes left", "inodes used up"];
+            let told = reasons.iter().any(|reason| ran.stdout.contains(reason));
+            assert!(told, "{place}\n{}", ran.all());
+        }
+        seen.push(ran.code);
+    }
+    // Else none of them came to a place of interest.
+    assert!(seen.contains(&Some(0)) && seen.contains(&Some(1)), "{seen:?}");
+    project.shipit(&["deploy", "prod", "--yes"]).exits(0);
+}
+
+/// Fills up between the check of the hashes and the switch, and between the switch and the commit.
+#[test]
+fn a_disk_that_a_hook_fills() {
+    let options = HostOptions { home_size: Some("24m".into()), home_inodes: Some(400) };
+    let Some(host) = OwnHost::boot(options) else { return };
+    let user = host.user(UserOptions::default());
+    let project = Project::quick(&user);
+    project.deploy();
+    let manifest = fs::read_to_string(project.path("deploy.yaml")).unwrap();
+    let fills = [
+        "cat /dev/zero >~/eaten 2>/dev/null; true",
+        "mkdir -p ~/many; i=0; while true >~/many/$i; do i=$((i + 1)); done 2>/dev/null; true",
+    ];
+    for (number, fill) in fills.iter().enumerate() {
+        for hook in ["before_activate", "after_activate"] {
+            project.write("deploy.yaml", &format!("{manifest}hooks:\n  {hook}: [ {{ run: '{fill}' }} ]\n"));
+            project.write("service.sh", &format!("#!/bin/sh\necho {number} {hook}\nexec sleep infinity\n"));
+            let before = project.standing(&user);
+            let ran = project.shipit(&["deploy", "prod"]);
+            user.run("rm -rf ~/eaten ~/many");
+            let after = project.standing(&user);
+            if hook == "before_activate" {
+                let ran = ran.exits(1);
+                ran.says(["the file system is full", "No space left on device"][number])
+                    .says("the service was not touched")
+                    .never_says("switched");
+                assert_eq!(after, before);
+            } else {
+                // It needs no room to be kept, nor to be known for a good one.
+                ran.exits(0).says("1 host deployed");
+                assert_eq!(after.leftovers, "");
+                assert_ne!(after.current, before.current);
+                user.run(&format!("test -e {}/current/good", project.root(&user)));
+            }
+        }
+    }
+    project.write("deploy.yaml", &manifest);
+    project.deploy();
+}

@@ -58,14 +58,14 @@ fn a_service_runs_under_the_users_systemd_and_the_user_reads_its_journal() {
 
 #[test]
 fn lingering_and_sudo_are_as_asked_for() {
-    let options = UserOptions { sudo: Sudo::Password, lingering: Lingering::Off };
+    let options = UserOptions { sudo: Sudo::Password, lingering: Lingering::Off, ..UserOptions::default() };
     let Some(user) = TestUser::new(options) else { return };
     assert_eq!(user.run("loginctl show-user $(id -un) --property=Linger --value"), "no\n");
     assert!(!user.ssh("sudo -n true").status.success(), "sudo must ask for the password");
     let password = user.password.as_deref().unwrap();
     assert_eq!(user.run(&format!("echo {password} | sudo -S -p '' id -u")), "0\n");
 
-    let options = UserOptions { sudo: Sudo::None, lingering: Lingering::On };
+    let options = UserOptions { sudo: Sudo::None, lingering: Lingering::On, ..UserOptions::default() };
     let Some(user) = TestUser::new(options) else { return };
     assert!(!user.ssh("sudo -n true").status.success());
     assert_eq!(user.run("loginctl show-user $(id -un) --property=Linger --value"), "yes\n");

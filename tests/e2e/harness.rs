@@ -134,7 +134,26 @@ impl Project {
     /// Runs a command on a terminal of its own, types the answers one by one as their questions appear, and returns
     /// what was on the terminal. No question: nothing is typed.
     pub fn shipit_on_a_terminal(&self, arguments: &[&str], answers: &[(&str, &str)]) -> Ran {
-        let mut line = String::from(env!("CARGO_BIN_EXE_shipit"));
+        let mut child = self.spawn_on_a_terminal(arguments);
+        for (question, answer) in answers {
+            child.wait_for_output(question);
+            child.write(&format!("{answer}\n"));
+        }
+        child.wait()
+    }
+
+    /// Starts a command on a terminal of its own.
+    pub fn spawn_on_a_terminal(&self, arguments: &[&str]) -> Child {
+        self.spawn_on("dumb", arguments)
+    }
+
+    /// The same on one that can be drawn on.
+    pub fn spawn_on_a_drawing_terminal(&self, arguments: &[&str]) -> Child {
+        self.spawn_on("xterm", arguments)
+    }
+
+    fn spawn_on(&self, terminal: &str, arguments: &[&str]) -> Child {
+        let mut line = format!("stty columns 200; exec {}", env!("CARGO_BIN_EXE_shipit"));
         for argument in arguments {
             line.push_str(&format!(" '{argument}'"));
         }
@@ -149,14 +168,9 @@ impl Project {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("USER", "ada")
             .env("HOME", self.path("home"))
-            .env("TERM", "dumb")
+            .env("TERM", terminal)
             .env("SHELL", "/bin/sh");
-        let mut child = Child::spawn(&mut command);
-        for (question, answer) in answers {
-            child.wait_for_output(question);
-            child.write(&format!("{answer}\n"));
-        }
-        child.wait()
+        Child::spawn(&mut command)
     }
 
     /// The root of the service on the host.
@@ -212,6 +226,20 @@ impl Project {
             let (hash, path) = (artifact["sha256"].as_str().unwrap(), artifact["path"].as_str().unwrap());
             assert!(sums.contains(&format!("{hash}  ./{path}\n")), "{path} is not as recorded:\n{text}");
         }
+    }
+
+    /// Holds the service's lock as a deploy of `who` does; until dropped.
+    pub fn lock_by(&self, user: &TestUser, who: &str) -> Child {
+        let root = self.root(user);
+        let holder =
+            format!("{{\"who\":\"{who}\",\"since\":\"2026-11-20T03:00:00Z\",\"command\":\"deploy\"}}");
+        let script = format!(
+            "exec 9>>{root}/lock; flock 9; echo '{holder}' >{root}/lock.holder; echo held; read -r _; \
+             rm {root}/lock.holder"
+        );
+        let mut child = Child::spawn(user.ssh_command().arg(&script));
+        child.wait_for_output("held");
+        child
     }
 
     /// What the service answers, asked on the host, without curl.

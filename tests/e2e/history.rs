@@ -48,6 +48,33 @@ fn every_run_is_there_with_its_end() {
 }
 
 #[test]
+fn only_the_newest_runs_are_kept() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let project = Project::quick(&user);
+    project.deploy();
+    let history = format!("{}/history.jsonl", project.root(&user));
+    // 50 more than 1000 are left alone, so that it is not written anew every time.
+    user.run(&format!(
+        "i=0; while [ $i -lt 1050 ]; do echo \"{{\\\"old\\\":$i}}\"; i=$((i + 1)); done >>{history}"
+    ));
+    let next = |number: usize| {
+        project.write("service.sh", &format!("#!/bin/sh\n# {number}\nexec sleep infinity\n"));
+        project.deploy();
+        user.run(&format!("cat {history}")).lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(next(1).len(), 1052);
+    user.run(&format!(
+        "i=0; while [ $i -lt 100 ]; do echo \"{{\\\"new\\\":$i}}\"; i=$((i + 1)); done >>{history}"
+    ));
+    let lines = next(2);
+    assert_eq!(lines.len(), 1001);
+    assert_eq!(lines[0], "{\"old\":151}", "the oldest go");
+    assert_eq!(lines[999], "{\"new\":99}");
+    assert!(lines[1000].contains("\"verdict\":\"deployed\""), "{}", lines[1000]);
+    assert_eq!(user.run(&format!("ls -A {} | grep new; true", project.root(&user))), "");
+}
+
+#[test]
 fn a_history_that_was_edited_is_read_as_far_as_it_goes() {
     let Some(user) = TestUser::new(UserOptions::default()) else { return };
     let project = Project::quick(&user);

@@ -48,8 +48,9 @@ fn every_point_is_reached_in_order_with_what_it_needs_to_know() {
         "switched current to".to_owned(),
         "| after: active".to_owned(),
         format!("| kept: deployed  > {id}"),
-        "1 host deployed".to_owned(),
+        "running the hook after_deploy".to_owned(),
         "local last: deployed".to_owned(),
+        "1 host deployed".to_owned(),
     ];
     let mut rest = ran.stderr.as_str();
     for text in wanted {
@@ -98,10 +99,65 @@ fn a_failure_means_what_its_point_means() {
     set_hooks(&project, &format!("  after_deploy: [ {{ run: exit 5 }}, {{ local: exit 6 }} ]\n{told}"));
     let ran = changed(&project, 4).exits(0);
     ran.says("failed: run the hook after_deploy")
-        .says("warning: the hook after_deploy failed")
-        .says("1 host deployed");
+        .says("; warning: the hook after_deploy failed: `exit 5`: it ended with status 5")
+        .says("warning: the hook after_deploy failed: `exit 6`: it ended with exit status: 6")
+        .says("1 host deployed")
+        .says(", with 2 warnings");
     ran.never_says("host: ");
     assert_ne!(project.current(&user), before);
+}
+
+#[test]
+fn what_fails_after_the_verdict_is_a_warning_for_programs_too() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let project = with_hooks(
+        &user,
+        "  before_deploy: [ { local: 'echo made; echo it >&2' } ]\n  after_deploy: [ { run: 'echo nobody; exit 5' }, { local: exit 6 } ]",
+    );
+    let ran = project.shipit(&["deploy", "prod", "--format", "json"]).exits(0);
+    let events: Vec<serde_json::Value> =
+        ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let names: Vec<_> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!(
+        names[..6],
+        [
+            "run_started",
+            "local_hook_started",
+            "local_hook_said",
+            "local_hook_said",
+            "local_hook_finished",
+            "connect_started"
+        ]
+    );
+    assert_eq!((&events[2]["line"], &events[3]["line"]), (&"made".into(), &"it".into()), "in order");
+    let last = &names[names.len() - 4..];
+    assert_eq!(last, ["host_finished", "local_hook_started", "local_hook_failed", "run_finished"]);
+    let [.., host, _, _, run] = events.as_slice() else { panic!("{}", ran.all()) };
+    assert_eq!(host["verdict"], "deployed");
+    assert_eq!(
+        host["warnings"],
+        serde_json::json!(["the hook after_deploy failed: `echo nobody; exit 5`: it ended with status 5"])
+    );
+    assert_eq!((&run["warnings"], &run["exit_code"]), (&2.into(), &0.into()));
+    assert!(!ran.stderr.contains("made"), "standard error is for people: {}", ran.all());
+}
+
+#[test]
+fn a_hook_that_says_too_much_goes_on_and_the_log_stays_small() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let project = with_hooks(
+        &user,
+        "  after_activate: [ { run: 'echo first; seq 1000000; touch ~/through; echo last >&2; setsid sleep 30 & exit 9' } ]",
+    );
+    let start = Instant::now();
+    let ran = project.shipit(&["deploy", "prod"]).exits(3);
+    ran.says("| first").says("| 40000").says("all but the last of what follows is left out");
+    ran.says("| 999992").says("| last").says("it ended with status 9").never_says("| 900000\n");
+    assert!(start.elapsed() < Duration::from_secs(25), "it waits for what the hook left behind");
+    assert_eq!(user.run("ls ~/through"), format!("{}/through\n", user.home));
+    let logs = user.run(&format!("cat {}/runs/*/log | wc -c", project.root(&user)));
+    let size: u64 = logs.trim().parse().unwrap();
+    assert!((250_000..1_500_000).contains(&size), "{size} bytes");
 }
 
 #[test]

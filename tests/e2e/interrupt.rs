@@ -43,3 +43,32 @@ fn an_interrupted_upload_changes_nothing_and_is_swept() {
     }
     user.go_through(&relay);
 }
+
+#[test]
+fn who_leaves_at_once_is_told_what_the_host_will_do_and_nothing_is_drawn_over_it() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let project = Project::quick(&user);
+    project.deploy();
+    let before = project.standing(&user);
+    let health = "settle: 0s\nhealth: { tcp: 'localhost:1', timeout: 30s }";
+    project.edit("deploy.yaml", "settle: 0s", health);
+    project.write("service.sh", "#!/bin/sh\nexec sleep 1000\n");
+    let mut deploy = project.spawn_on_a_drawing_terminal(&["deploy", "prod"]);
+    deploy.wait_for_output("trying localhost:1");
+    deploy.write("\u{3}");
+    deploy.wait_for_output("once more to leave at once");
+    // The moving line is drawn again below that.
+    let drawn = |deploy: &Child| deploy.output().rsplit("leave at once").next().unwrap().contains("trying");
+    wait_for("the moving line", std::time::Duration::from_secs(20), || drawn(&deploy));
+    deploy.write("\u{3}");
+    let ran = deploy.wait().exits(130);
+    let last = ran.stdout.rfind("trying localhost:1").unwrap();
+    let left = ran.stdout.find("left before the hosts were done").unwrap();
+    assert!(last < left, "the moving line is drawn over what was said: {}", ran.all());
+    let between = &ran.stdout[last..left];
+    assert!(between.contains("\x1b[2K"), "the moving line is left on the terminal: {:?}", ran.stdout);
+    assert!(ran.stdout[left..].contains("goes back by itself"), "{}", ran.all());
+    wait_for("the host to go back", std::time::Duration::from_secs(20), || {
+        project.standing(&user).current == before.current
+    });
+}

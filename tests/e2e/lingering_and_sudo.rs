@@ -31,7 +31,7 @@ fn lingering_is_enabled_with_passwordless_sudo() {
 
 #[test]
 fn without_lingering_and_sudo_nothing_is_uploaded_and_the_command_is_named() {
-    let options = UserOptions { lingering: Lingering::Off, sudo: Sudo::None };
+    let options = UserOptions { lingering: Lingering::Off, sudo: Sudo::None, ..UserOptions::default() };
     let Some(user) = TestUser::new(options) else { return };
     let project = Project::quick(&user);
     for arguments in [&["plan", "prod"][..], &["deploy", "prod"]] {
@@ -78,7 +78,7 @@ fn sudo_that_wants_a_password_is_refused_without_a_terminal() {
 
 #[test]
 fn sudos_password_is_asked_for_once_and_seen_nowhere() {
-    let options = UserOptions { sudo: Sudo::Password, lingering: Lingering::Off };
+    let options = UserOptions { sudo: Sudo::Password, lingering: Lingering::Off, ..UserOptions::default() };
     let Some(user) = TestUser::new(options) else { return };
     let project = Project::quick(&user);
     let password = user.password.clone().unwrap();

@@ -1,6 +1,6 @@
 //! Old releases go, good ones are kept, and the one before the current always is.
 use crate::harness::Project;
-use crate::hosts::{TestUser, UserOptions};
+use crate::hosts::{HostOptions, OwnHost, TestUser, UserOptions};
 
 fn deploy(project: &Project, user: &TestUser, text: &str, code: i32) -> String {
     project.write(
@@ -36,4 +36,21 @@ fn good_ones_are_counted_and_failed_ones_are_not() {
     project.shipit(&["rollback", "prod"]).exits(0);
     let fourth = deploy(&project, &user, "four", 0);
     assert_eq!(releases(&project, &user), [worse, &second, &fourth].map(Clone::clone));
+}
+
+#[test]
+fn the_mark_of_a_good_release_is_on_the_disk_before_the_run_is_forgotten() {
+    let Some(host) = OwnHost::boot(HostOptions::default()) else { return };
+    let user = host.user(UserOptions::default());
+    let project = Project::quick(&user);
+    // What is handed to sync(1) from here on: a mark that is there, and whether the run can still be found.
+    user.run(
+        "sudo tee /usr/local/bin/sync >/dev/null <<'END'\n#!/bin/sh\n\
+         for path in \"$@\"; do\n\
+         [ -d \"$path\" ] && [ -e \"$path/good\" ] && echo \"$(readlink ~/.local/share/shipit/*/pending)\" >>~/synced\n\
+         done\nexec /usr/bin/sync \"$@\"\nEND\nsudo chmod +x /usr/local/bin/sync",
+    );
+    project.deploy();
+    let synced = user.run("cat ~/synced");
+    assert_eq!(synced.lines().filter(|line| line.starts_with("runs/")).count(), 1, "{synced:?}");
 }

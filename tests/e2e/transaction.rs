@@ -137,13 +137,30 @@ fn a_run_that_is_killed_on_the_host_is_brought_to_its_end_by_the_client() {
 }
 
 #[test]
-fn a_run_that_died_with_its_client_is_brought_to_its_end_by_the_next_deploy() {
+fn a_run_that_is_killed_on_the_host_does_not_need_its_client() {
     let Some(user) = TestUser::new(UserOptions::default()) else { return };
     let (project, before) = waiting(&user, "timeout: 40s }");
     let deploy = deploy_until_pending(&project, &[]);
-    // Before the session can give it the word to go back.
     deploy.signal("STOP");
     user.run("systemctl --user kill --signal=KILL 'shipit-2*'");
+    deploy.signal("KILL");
+    wait_for("the way back", AT_ONCE, || settled(&project, &user));
+    project.standing(&user).is_back_at(&before);
+    assert_eq!(verdicts(&project, &user), ["deployed", "reverted"]);
+}
+
+#[test]
+fn a_run_that_died_with_its_client_is_brought_to_its_end_by_the_next_deploy() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    if user.key_path.is_none() {
+        return;
+    }
+    let (project, before) = waiting(&user, "timeout: 40s }");
+    let deploy = deploy_until_pending(&project, &[]);
+    deploy.signal("STOP");
+    user.run("systemctl --user kill --signal=KILL 'shipit-2*'");
+    // Before they can go back from it.
+    user.kill_sessions();
     deploy.signal("KILL");
     drop(deploy);
     let plan = project.shipit(&["plan", "prod"]).exits(7);
@@ -251,18 +268,6 @@ fn a_first_deploy_that_loses_its_power_is_not_deployed_after_the_boot() {
     project.deploy();
 }
 
-/// Holds a service's lock as a deploy of `who` does; until dropped.
-fn lock_by(project: &Project, user: &TestUser, who: &str) -> Child {
-    let root = project.root(user);
-    let holder = format!("{{\"who\":\"{who}\",\"since\":\"2026-11-20T03:00:00Z\",\"command\":\"deploy\"}}");
-    let script = format!(
-        "exec 9>>{root}/lock; flock 9; echo '{holder}' >{root}/lock.holder; echo held; read -r _; rm {root}/lock.holder"
-    );
-    let mut child = Child::spawn(user.ssh_command().arg(&script));
-    child.wait_for_output("held");
-    child
-}
-
 #[test]
 fn who_holds_the_lock_is_named_and_waiting_for_it_pays() {
     let Some(user) = TestUser::new(UserOptions::default()) else { return };
@@ -270,7 +275,7 @@ fn who_holds_the_lock_is_named_and_waiting_for_it_pays() {
     project.deploy();
     let before = project.standing(&user);
     project.edit(&format!("{}.conf", project.name), "North Carolina", "Virginia");
-    let mut holder = lock_by(&project, &user, "ada@laptop");
+    let mut holder = project.lock_by(&user, "ada@laptop");
     let ran = project.shipit(&["deploy", "prod"]).exits(7);
     ran.says("the service is locked on this host by ada@laptop since 2026-11-20T03:00:00Z, for deploy");
     let start = Instant::now();
@@ -286,29 +291,82 @@ fn who_holds_the_lock_is_named_and_waiting_for_it_pays() {
     waits.wait().exits(0).says("1 host deployed");
 }
 
-/// P8: what was planned is what is done, or nothing.
+/// Two releases of a project, and a third that is to come. The ids of the first two.
+fn two_releases(user: &TestUser) -> (Project, [String; 2]) {
+    let project = Project::quick(user);
+    project.deploy();
+    let first = project.current(user);
+    project.edit(&format!("{}.conf", project.name), "North Carolina", "Virginia");
+    project.deploy();
+    let second = project.current(user);
+    project.edit(&format!("{}.conf", project.name), "Virginia", "Ohio");
+    let ids = [first, second].map(|current| current.trim_start_matches("releases/").to_owned());
+    (project, ids)
+}
+
+fn point_current(project: &Project, user: &TestUser, id: &str) {
+    let root = project.root(user);
+    user.run(&format!("ln -sfT releases/{id} {root}/.x && mv -fT {root}/.x {root}/current"));
+}
+
+/// P8: what a person said yes to is what is done, or nothing.
 #[test]
-fn a_host_that_changed_after_the_plan_was_made_is_left_alone() {
+fn a_host_that_changed_after_its_plan_was_agreed_to_is_left_alone() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let (project, [first, second]) = two_releases(&user);
+    project.edit("deploy.yaml", "  prod:\n", "  prod:\n    confirm: true\n");
+    let mut deploy = project.spawn_on_a_terminal(&["deploy", "prod"]);
+    deploy.wait_for_output("Deploy to 1 host of prod? [y/N]");
+    point_current(&project, &user, &first);
+    let before = project.standing(&user);
+    deploy.write("y\n");
+    let ran = deploy.wait().exits(1);
+    let says = |text: &str| assert!(ran.all().contains(text), "{text}: {}", ran.all());
+    says(&format!("`current` was {second}, and is now {first}"));
+    says("the service was not touched");
+    says("shipit plan");
+    assert!(!ran.all().contains("uploaded"), "{}", ran.all());
+    assert_eq!(project.standing(&user), before);
+}
+
+/// Where nobody was asked, what the host is to end on is what counts: after a wait, the plan is made anew.
+#[test]
+fn a_host_that_changed_while_the_lock_was_waited_for_is_planned_for_again() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let (project, [first, second]) = two_releases(&user);
+    let mut holder = project.lock_by(&user, "ada@laptop");
+    let mut waits = Child::spawn(&mut project.command(&["deploy", "prod", "--lock-wait", "30s"]));
+    waits.wait_for_output("waiting: the service is locked");
+    point_current(&project, &user, &first);
+    holder.write("\n");
+    let ran = waits.wait().exits(0);
+    ran.says(&format!("replaces {second}")).says("the lock is ours: looking at the host again");
+    ran.says(&format!("replaces {first}")).says("1 host deployed");
+}
+
+/// A laptop that slept comes back without its lock.
+#[test]
+fn a_client_that_was_silent_for_too_long_does_not_go_on_without_its_lock() {
     let Some(user) = TestUser::new(UserOptions::default()) else { return };
     let project = Project::quick(&user);
     project.deploy();
-    let first = project.current(&user);
-    project.edit(&format!("{}.conf", project.name), "North Carolina", "Virginia");
-    project.deploy();
-    let second = project.current(&user);
-    project.edit(&format!("{}.conf", project.name), "Virginia", "Ohio");
-    let mut holder = lock_by(&project, &user, "ada@laptop");
-    let mut waits = Child::spawn(&mut project.command(&["deploy", "prod", "--lock-wait", "30s"]));
-    waits.wait_for_output("waiting: the service is locked");
-    let root = project.root(&user);
-    user.run(&format!("ln -sfT {first} {root}/.x && mv -fT {root}/.x {root}/current"));
     let before = project.standing(&user);
-    holder.write("\n");
-    let ran = waits.wait().exits(1);
-    let id = |current: &str| current.trim_start_matches("releases/").to_owned();
-    ran.says(&format!("`current` was {}, and is now {}", id(&second), id(&first)));
-    ran.says("the service was not touched").says("shipit plan").never_says("uploaded");
-    assert_eq!(project.standing(&user), before);
+    let relay = Relay::start(user.address(), Link { bandwidth: Some(400_000), ..Link::default() }).unwrap();
+    through(&project, &user, &relay);
+    let mut binary = fs::read(project.path("service.sh")).unwrap();
+    binary.resize(3 << 20, b'\n');
+    fs::write(project.path("service.sh"), &binary).unwrap();
+    let mut deploy = Child::spawn(&mut project.command(&["deploy", "prod"]));
+    deploy.wait_for_output("uploading");
+    deploy.signal("STOP");
+    let lock = format!("flock -n {}/lock true && echo free; true", project.root(&user));
+    wait_for("the lock", Duration::from_secs(20) + GRACE, || user.run(&lock) == "free\n");
+    deploy.signal("CONT");
+    let ran = deploy.wait().exits(1);
+    ran.says("the lock was lost: nothing was heard of this side for more than 20 s");
+    ran.says("the service was not touched").says("shipit history").never_says("switched");
+    project.standing(&user).is_as(&before);
+    assert_eq!(user.run(&format!("find {}/incoming -mindepth 1", project.root(&user))), "");
 }
 
 #[test]

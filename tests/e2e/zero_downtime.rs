@@ -141,3 +141,34 @@ fn a_unit_that_can_be_reloaded_goes_on_running() {
     assert_eq!(project.current(&user), before);
     assert_eq!(project.property(&user, "InvocationID"), begun);
 }
+
+#[test]
+fn after_a_reload_only_what_was_said_since_counts() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let project = Project::quick(&user);
+    let name = project.name.clone();
+    project.write(
+        "service.sh",
+        "#!/bin/sh\ntrap 'echo reloaded' HUP\necho ready to serve\nwhile :; do sleep 1000 & wait $!; done\n",
+    );
+    project.edit(
+        "deploy.yaml",
+        &format!("unit: {name}.service"),
+        &format!("units: [{{ path: {name}.service, on_change: reload }}]\nhealth: {{ journal: ready to serve, timeout: 5s }}"),
+    );
+    project.edit(
+        &format!("{name}.service"),
+        "Restart=always",
+        "Restart=always\nExecReload=/bin/kill -HUP $MAINPID",
+    );
+    project.deploy();
+    let before = project.current(&user);
+    // The same start has said it, long ago.
+    project.edit("deploy.yaml", "timeout: 5s", "timeout: 1s");
+    project.edit(&format!("{name}.conf"), "North Carolina", "Virginia");
+    project.shipit(&["deploy", "prod"]).exits(3).says("no line since the reload has it");
+    assert_eq!(project.current(&user), before);
+    // What it says of the reload does count, however soon.
+    project.edit("deploy.yaml", "journal: ready to serve, timeout: 1s", "journal: reloaded, timeout: 10s");
+    project.deploy().says("the journal has \"reloaded\"");
+}

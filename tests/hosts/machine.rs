@@ -99,10 +99,15 @@ impl Machine {
         self.open_control_connection();
     }
 
+    /// A file of the host, by its path on this machine: to look past sshd.
+    pub fn file(&self, path: &str) -> PathBuf {
+        let state = self.known_hosts.parent().expect("it is a file in a folder");
+        state.join(&self.name).join("root").join(path.trim_start_matches('/'))
+    }
+
     /// Power on after a cut, with a file gone from the disk, as if it had never been written there.
     pub fn power_on_without(&self, file: &str) {
-        let state = self.known_hosts.parent().expect("it is a file in a folder");
-        let path = state.join(&self.name).join("root").join(file.trim_start_matches('/'));
+        let path = self.file(file);
         fs::remove_file(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         self.power_on();
     }
@@ -180,6 +185,11 @@ impl OwnHost {
         }
         let description = hosts_sh(&arguments);
         Some(Self { machine: Machine::read(Path::new(description.trim()), true) })
+    }
+
+    /// Root, who logs in there.
+    pub fn root(&self) -> TestUser {
+        TestUser::root_of(Arc::clone(&self.machine))
     }
 
     /// A fresh user on this host.

@@ -2,6 +2,7 @@
 //!
 //! - [`TestUser::new`]: a fresh Linux user on the host that all tests share. What most tests want.
 //! - [`OwnHost::boot`]: a host of its own, for a test that breaks it or needs a small disk.
+//! - [`TestUser::behind`]: another sshd on the host, with its own configuration, or dropbear.
 //! - [`relay`]: a network between the two that is slow, narrow, cut or silent.
 //!
 //! A host is a systemd-nspawn container, made by `hosts.sh`; `make test` boots the shared one. With
@@ -17,10 +18,12 @@
 
 mod machine;
 pub mod relay;
+mod sshd;
 mod user;
 
 pub use machine::{HostOptions, Machine, OwnHost, SharedHost};
-pub use user::{Lingering, Sudo, TestUser, UserOptions};
+pub use sshd::Server;
+pub use user::{Lingering, Shell, Sudo, TestUser, UserOptions};
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};

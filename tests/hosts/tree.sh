@@ -10,6 +10,8 @@ as_root "$@"
 
 suite=bookworm
 packages=systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,openssh-server,sudo,iproute2,rsync,curl,procps
+# For accounts and hosts that are not as usual.
+packages+=,fish,tcsh,zsh,opendoas,dropbear-bin,locales
 recipe=$(sha256sum <"$here/tree.sh" | cut -c1-12)
 tree=$cache_dir/$suite-$recipe
 
@@ -119,8 +121,16 @@ UseDNS no
 PrintMotd no
 CONF
 
+# fish wants it for its manual's sake; a host needs no Python, and the tests are to show that.
+mapfile -t python < <(chroot "$building" dpkg-query -W -f '${Package}\n' '*python3*' 2>/dev/null)
+in_tree dpkg --force-depends --purge "${python[@]}"
+
+# A host that speaks German.
+in_tree localedef -i de_DE -f UTF-8 de_DE.UTF-8
+find "$building/usr/share/locale" -mindepth 1 -maxdepth 1 ! -name de -exec rm -rf {} +
+
 rm -rf "$building"/var/cache/apt/archives/*.deb "$building"/var/lib/apt/lists/* "$building"/usr/share/doc \
-    "$building"/usr/share/man "$building"/usr/share/locale
+    "$building"/usr/share/man "$building"/usr/share/i18n
 mkdir -p "$building/var/lib/apt/lists/partial"
 : >"$building/etc/resolv.conf"
 

@@ -34,10 +34,40 @@ pub enum Lingering {
     Off,
 }
 
+/// The program that sshd hands a user's commands to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shell {
+    #[default]
+    Bash,
+    Dash,
+    Fish,
+    Tcsh,
+    Zsh,
+    /// bash that runs no program by its path.
+    Restricted,
+}
+
+impl Shell {
+    fn path(self) -> &'static str {
+        match self {
+            Self::Bash => "/bin/bash",
+            Self::Dash => "/bin/dash",
+            Self::Fish => "/usr/bin/fish",
+            Self::Tcsh => "/usr/bin/tcsh",
+            Self::Zsh => "/usr/bin/zsh",
+            Self::Restricted => "/bin/rbash",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 pub struct UserOptions {
     pub sudo: Sudo,
     pub lingering: Lingering,
+    pub shell: Shell,
+    /// What the name of the home folder ends with. `TestUser::run` and `Project::root` know nothing of quoting: a test
+    /// with such a folder says `~` where it can.
+    pub home: &'static str,
 }
 
 /// A Linux user that belongs to one test. Dropping it removes the user, its processes, its rights, and the links in
@@ -57,7 +87,9 @@ pub struct TestUser {
     first_port: u16,
     next_port: AtomicU16,
     /// The test host; `None` where this is the developer's own machine.
-    machine: Option<Arc<Machine>>,
+    pub(super) machine: Option<Arc<Machine>>,
+    /// Units of sshd processes that are this user's alone.
+    pub(super) servers: Vec<String>,
     folder: TempDir,
 }
 
@@ -96,7 +128,7 @@ impl TestUser {
         Self {
             host: machine.ip.clone(),
             port: machine.port,
-            home: format!("/home/{user}"),
+            home: format!("/home/{user}{}", options.home),
             user,
             key_path: Some(key_path),
             known_hosts,
@@ -104,12 +136,38 @@ impl TestUser {
             first_port,
             next_port: AtomicU16::new(0),
             machine: Some(machine),
+            servers: Vec::new(),
+            folder,
+        }
+    }
+
+    /// Root of a test host.
+    pub(super) fn root_of(machine: Arc<Machine>) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let known_hosts = folder.path().join("known_hosts");
+        fs::copy(&machine.known_hosts, &known_hosts).expect("known_hosts can be copied");
+        Self {
+            host: machine.ip.clone(),
+            port: machine.port,
+            user: "root".to_owned(),
+            home: "/root".to_owned(),
+            key_path: Some(machine.key.clone()),
+            known_hosts,
+            password: None,
+            first_port: 9_000,
+            next_port: AtomicU16::new(0),
+            machine: Some(machine),
+            servers: Vec::new(),
             folder,
         }
     }
 
     /// The user that `SHIPIT_TEST_HOST` names, when it is as the test wants it.
     fn external(user: String, host: String, port: u16, options: UserOptions) -> Option<Self> {
+        if options.shell != Shell::default() || !options.home.is_empty() {
+            skip("the account in SHIPIT_TEST_HOST is not the test's to change");
+            return None;
+        }
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let mut this = Self {
             host,
@@ -123,6 +181,7 @@ impl TestUser {
                 + u16::from_str_radix(&random_id()[..4], 16).expect("they are hex digits") % 2000 * PORTS,
             next_port: AtomicU16::new(0),
             machine: None,
+            servers: Vec::new(),
             folder,
         };
         this.trust(&known_keys(&this.host, this.port));
@@ -151,16 +210,21 @@ impl TestUser {
 
     /// From now on the user logs in through `relay`, which must lead to its host. The host's keys stay known.
     pub fn go_through(&mut self, relay: &Relay) {
+        self.move_to(relay.address().ip().to_string(), relay.port());
+    }
+
+    /// Logs in there from now on, where the same keys are shown.
+    pub(super) fn move_to(&mut self, host: String, port: u16) {
         let text = fs::read_to_string(&self.known_hosts).expect("known_hosts is there");
         let keys: Vec<_> =
             text.lines().filter_map(|line| line.split_once(' ')).map(|(_, key)| key.to_owned()).collect();
-        self.host = relay.address().ip().to_string();
-        self.port = relay.port();
+        self.host = host;
+        self.port = port;
         self.trust(&keys);
     }
 
     /// Makes `keys` the known keys of this user's host.
-    fn trust(&self, keys: &[String]) {
+    pub(super) fn trust(&self, keys: &[String]) {
         let pattern = match self.port {
             22 => self.host.clone(),
             port => format!("[{}]:{port}", self.host),
@@ -224,6 +288,16 @@ impl TestUser {
         stdout_of(&self.root(script), script)
     }
 
+    /// Kills whatever the user's logins have running, without a word. Services stay. Not for a developer's own machine:
+    /// [`TestUser::key_path`] is `None` there.
+    pub fn kill_sessions(&self) {
+        self.run_as_root(&format!(
+            "for session in $(loginctl show-user {} --property=Sessions --value); do \
+             loginctl kill-session --signal=KILL $session; done",
+            self.user
+        ));
+    }
+
     /// A port on the host that no other user gets.
     pub fn unique_port(&self) -> u16 {
         let used = self.next_port.fetch_add(1, Ordering::SeqCst);
@@ -242,8 +316,13 @@ impl TestUser {
 
 impl Drop for TestUser {
     fn drop(&mut self) {
-        if let Some(machine) = &self.machine {
-            let output = machine.root(&removal(&self.user));
+        if let Some(machine) = self.machine.as_ref().filter(|_| self.user != "root") {
+            let stop: String = self
+                .servers
+                .iter()
+                .map(|unit| format!("systemctl stop {unit}.service; rm -rf /run/{unit}\n"))
+                .collect();
+            let output = machine.root(&(stop + &removal(&self.user)));
             // A power cut or a full disk may be what the test was about: the host goes down with what is left.
             if !output.status.success() && !std::thread::panicking() {
                 skip(&format!(
@@ -275,12 +354,15 @@ fn known_keys(host: &str, port: u16) -> Vec<String> {
 fn creation(user: &str, public_key: &str, options: UserOptions, password: Option<&str>) -> String {
     // useradd does not wait for its lock, it fails. And it would give the id of a removed user to the next one,
     // whom logind then takes for the old one.
+    let home = format!("/home/{user}{}", options.home).replace('\'', r"'\''");
     let mut script = format!(
         "set -eu\n\
          exec 9>/run/test-users.lock; flock 9\n\
          id=$(cat /var/lib/test-users 2>/dev/null || echo 2000)\n\
          echo $((id + 1)) >/var/lib/test-users\n\
-         useradd --uid $id --create-home --shell /bin/bash {user} 9>&-\n"
+         home='{home}'\n\
+         useradd --uid $id --create-home --home-dir \"$home\" --shell {} {user} 9>&-\n",
+        options.shell.path()
     );
     if let Some(password) = password {
         let _ = writeln!(script, "echo {user}:{password} | chpasswd 9>&-");
@@ -288,9 +370,9 @@ fn creation(user: &str, public_key: &str, options: UserOptions, password: Option
     let _ = write!(
         script,
         "exec 9>&-\n\
-         mkdir -m 700 /home/{user}/.ssh\n\
-         echo '{public_key}' >/home/{user}/.ssh/authorized_keys\n\
-         chown -R {user}: /home/{user}/.ssh\n"
+         mkdir -m 700 \"$home/.ssh\"\n\
+         echo '{public_key}' >\"$home/.ssh/authorized_keys\"\n\
+         chown -R {user}: \"$home/.ssh\"\n"
     );
     let rule = match options.sudo {
         Sudo::Passwordless => Some("NOPASSWD: ALL"),
@@ -315,12 +397,14 @@ fn creation(user: &str, public_key: &str, options: UserOptions, password: Option
 fn removal(user: &str) -> String {
     format!(
         "id=$(id -u {user} 2>/dev/null) || exit 0\n\
-         rm -f /etc/sudoers.d/{user} /var/lib/systemd/linger/{user}\n\
-         find /usr/local/bin /etc/default -maxdepth 1 -type l -lname '/home/{user}/*' -delete\n\
+         rm -f /etc/sudoers.d/{user}* /var/lib/systemd/linger/{user}\n\
+         find /usr/local/bin /etc/default -maxdepth 1 -type l -lname '/home/{user}*' -delete\n\
          systemctl kill --signal=KILL user-$id.slice 2>/dev/null\n\
          systemctl stop user@$id.service user-runtime-dir@$id.service 2>/dev/null\n\
          pkill -KILL -u $id\n\
+         systemctl reset-failed user@$id.service 2>/dev/null\n\
          exec 9>/run/test-users.lock; flock 9\n\
+         [ ! -e /etc/doas.conf ] || sed -i '/ {user} /d' /etc/doas.conf\n\
          userdel --force --remove {user} 2>/dev/null 9>&-\n\
          ! id {user} >/dev/null 2>&1\n"
     )

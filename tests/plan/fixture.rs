@@ -5,8 +5,9 @@ use std::path::Path;
 use jiff::Timestamp;
 use shipit::manifest::{Manifest, load};
 use shipit::plan::{
-    Access, Current, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, Inputs, Layout, Libc, Lingering,
-    LinkState, Manager, Operator, Plan, Position, Refusal, RemotePath, Standing, Sudo, Systemd, plan,
+    Access, Current, Elevation, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, Inputs, Layout, Libc,
+    Lingering, LinkState, Manager, Operator, Plan, Position, Refusal, RemotePath, RootAccess, Standing, Sudo,
+    Systemd, plan,
 };
 use shipit::release::{BinaryKind, Linkage, Machine, Release, ReleaseId, Sources};
 use shipit::report::{Colour, PlanDetail, PlanStyle, write_plan};
@@ -131,7 +132,8 @@ impl Service {
             manager: Manager::Answers("running".to_owned()),
             lingering: Lingering::On,
             sudo: Sudo::Passwordless,
-            root_access: Access::Direct,
+            elevation: Elevation::Sudo,
+            root_access: RootAccess::Writable,
             free_bytes: Some(1 << 30),
             free_inodes: Some(100_000),
             current: Current::Nothing,

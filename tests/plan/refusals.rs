@@ -1,5 +1,5 @@
 //! What is refused before anything on the host is touched, and with which words.
-use shipit::plan::{Access, Facts, Lingering, LinkState, Manager, Operator, Refusal, Sudo, Systemd};
+use shipit::plan::{Facts, Lingering, LinkState, Manager, Operator, Refusal, RootAccess, Sudo, Systemd};
 use shipit::release::Machine;
 
 use crate::fixture::{Service, elf, steps};
@@ -98,5 +98,6 @@ fn a_host_that_can_t_run_user_services_is_refused() {
 fn room_is_checked_before_anything_is_sent() {
     assert!(only(&refused(|facts| facts.free_bytes = Some(4096))).contains("0.1 MB are free"));
     assert!(only(&refused(|facts| facts.free_inodes = Some(3))).contains("3 inodes are free"));
-    assert!(only(&refused(|facts| facts.root_access = Access::Root)).contains("may not write"));
+    assert!(only(&refused(|facts| facts.root_access = RootAccess::Denied)).contains("may not write"));
+    assert!(only(&refused(|facts| facts.root_access = RootAccess::ReadOnly)).contains("mounted read-only"));
 }

@@ -64,8 +64,8 @@ fn it_checks_switches_restarts_and_watches() {
     let expected = ["check_release", "switch", "reload_manager", "restart", "observe", "ask_health"];
     assert_eq!(steps(&plan), expected);
     insta::assert_snapshot!(shown(&plan));
-    let Some(Step::Observe { executable, .. }) = plan.steps.get(4) else { panic!("{}", shown(&plan)) };
-    assert_eq!(*executable, facts.releases[0].record.as_ref().unwrap().binary_hash());
+    let Some(Step::Observe { units, .. }) = plan.steps.get(4) else { panic!("{}", shown(&plan)) };
+    assert_eq!(units[0].executable, facts.releases[0].record.as_ref().unwrap().binary_hash());
 }
 
 #[test]

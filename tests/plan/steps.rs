@@ -56,6 +56,24 @@ fn a_changed_binary_restarts_the_service_without_sudo() {
 }
 
 #[test]
+fn units_that_are_started_are_watched_in_one_step() {
+    let service = Service::new();
+    service
+        .write("worker.service", "[Service]\nExecStart=/bin/sleep 9\n\n[Install]\nWantedBy=default.target\n");
+    service.edit("deploy.yaml", "unit: api.service", "units: [api.service, worker.service]");
+    let plan = service.plan(&service.fresh_host()).unwrap();
+    assert_eq!(steps(&plan).iter().filter(|step| **step == "observe").count(), 1);
+    assert!(
+        shown(&plan).contains(
+            "watch api.service and worker.service for 2 s: they must stay up and api.service must run the release's \
+             binary"
+        ),
+        "{}",
+        shown(&plan)
+    );
+}
+
+#[test]
 fn a_service_that_is_down_is_started_without_a_new_release() {
     let service = Service::new();
     let mut facts = service.deployed_host();

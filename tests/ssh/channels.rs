@@ -86,6 +86,64 @@ async fn writing_to_a_program_that_has_ended_does_not_hang() {
     assert!(matches!(error, SshError::InputClosed), "{error:?}");
 }
 
+/// `MaxSessions`: what does not fit on a connection goes over further ones, which are used again.
+#[tokio::test]
+async fn what_sshd_does_not_start_on_one_connection_is_started_on_another() {
+    let Some(server) = Server::start("MaxSessions 1") else { return };
+    let connection = server.connect().await;
+    let logins = || server.log().matches("Accepted publickey").count();
+    let program = b"echo here; cat >/dev/null\n";
+    let start = || async {
+        let mut process = connection.start_with_input(SHELL, program.to_vec()).await.unwrap();
+        assert_eq!(process.next().await.unwrap(), Some(Output::Stdout(b"here\n".to_vec())));
+        process
+    };
+    let first = start().await;
+    assert_eq!(logins(), 1);
+    // Side by side, as a deploy opens them.
+    let (second, pool) = tokio::join!(start(), connection.sftp_pool(4));
+    let pool = pool.unwrap();
+    assert_eq!((pool.channels(), logins()), (1, 3));
+    let file = server.path("file");
+    std::fs::write(&file, "text").unwrap();
+    let read = pool.first().read_small(file.to_str().unwrap(), 100).await.unwrap();
+    assert_eq!(read, b"text");
+    second.output(1 << 20).await.unwrap();
+    let third = start().await;
+    assert_eq!(logins(), 3, "the place that became free was not used");
+    drop((first, third, pool));
+    connection.close().await;
+    server.wait_for_count("Received disconnect from 127.0.0.1", 3);
+}
+
+#[tokio::test]
+async fn an_sshd_that_starts_nothing_is_asked_twice_and_no_more() {
+    let Some(server) = Server::start("MaxSessions 0") else { return };
+    let connection = server.connect().await;
+    let error = connection.start("true").await.unwrap_err();
+    assert_eq!(error.to_string(), "the host refused to open a channel for a program");
+    assert!(error.help().unwrap().contains("MaxSessions"), "{error:?}");
+    assert_eq!(server.log().matches("Accepted publickey").count(), 2);
+}
+
+/// What is made later must lead to the same machine, and is checked like the first.
+#[tokio::test]
+async fn a_further_connection_to_another_machine_is_not_used() {
+    let Some(server) = Server::start("MaxSessions 1") else { return };
+    server.trust_all(&["host_ed25519", "host_ecdsa"]);
+    let connection = server.connect().await;
+    let _first = connection.start("exec sleep 60").await.unwrap();
+    // Known as the host's as well, but not the key that this connection has seen.
+    server.trust_all(&["host_ecdsa"]);
+    let error = connection.start("true").await.unwrap_err();
+    let SshError::NoFurtherConnection { source } = &error else { panic!("{error:?}") };
+    assert!(matches!(&**source, SshError::Handshake { .. }), "{error:?}");
+    std::fs::write(server.path("known_hosts"), "").unwrap();
+    let error = connection.start("true").await.unwrap_err();
+    let SshError::NoFurtherConnection { source } = &error else { panic!("{error:?}") };
+    assert!(matches!(&**source, SshError::HostKey(_)), "{error:?}");
+}
+
 #[tokio::test]
 async fn a_dropped_program_loses_its_input() {
     let Some(server) = Server::start("") else { return };

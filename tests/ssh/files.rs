@@ -3,8 +3,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use shipit::ssh::{Reuse, SftpErrorKind, SftpOperation, Source, SshError, Upload};
+use shipit::ssh::{Folder, Reuse, SftpErrorKind, SftpOperation, Source, SshError, Upload};
 
 use crate::server::Server;
 
@@ -112,8 +113,11 @@ async fn a_large_file_is_striped_over_what_channels_there_are() {
         assert!(std::fs::read(server.path(&format!("small{n}"))).unwrap() == bytes(n * 100, n as u32));
     }
     assert_eq!(told.into_inner(), uploads.iter().map(|upload| upload.source.size()).sum::<u64>());
-    let refused = connection.start("true").await.unwrap_err();
-    assert!(matches!(refused, SshError::ChannelRefused { .. }), "{refused:?}");
+    assert_eq!(
+        server.log().matches("Accepted publickey").count(),
+        1,
+        "no further connection for what is not needed"
+    );
 }
 
 #[tokio::test]
@@ -194,4 +198,20 @@ async fn a_server_without_sftp_says_so() {
     };
     let error = server.connect().await.sftp().await.unwrap_err();
     assert!(matches!(error, SshError::Sftp(_) | SshError::RequestRefused { .. }), "{error:?}");
+}
+
+/// A connection that is gone is an error for what would wait for an answer, and no wait without an end.
+#[tokio::test]
+async fn an_upload_over_a_connection_that_is_gone_ends() {
+    let Some(server) = Server::start("") else { return };
+    let connection = server.connect().await;
+    let sftp = connection.sftp_pool(1).await.unwrap();
+    let mut shell =
+        connection.start_with_input("exec /bin/sh -s", b"kill -9 $PPID\n".to_vec()).await.unwrap();
+    while shell.next().await.is_ok_and(|output| output.is_some()) {}
+    let folders = [Folder { path: server.path("made").display().to_string(), mode: 0o755 }];
+    let uploads = [upload(&server.path("made/file"), 0o644, bytes(10, 1))];
+    let written = tokio::time::timeout(Duration::from_secs(10), sftp.write_tree(&folders, &uploads, &|_| {}));
+    let error = written.await.expect("it ends").unwrap_err();
+    assert!(matches!(error.kind, SftpErrorKind::ConnectionLost { .. }), "{error:?}");
 }

@@ -54,7 +54,7 @@ impl Gate {
         let dir = tempfile::tempdir().unwrap();
         crate::server::keygen(&dir.path().join("host"), "ed25519", "");
         crate::server::keygen(&dir.path().join("id"), "ed25519", "");
-        let key = PrivateKey::read_openssh_file(&dir.path().join("host")).unwrap();
+        let key = PrivateKey::read_openssh_file(dir.path().join("host")).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let public = std::fs::read_to_string(dir.path().join("host.pub")).unwrap();
@@ -71,7 +71,11 @@ impl Gate {
             while let Ok((stream, _)) = listener.accept().await {
                 let handler = Keeper { proofs: proofs.clone().into(), round: 0, heard: Arc::clone(&kept) };
                 let session = run_stream(Arc::clone(&config), stream, handler).await;
-                tokio::spawn(async move { session.map(|session| async move { session.await }) });
+                tokio::spawn(async move {
+                    if let Ok(session) = session {
+                        let _ = session.await;
+                    }
+                });
             }
         });
         Self { port, dir, heard }

@@ -81,6 +81,14 @@ impl Server {
         }
     }
 
+    pub(crate) fn wait_for_count(&self, words: &str, count: usize) {
+        let end = Instant::now() + Duration::from_secs(10);
+        while self.log().matches(words).count() < count {
+            assert!(Instant::now() < end, "sshd did not say {words:?} {count} times:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Kills the sshd that serves the last connection.
     pub(crate) fn cut(&self) {
         let log = self.log();
@@ -98,8 +106,12 @@ impl Server {
     }
 
     pub(crate) fn trust(&self, key: &str) {
-        let line = format!("[127.0.0.1]:{} {}\n", self.port, self.public_key(key));
-        std::fs::write(self.path("known_hosts"), line).unwrap();
+        self.trust_all(&[key]);
+    }
+
+    pub(crate) fn trust_all(&self, keys: &[&str]) {
+        let line = |key: &&str| format!("[127.0.0.1]:{} {}\n", self.port, self.public_key(key));
+        std::fs::write(self.path("known_hosts"), keys.iter().map(line).collect::<String>()).unwrap();
     }
 
     /// Knows the host and has the key.

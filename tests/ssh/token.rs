@@ -97,7 +97,7 @@ async fn a_token_in_the_agent_logs_in_and_keys_of_unknown_kinds_do_not_hide_it()
     let Some(server) = Server::start("") else { return };
     server.options();
     keygen(&server.path("seed"), "ed25519", "");
-    let key = PrivateKey::read_openssh_file(&server.path("seed")).unwrap();
+    let key = PrivateKey::read_openssh_file(server.path("seed")).unwrap();
     let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, blob(&key));
     std::fs::write(server.path("authorized_keys"), format!("{KIND} {encoded} token\n")).unwrap();
     start(&server.path("agent"), key);

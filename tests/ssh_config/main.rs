@@ -3,4 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod asking_ssh;
+mod corpus;
+mod generate;
+mod oracle;
+mod parity;
 mod situation;

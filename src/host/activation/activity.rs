@@ -30,6 +30,8 @@ pub enum ActivationEvent {
     },
     /// The host goes back.
     Reverting(String),
+    /// On the way back: a unit that did not stop in time was killed.
+    Killed(UnitName),
 }
 
 /// Where a run has come to.
@@ -37,6 +39,8 @@ pub enum ActivationEvent {
 pub enum Stop {
     /// All steps are done; it waits for a word, for so long.
     Pending(Duration),
+    /// It did not begin: the service's lock is no longer its client's.
+    Unlocked,
     /// It is over.
     Over(End),
     /// Its log ends in the middle: it died, or never began. What was said about it.
@@ -59,6 +63,8 @@ pub enum End {
 pub struct Activity {
     /// What was seen of each unit.
     pub observed: BTreeMap<UnitName, Observed>,
+    /// When the first unit was told to reload, by the host's clock, in seconds since 1970.
+    pub reloaded: Option<String>,
     /// The journal, where it was asked for.
     pub journal: Vec<JournalEntry>,
     /// Links that going back could not remove: it takes a sudo password.
@@ -68,6 +74,8 @@ pub struct Activity {
     in_log: bool,
     pub(super) stop: Option<Stop>,
     pub(super) why: String,
+    /// What the session's shell said on standard error.
+    pub said: String,
 }
 
 impl Activity {
@@ -92,11 +100,18 @@ impl Activity {
                     on_event(event);
                 }
             }
-            "found" => match rest.strip_prefix("left ") {
-                Some(path) => self.left.extend(RemotePath::new(path)),
-                None => found(&mut self.observed, rest),
+            "found" => match rest.split_once(' ') {
+                Some(("left", path)) => self.left.extend(RemotePath::new(path)),
+                Some(("reload", time)) if self.reloaded.is_none() => self.reloaded = seconds(time),
+                Some(("killed", unit)) => {
+                    if let Ok(unit) = unit.parse() {
+                        on_event(ActivationEvent::Killed(unit));
+                    }
+                }
+                _ => found(&mut self.observed, rest),
             },
             "pending" => self.stop = Some(Stop::Pending(Duration::from_secs(rest.parse().unwrap_or(0)))),
+            "unlocked" => self.stop = Some(Stop::Unlocked),
             "reverting" => {
                 rest.clone_into(&mut self.why);
                 on_event(ActivationEvent::Reverting(rest.to_owned()));
@@ -165,6 +180,13 @@ fn event(text: &str) -> Option<ActivationEvent> {
         ("said", line) => Some(ActivationEvent::Said { step, line: line?.to_owned() }),
         _ => None,
     }
+}
+
+/// Reads what date(1) says with `%s.%N`.
+fn seconds(text: &str) -> Option<String> {
+    let (whole, part) = text.split_once('.')?;
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    (digits(whole) && digits(part)).then(|| text.to_owned())
 }
 
 /// Reads what follows "found ": "unit x.service last MainPID=12", "unit x.service executable HASH".

@@ -7,6 +7,17 @@ note_history() { # verdict
 	printf 'shipit %s: %s,"ended":"%s","verdict":"%s"}\n' "$service" "$history" "$ended" "$1"
 }
 
+# Keeps the newest 1000 lines of the history, once there are a good deal more. Whoever adds a line holds the lock of the
+# activations: where it is taken, the next run does it.
+trim_history() {
+	[ -f "$root/history.jsonl" ] && [ "$(wc -l <"$root/history.jsonl")" -gt 1100 ] || return
+	(
+		flock -n 8 || exit
+		tail -n 1000 "$root/history.jsonl" >"$root/.history.new" && sync "$root/.history.new" &&
+			mv -fT "$root/.history.new" "$root/history.jsonl"
+	) 8>>"$root/activation.lock"
+}
+
 # Keeps the folders of the last ten runs.
 sweep_runs() {
 	count=0

@@ -8,6 +8,9 @@ describe() { # environment host release previous
 	previous=$4
 }
 
+# What a hook says goes into the run's log: so many bytes of it, and then no more than its last lines.
+hook_room=262144
+
 # Runs a hook: the text is the operator's, and all that a shell reads. timeout(1) has it in a process group of its own,
 # and ends the whole group.
 verdict=
@@ -35,27 +38,48 @@ run_hook() { # seconds text
 	return "$status"
 }
 
+# Hands on what a hook says, up to its end, and prints its status. Fails when there is no room for more.
+hand_on() {
+	while IFS= read -r line; do
+		case $line in
+		"hook-ended-$run_id "*)
+			echo "${line##* }"
+			return
+			;;
+		'') continue ;;
+		esac
+		room=$((room - ${#line}))
+		[ "$room" -ge 0 ] || return
+		say "step $number said $line"
+	done
+}
+
+# The last ten lines before a hook's end, each cut where it is very long; and its end. The hook notices nothing.
+# Not "13,$": to know the last line, sed would wait for one after the hook's end.
+last_lines() {
+	sed -n -e ':a' -e "/^hook-ended-$run_id [0-9]*\$/{p;q;}" -e "/\\nhook-ended-$run_id [0-9]*\$/{p;q;}" \
+		-e N -e 13,2000000000D -e ba | cut -b -4096
+}
+
 # Like step, for the operator's own programs: what they say is handed on as it comes.
 #
 # A process that one leaves behind may hold the pipe open for ever, so its end is a line of its own.
 live_step() {
 	number=$1
 	shift
-	say "step $number started"
+	say "step $number started" || [ "$stage_of_run" != preparing ] || give_up "the client is gone"
 	status=$(
 		{
 			"$@" </dev/null 2>&1 3>&- 8>&-
 			printf '\n%s %s\n' "hook-ended-$run_id" "$?"
-		} | while IFS= read -r line; do
-			case $line in
-			"hook-ended-$run_id "*)
-				echo "${line##* }"
-				break
-				;;
-			'') ;;
-			*) say "step $number said $line" ;;
-			esac
-		done
+		} | {
+			room=$hook_room
+			hand_on || {
+				say "step $number said [all but the last of what follows is left out]"
+				room=$hook_room
+				last_lines | hand_on
+			}
+		}
 	)
 	if [ "$status" = 0 ]; then
 		say "step $number finished"

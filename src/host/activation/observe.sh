@@ -1,13 +1,13 @@
-# What the service manager says of a unit, and the watch over one that was started.
+# What the service manager says of units, and the watch over those that were started.
 
-# Prints what systemd says of a unit.
-properties() { # unit
+# Prints what systemd says of units: a block for each, in the order given, with an empty line between.
+properties() { # unit...
 	systemctl --user show \
 		-p ActiveState,SubState,Type,MainPID,NRestarts,InvocationID,Result \
-		-p ExecMainPID,ExecMainCode,ExecMainStatus -- "$1"
+		-p ExecMainPID,ExecMainCode,ExecMainStatus,TimeoutStartUSec -- "$@"
 }
 
-# Takes such a text apart. Sets $active, $sub, $type, $result, $invocation and $pid.
+# Takes the block of one unit apart. Sets $active, $sub, $type, $result, $invocation and $pid.
 read_properties() { # text
 	active='' sub='' type='' result='' invocation='' pid=0
 	set -f
@@ -44,41 +44,118 @@ read_clock() {
 	now=$((${now%.*} * 1000 + hundredths * 10 - 1000))
 }
 
-# Watches a unit for so many milliseconds; ends early, and fails, once it is clear that it did not stay up.
-observe() { # unit milliseconds
-	first=$(properties "$1") || return
-	found_lines "unit $1 first" "$first"
-	read_properties "$first"
-	begun=$invocation
+# Takes the next block off $texts, as $text, and apart.
+next_unit() {
+	text=${texts%%"$newline$newline"*}
+	texts=${texts#"$text"}
+	texts=${texts#"$newline$newline"}
+	read_properties "$text"
+}
+
+# Whether one of the units is down for good, or another start than the one that is watched.
+one_ended() { # blocks-of-the-start blocks-now
+	starts=$1
+	texts=$2
+	while [ -n "$texts" ]; do
+		next_unit
+		case $active:$sub in
+		*:auto-restart | failed:* | deactivating:*) return 0 ;;
+		# The work of a oneshot may be done.
+		inactive:*) [ "$type:$result" = oneshot:success ] || return 0 ;;
+		esac
+		case ${starts%%"$newline$newline"*}$newline in
+		*"InvocationID=$invocation$newline"*) ;;
+		*) return 0 ;;
+		esac
+		starts=${starts#*"$newline$newline"}
+	done
+	return 1
+}
+
+# Whether the work of all of them is done, so that there is nothing to watch.
+all_done() { # blocks
+	texts=$1
+	while [ -n "$texts" ]; do
+		next_unit
+		[ "$active" = inactive ] || return 1
+	done
+}
+
+# A start of Type=simple is done once systemd has forked (systemd.service(5)): says how long to wait for the programs
+# themselves, or for systemd to hear of their end. Sets $pause; empty: for none.
+look_at_programs() { # blocks
+	pause=
+	texts=$1
+	while [ -n "$texts" ]; do
+		next_unit
+		case " 0 $programs " in
+		*" $pid "*) continue ;;
+		esac
+		# shellcheck disable=SC3013 # dash and busybox know -ef
+		if ! [ "/proc/$pid/exe" -ef "$root/current/bin/$service" ]; then
+			case $(readlink "/proc/$pid/exe") in
+			*/systemd | */systemd-executor)
+				pause=0.02
+				continue
+				;;
+			'')
+				pause=${pause:-0.1}
+				continue
+				;;
+			esac
+		fi
+		programs="$programs $pid"
+	done
+}
+
+# Watches units, all at the same time, for so many milliseconds. Ends early, and fails, once it is clear that one of
+# them did not stay up.
+observe() { # milliseconds unit...
+	settle=$1
+	shift
+	stoppable
+	first=$(properties "$@") || return
 	last=$first
 	read_clock
-	end=$((now + $2))
-	# A start of Type=simple is done once systemd has forked (systemd.service(5)): wait for the program itself, or for
-	# systemd to hear of its end.
-	tries=0
-	while [ "$pid" != 0 ] && [ "$tries" -lt 50 ]; do
-		case $(readlink "/proc/$pid/exe") in
-		*/systemd | */systemd-executor) sleep 0.02 ;;
-		'') sleep 0.1 ;;
-		*) break ;;
-		esac
-		tries=$((tries + 1))
-		last=$(properties "$1") || return
-		read_properties "$last"
+	end=$((now + settle))
+	texts=$first
+	for unit in "$@"; do
+		next_unit
+		found_lines "unit $unit first" "$text"
 	done
-	while [ "$active" != failed ] && [ "$active" != inactive ] && [ "$active" != deactivating ] &&
-		[ "$sub" != auto-restart ] && [ "$invocation" = "$begun" ] && [ "$now" -lt "$end" ]; do
+	programs=
+	tries=0
+	look_at_programs "$last"
+	while [ -n "$pause" ] && [ "$tries" -lt 50 ]; do
+		sleep "$pause"
+		tries=$((tries + 1))
+		last=$(properties "$@") || return
+		look_at_programs "$last"
+	done
+	until one_ended "$first" "$last" || all_done "$last" || [ "$now" -ge "$end" ]; do
 		left=$((end - now))
 		if [ "$left" -lt 200 ]; then
 			sleep "0.$(printf '%03d' "$left")"
 		else
 			sleep 0.2
 		fi
-		last=$(properties "$1") || return
-		read_properties "$last"
+		last=$(properties "$@") || return
 		read_clock
 	done
-	found_lines "unit $1 last" "$last"
+	down=0
+	rest=$last
+	for unit in "$@"; do
+		texts=$rest
+		next_unit
+		rest=$texts
+		conclude_unit "$unit" || down=1
+	done
+	return "$down"
+}
+
+# What the watch came to for the unit whose block was taken apart last.
+conclude_unit() { # unit
+	found_lines "unit $1 last" "$text"
 	if [ "$pid" != 0 ]; then
 		# shellcheck disable=SC3013 # dash and busybox know -ef
 		if [ "/proc/$pid/exe" -ef "$root/current/bin/$service" ]; then

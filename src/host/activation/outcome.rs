@@ -1,10 +1,16 @@
 //! Runs that are not ours to follow, or no longer: waited for, brought to their end, read back.
+use std::time::Duration;
+
 use super::activity::{ActivationEvent, Activity, End, Stop};
 use super::run::IDLE;
 use crate::host::script::Script;
 use crate::host::session::{Session, SessionError};
 use crate::plan::{Layout, RemotePath};
 use crate::release::RunId;
+
+/// How `recover` (recovery.sh) ends when the run is not dead, and when there is no service manager.
+const ALIVE: &str = "75";
+const NO_MANAGER: &str = "76";
 
 /// Prints a run's state and its log.
 const READ: &str = "printf 'state %s\\n' \"$(cat \"$1/state\")\"\ncat \"$1/log\"";
@@ -13,14 +19,16 @@ const READ: &str = "printf 'state %s\\n' \"$(cat \"$1/state\")\"\ncat \"$1/log\"
 #[derive(Debug, Default)]
 struct Record {
     state: String,
+    status: String,
     activity: Activity,
 }
 
 impl Record {
     fn take(&mut self, line: &str, on_event: &mut impl FnMut(ActivationEvent)) {
-        match line.strip_prefix("state ") {
-            Some(text) => text.clone_into(&mut self.state),
-            None => self.activity.take(line, on_event),
+        match line.split_once(' ') {
+            Some(("state", text)) => text.clone_into(&mut self.state),
+            Some(("status", text)) => text.clone_into(&mut self.status),
+            _ => self.activity.take(line, on_event),
         }
     }
 
@@ -37,41 +45,86 @@ impl Record {
     }
 }
 
-/// Whose run is to be brought to its end.
+/// Who has the service's lock, when a run is to be brought to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whose {
-    /// Ours: we hold the service's lock.
+    /// We have: whoever's the run was, it is ours to end.
     Own,
-    /// Someone else's. As long as they hold the lock, it is theirs.
+    /// Perhaps someone else. As long as they have the lock, it is theirs.
     Others,
 }
 
-/// Brings a run that died to its end: back to the old release, unless it was committed. [`Stop::Pending`]: it is not dead.
+impl Whose {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::Others => "contact",
+        }
+    }
+}
+
+/// What came of bringing a run to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recovery {
+    /// It is there.
+    Over(End),
+    /// It was not dead.
+    Alive,
+    /// The user's service manager does not run, and nothing was done. The host goes back as soon as it does.
+    NoManager(String),
+    /// It could not be brought there.
+    Failed {
+        /// Why.
+        why: String,
+        /// How far it had come.
+        reached: Reached,
+    },
+}
+
+/// How far a run had come when it died.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reached {
+    /// Nothing that runs was touched.
+    Preparation,
+    /// It had begun to switch.
+    Switch,
+}
+
+/// Brings a run that died to its end: back to the old release, unless it was committed.
 pub async fn recover(
     session: &mut Session,
     layout: &Layout,
     id: &RunId,
     whose: Whose,
-) -> Result<Stop, SessionError> {
-    const RECOVER: &str =
-        "/bin/sh \"$1/program\" recover \"$2\" >/dev/null\n[ $? != 75 ] || { echo 'pending 0'; exit; }";
-    let by = match whose {
-        Whose::Own => "own",
-        Whose::Others => "contact",
-    };
-    let mut script = Script::with_arguments(RECOVER, [layout.run(id).as_str(), by]);
+) -> Result<Recovery, SessionError> {
+    const RECOVER: &str = "/bin/sh \"$1/program\" recover \"$2\" >/dev/null\necho \"status $?\"";
+    let mut script = Script::with_arguments(RECOVER, [layout.run(id).as_str(), whose.word()]);
     script.constant_line(READ);
     let mut record = Record::default();
     let finished = session.run(&script, IDLE, |line| record.take(line, &mut |_| {})).await?;
-    Ok(record.end().map_or_else(|| record.activity.stop(finished.said), Stop::Over))
+    // What was said last says why.
+    let why = finished.said.lines().last().unwrap_or("it does not say why").to_owned();
+    let reached = if record.state == "preparing" { Reached::Preparation } else { Reached::Switch };
+    Ok(match record.status.as_str() {
+        ALIVE => Recovery::Alive,
+        NO_MANAGER => Recovery::NoManager(why),
+        _ => record.end().map_or(Recovery::Failed { why, reached }, Recovery::Over),
+    })
 }
 
-/// Waits until a run that is alive is over.
-pub async fn wait_for_run(session: &mut Session, layout: &Layout, id: &RunId) -> Result<(), SessionError> {
-    // One that is being prepared has no unit yet, but its client has the lock.
-    const WAIT: &str = "root=${1%/runs/*}\nwhile systemctl --user is-active --quiet \"shipit-$2\" || {\n\
-        [ \"$(readlink \"$root/pending\")\" = \"runs/$2\" ] && ! flock -n \"$root/lock\" true\n}; do\nsleep 0.2\ndone";
-    let script = Script::with_arguments(WAIT, [layout.run(id).as_str(), &id.to_string()]);
+/// Waits until a run that is alive is over. One that is still at a step after `patience`, and whose client does not have the
+/// lock, has nobody left that could end it: it is told so.
+pub async fn wait_for_run(
+    session: &mut Session,
+    layout: &Layout,
+    id: &RunId,
+    patience: Duration,
+    whose: Whose,
+) -> Result<(), SessionError> {
+    const WAIT: &str = include_str!("wait.sh");
+    let patience = patience.as_secs().to_string();
+    let script =
+        Script::with_arguments(WAIT, [layout.run(id).as_str(), &id.to_string(), &patience, whose.word()]);
     session.run(&script, IDLE, |_| {}).await.map(drop)
 }
 

@@ -10,20 +10,26 @@ install_recovery() {
 	esac
 	printf '%s\n' "[Unit]" "Description=shipit: go back from an interrupted activation of $service" \
 		"Before=$units" "[Service]" "Type=oneshot" "ExecStart=/bin/sh \"$quoted\" recover boot" \
-		>"$user_units/shipit-recover-$service.service" || return
-	ln -sfT "../shipit-recover-$service.service" \
-		"$user_units/default.target.wants/shipit-recover-$service.service" || return
-	# It is for a power cut, so it must be on the disk before what it is to undo.
-	sync "$user_units/shipit-recover-$service.service" "$user_units" "$user_units/default.target.wants"
+		>"$recovery" || return
+	ln -sfT "../${recovery##*/}" "$user_units/default.target.wants/${recovery##*/}"
 }
 
 remove_recovery() {
-	rm -f "$user_units/default.target.wants/shipit-recover-$service.service" \
-		"$user_units/shipit-recover-$service.service"
+	rm -f "$user_units/default.target.wants/${recovery##*/}" "$recovery"
+}
+
+# The run is over: whoever comes by sees none. The link may be another run's by now.
+leave_nothing_pending() {
+	# shellcheck disable=SC3013 # dash and busybox know -ef
+	if [ "$root/pending" -ef "$run" ]; then
+		rm -f "$user_units/default.target.wants/${recovery##*/}" "$recovery" "$root/pending"
+	else
+		remove_recovery
+	fi
 }
 
 # A run that died is found by its state. Whoever finds it goes back.
-# Status 75: it is not dead.
+# Status 75: it is not dead. 76: there is no service manager.
 recover() { # boot|contact|own
 	if [ "$1" = contact ]; then
 		# Whoever holds the service's lock may be about to start the run. As long as we go back, nobody gets the lock.
@@ -32,9 +38,15 @@ recover() { # boot|contact|own
 	fi
 	# A run that was killed may still have a child or two; one that holds on is alive.
 	flock -w 5 8 || exit 75
+	# Without it nothing can be undone; when it comes back, it goes back first of all.
+	[ "$1" = boot ] || systemctl --user show -p Version >/dev/null || {
+		echo "systemd's user manager does not run; the host goes back as soon as it does" >&2
+		exit 76
+	}
 	# It may have come to its end while we were on our way.
 	[ "$(readlink "$root/pending")" = "runs/$run_id" ] || exit 0
-	case $(cat "$run/state") in
+	read_state
+	case $state_now in
 	preparing)
 		abandon "it was interrupted"
 		;;
@@ -44,10 +56,13 @@ recover() { # boot|contact|own
 	committed)
 		# It died before it could write so.
 		mark_good
-		remove_recovery
-		not_pending
+		sync "$root/current/"
+		leave_nothing_pending
 		note_history deployed
 		say end
+		;;
+	reverted)
+		leave_nothing_pending
 		;;
 	esac
 }

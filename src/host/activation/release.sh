@@ -27,28 +27,33 @@ switch() { # release-id
 	note_undo current "$expected" || return
 	# The notes are on the disk before the deed is: power may fail right after.
 	sync "$run/undo" || return
-	# What goes back must not need room on a disk that is full by then.
-	[ "$expected" = - ] || ln -sfT "$expected" "$root/.current.before" || return
-	point_current "releases/$1"
+	# What goes back must not need room on a disk that is full by then (make_ready).
+	[ "$expected" = - ] || [ -L "$run/before" ] || ln -sT "$expected" "$run/before" || return
+	put_current "$run/after" "releases/$1"
 }
 
-point_current() { # target
-	ln -sfT "$1" "$root/.current.new" || return
-	mv -fT "$root/.current.new" "$root/current" || return
-	sync "$root"
+# Replaces `current` by rename(2) of a finished link; one that was made ready, where it is the right one.
+put_current() { # link-at-hand target
+	if [ "$(readlink "$1")" = "$2" ]; then
+		mv -fT "$1" "$root/current"
+	else
+		ln -sfT "$2" "$root/.current.new" && mv -fT "$root/.current.new" "$root/current"
+	fi
 }
 
 # A release is good when the last run to it was kept. The mark is in the release, so it goes where the release goes; the
 # probe leaves it out of the release's files. Pruning and `rollback` without a release go by it.
 mark_good() {
-	# Not `:`, a special builtin: a redirection that fails would end the shell, after the point of no return.
+	# Not `:`, a special builtin: a redirection that fails would end the shell, after the point of no return. A disk without
+	# inodes has one: the rename of the state has just freed it.
 	true >"$root/current/good"
 }
 
 # Removes releases that the plan named, and never the one that runs.
 prune() { # release-id...
 	for id in "$@"; do
-		[ "$(readlink "$root/current")" != "releases/$id" ] || continue
+		# shellcheck disable=SC3013 # dash and busybox know -ef
+		[ "$root/current" -ef "$root/releases/$id" ] && continue
 		rm -rf "${root:?}/releases/${id:?}" || return
 	done
 }

@@ -73,6 +73,7 @@ impl Run<'_> {
         let finished = session
             .run(&self.session_script(), self.idle(), |line| activity.take(line, &mut on_event))
             .await?;
+        activity.said.clone_from(&finished.said);
         Ok(activity.stop(finished.said))
     }
 
@@ -105,13 +106,13 @@ impl Run<'_> {
         Ok(activity.stop(finished.said))
     }
 
-    /// How long the run may say nothing: a hook may be silent for as long as it may run.
+    /// How long the run may say nothing: a hook may be silent for as long as it may run, and so is a watch.
     fn idle(&self) -> Duration {
-        let hooks = self.steps.iter().filter_map(|step| match step {
-            Step::Hook { timeout, .. } => Some(*timeout),
+        let silent = self.steps.iter().filter_map(|step| match step {
+            Step::Hook { timeout: time, .. } | Step::Observe { settle: time, .. } => Some(*time),
             _ => None,
         });
-        IDLE + hooks.max().unwrap_or_default()
+        IDLE + silent.max().unwrap_or_default()
     }
 
     fn head(&self) -> Script {
@@ -149,7 +150,8 @@ impl Run<'_> {
         let mut script = self.head();
         self.on_failure(&mut script);
         script.call("begin_run", [self.program().as_str()]);
-        script.constant_line("[ $? -eq 0 ] || abandon 'the folder of the run could not be made'");
+        script.constant_line("[ $? -eq 0 ] || abandon \"the folder of the run could not be made$(no_room)\"");
+        script.constant_line("make_ready");
         self.calls(&mut script, Part::Session);
         script.constant_line("launch");
         script
@@ -209,8 +211,10 @@ impl Run<'_> {
             Step::Restart { unit, .. } => (Part::Unit, words(["restart", unit.as_str()])),
             Step::Reload { unit, .. } => (Part::Unit, words(["reload", unit.as_str()])),
             Step::Start { unit, .. } => (Part::Unit, words(["start", unit.as_str()])),
-            Step::Observe { unit, settle, .. } => {
-                (Part::Unit, words(["observe", unit.as_str(), &settle.as_millis().to_string()]))
+            Step::Observe { units, settle } => {
+                let units = units.iter().map(|watched| watched.unit.to_string());
+                let settle = settle.as_millis().to_string();
+                (Part::Unit, ["observe".to_owned(), settle].into_iter().chain(units).collect())
             }
             Step::Hook { when, run, timeout, .. } => {
                 let part = match when {

@@ -16,6 +16,20 @@ note_undo() { # kind argument...
 	printf '%s\n' "$line" >>"$run/undo"
 }
 
+# Notes what could not be undone. Of what was said, the last line says why.
+undo_failed() { # what said
+	why=${2##*"$newline"}
+	failures="$failures $1${why:+ (${why##*: })};"
+}
+
+current_back() { # target
+	if [ "$1" = - ]; then
+		rm -f "$root/current"
+	else
+		put_current "$run/before" "$1" && sync "$root"
+	fi
+}
+
 # Undoes links and `current`, last first. Sets $failures.
 undo_links() {
 	# Not by way of a file: the disk may be full.
@@ -23,14 +37,11 @@ undo_links() {
 	while IFS=$tab read -r kind path target rights; do
 		case $kind in
 		current)
-			[ "$(readlink "$root/current")" = "$path" ] || rm -f "$root/current/good"
-			if [ "$path" = - ]; then
-				rm -f "$root/current"
-			elif [ "$(readlink "$root/.current.before")" = "$path" ]; then
-				mv -fT "$root/.current.before" "$root/current" && sync "$root"
-			else
-				point_current "$path"
-			fi || failures="$failures current could not be set back;"
+			# It may never have been switched.
+			if [ "$(readlink "$root/current" || echo -)" != "$path" ]; then
+				rm -f "$root/current/good"
+				told=$(current_back "$path" 2>&1) || undo_failed "current could not be set back" "$told"
+			fi
 			;;
 		link)
 			run_as=
@@ -55,30 +66,63 @@ undo_links() {
 	[ -z "$failures" ]
 }
 
+# Something on the way back may take so many seconds. systemd's own limits are usually far below.
+longest=240
+
+# On the way back, whatever the unit that failed does: it has until $kill_at to stop, and is killed then.
+back() { # stop|start|restart unit
+	if [ -n "$block" ]; then
+		systemctl --user --no-block "$1" -- "$2"
+		return
+	fi
+	read_clock
+	left=$((kill_at - now))
+	# One after another: the next one is to have a moment, too.
+	[ "$left" -gt 1000 ] || left=1000
+	# KILL, as the other signals are ignored here (see revert). It is systemctl that is killed; its job goes on.
+	timeout -s KILL "$((left / 1000))" systemctl --user "$1" -- "$2"
+	status=$?
+	[ "$status" = 137 ] || return "$status"
+	read_properties "$(properties "$2")"
+	if [ "$active" = deactivating ] &&
+		[ "$(systemctl --user show -p SendSIGKILL --value -- "$2")" = yes ]; then
+		say "found killed $2"
+		systemctl --user kill --signal=KILL -- "$2"
+	fi
+	# With a job that is under way, this waits for its end. One that has ended in the meantime is not to run again.
+	case $1:$active in
+	stop:*) timeout -s KILL "$longest" systemctl --user stop -- "$2" ;;
+	*:active | *:reloading) ;;
+	*) timeout -s KILL "$longest" systemctl --user start -- "$2" ;;
+	esac
+}
+
 # Stops the units that were not up before; starts those that were, and sees that they are.
 undo_units() { # stop|start
 	while IFS=$tab read -r kind unit before _; do
 		if [ "$kind:$1:$block" = reload:start: ]; then
-			systemctl --user reload -- "$unit" || systemctl --user restart -- "$unit" ||
+			timeout -s KILL "$longest" systemctl --user reload -- "$unit" || back restart "$unit" ||
 				failures="$failures $unit could not be reloaded;"
 		fi
 		[ "$kind" = unit ] || continue
 		case $1:$before in
 		stop:active | stop:activating | stop:reloading) ;;
 		stop:*)
-			# shellcheck disable=SC2086 # one option, or none
-			systemctl --user $block stop -- "$unit" || failures="$failures $unit could not be stopped;"
+			back stop "$unit" || failures="$failures $unit could not be stopped;"
 			systemctl --user reset-failed -- "$unit" 2>/dev/null
 			;;
 		start:active | start:activating | start:reloading)
 			systemctl --user reset-failed -- "$unit" 2>/dev/null
-			if ! restart_unit "$unit"; then
+			if ! restart_unit "$unit" back; then
 				failures="$failures $unit could not be started again;"
 			elif [ "$before" = active ] && [ -z "$block" ]; then
+				# One that fails at once and is started again looks well in between.
+				read_properties "$(properties "$unit")"
+				begun=$invocation
 				sleep 0.3
 				read_properties "$(properties "$unit")"
 				case $active:$sub in
-				active:* | reloading:*) ;;
+				active:* | reloading:*) [ "$invocation" = "$begun" ] || failures="$failures $unit did not stay up;" ;;
 				inactive:*) [ "$type" = oneshot ] || failures="$failures $unit did not stay up;" ;;
 				*) failures="$failures $unit did not stay up;" ;;
 				esac
@@ -86,11 +130,6 @@ undo_units() { # stop|start
 			;;
 		esac
 	done <"$run/undo"
-}
-
-# The link may be another run's by now.
-not_pending() {
-	[ "$(readlink "$root/pending" 2>/dev/null)" != "runs/$run_id" ] || rm -f "$root/pending"
 }
 
 # Nothing was done yet, and this run's folder is not ours to write to.
@@ -106,14 +145,22 @@ abandon() { # why
 	failures=
 	say "reverting $1"
 	stage_of_run=over
-	if undo_links; then
+	read_state
+	if [ "$state_now" = reverted ]; then
+		# By someone who took us for dead.
+		say reverted
+		say end
+		exit 1
+	elif undo_links; then
 		verdict=failed_untouched
 		set_state reverted
-		not_pending
+		sync "$run"
+		leave_nothing_pending
 		say reverted
 	else
 		verdict=needs_attention
 		set_state revert_failed
+		sync "$run"
 		say "revert_failed $failures"
 	fi
 	on_failure
@@ -128,21 +175,27 @@ revert() { # why [boot]
 	block=
 	[ "${2:-}" = boot ] && block=--no-block
 	failures=
+	# Until the deadline, if that is further away.
+	read_clock
+	kill_at=$((now + 3000))
+	[ "$deadline" -le "$kill_at" ] || kill_at=$deadline
 	undo_units stop
 	undo_links
 	systemctl --user daemon-reload || failures="$failures daemon-reload failed;"
 	undo_units start
-	remove_recovery
 	stage_of_run=over
 	verdict=needs_attention
 	if [ -z "$failures" ]; then
 		verdict=reverted
 		set_state reverted
-		not_pending
+		sync "$run"
+		leave_nothing_pending
 		note_history reverted
 		say reverted
 	else
+		# It is tried again at the next boot, and by whoever comes next.
 		set_state revert_failed
+		sync "$run"
 		note_history revert_failed
 		say "revert_failed $failures"
 	fi

@@ -45,12 +45,18 @@ enable() { # unit
 # Starts anew. A unit that is waiting out its start limit would refuse the very release that mends it.
 restart() { # unit
 	note_unit "$1" || return
-	systemctl --user reset-failed -- "$1" 2>/dev/null
-	restart_unit "$1" || show_failed "$1"
+	[ "$state" = active ] || systemctl --user reset-failed -- "$1" 2>/dev/null
+	stoppable
+	restart_unit "$1" forth || show_failed "$1"
+}
+
+# One job of systemd's, to its end. On the way back it is another: see back.
+forth() { # verb unit
+	systemctl --user "$1" -- "$2"
 }
 
 # systemd starts no socket whose service runs: the service makes way, and comes back.
-restart_unit() { # unit
+restart_unit() { # unit forth|back
 	services=
 	case $1 in
 	*.socket)
@@ -62,19 +68,25 @@ restart_unit() { # unit
 		;;
 	esac
 	if [ -z "$services" ]; then
-		# shellcheck disable=SC2086 # one option, or none
-		systemctl --user ${block:-} restart -- "$1"
+		"$2" restart "$1"
 		return
 	fi
 	# Names of units have no spaces.
-	# shellcheck disable=SC2086
-	systemctl --user stop -- "$1" $services && systemctl --user start -- "$1" && systemctl --user start -- $services
+	for unit_of_both in "$1" $services; do
+		"$2" stop "$unit_of_both" || return
+	done
+	for unit_of_both in "$1" $services; do
+		"$2" start "$unit_of_both" || return
+	done
 }
 
 # Has a unit take over what is new, without a stop.
 reload() { # unit
 	found_lines "unit $1 before" "$(properties "$1")"
+	# It is the same start as before: what it says of the new release can only be told by the time.
+	say "found reload $(date +%s.%6N)"
 	note_undo reload "$1" || return
+	stoppable
 	systemctl --user reload -- "$1" || show_failed "$1"
 }
 
@@ -88,15 +100,31 @@ show_failed() { # unit
 
 start() { # unit
 	note_unit "$1" || return
-	systemctl --user reset-failed -- "$1" 2>/dev/null
+	[ "$state" = active ] || systemctl --user reset-failed -- "$1" 2>/dev/null
+	stoppable
 	systemctl --user start -- "$1" || show_failed "$1"
 }
 
 stop_unit() { # unit
 	note_unit "$1" || return
+	stoppable
 	systemctl --user stop -- "$1"
 }
 
 note_unit() { # unit
-	note_undo unit "$1" "$(systemctl --user show -p ActiveState --value -- "$1")"
+	unit_state "$1"
+	note_undo unit "$1" "$state"
+}
+
+# What a unit was when the run began. Sets $state.
+unit_state() { # unit
+	state=
+	id=
+	while IFS='=' read -r key value; do
+		case $key:$id in
+		Id:*) id=$value ;;
+		"ActiveState:$1") state=$value ;;
+		esac
+	done <"$run/units"
+	[ -n "$state" ] || state=$(systemctl --user show -p ActiveState --value -- "$1")
 }

@@ -75,8 +75,8 @@ impl Baseline {
         match keyword {
             // There is none by default; the baseline's own is a probe.
             Keyword::CertificateFile | Keyword::RevokedHostKeys | Keyword::IdentityAgent => false,
-            // Always worth having.
-            Keyword::HostName | Keyword::User | Keyword::Port => false,
+            // Always worth having: there is no one default.
+            Keyword::HostName | Keyword::User | Keyword::Port | Keyword::UpdateHostKeys => false,
             _ => self.0.0.get(&keyword).is_some_and(|default| default == values),
         }
     }

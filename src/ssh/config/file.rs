@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::error::{ConfigError, ConfigProblem};
 use super::expand::{Machine, tilde};
 use super::include;
+use super::jump;
 use super::keyword::{Form, Keyword, Meaning, meaning};
 use super::settings::Settings;
 use super::words::{arguments, keyword};
@@ -28,6 +29,7 @@ const SYSTEM: &str = "/etc/ssh/ssh_config";
 
 /// What the configuration sets for a host.
 pub(super) fn settings(files: &Files, login: &Login, machine: &Machine) -> Result<Settings, ConfigError> {
+    refuse_odd_names(login)?;
     let mut reading = Reading::new(login, machine);
     match files {
         Files::None => {}
@@ -52,6 +54,23 @@ pub(super) fn settings(files: &Files, login: &Login, machine: &Machine) -> Resul
         settings.set(Keyword::Port, super::settings::Setting { words, ..Default::default() });
     }
     Ok(settings)
+}
+
+/// As ssh does with what stands on its command line: such a name may end up in one of a shell.
+fn refuse_odd_names(login: &Login) -> Result<(), ConfigError> {
+    let odd = |keyword, value: &str| ConfigError::Value {
+        host: login.host.clone(),
+        keyword,
+        value: value.to_owned(),
+        why: "it has characters that no such name has".to_owned(),
+    };
+    if !jump::is_safe_host(&login.host) {
+        return Err(odd(Keyword::HostName, &login.host));
+    }
+    match &login.user {
+        Some(user) if !jump::is_safe_user(user) => Err(odd(Keyword::User, user)),
+        _ => Ok(()),
+    }
 }
 
 /// Reads one text as a configuration file for a host. For tests: no text may do harm, and no other file is opened.
@@ -264,7 +283,13 @@ impl<'a> Reading<'a> {
                 words = vec![rest.trim_start_matches(|c: char| " \t\r\n=".contains(c)).to_owned()];
             }
             Form::Words => {}
-            Form::Word | Form::Choice(_) | Form::Time | Form::Count | Form::Port | Form::Repeated => {
+            Form::Word
+            | Form::Agent
+            | Form::Choice(_)
+            | Form::Time
+            | Form::Count
+            | Form::Port
+            | Form::Repeated => {
                 if words.len() > 1 {
                     self.problems.push(line.problem(format!("`{name}` takes one argument")));
                     return Ok(());
@@ -287,9 +312,13 @@ impl<'a> Reading<'a> {
             (Keyword::User, _) if words.iter().any(|word| word.contains(['%', '$'])) => {
                 return Err(line.needs_ssh("User with tokens"));
             }
-            // Whichever of the two comes first keeps the other out.
+            // Whichever of the two comes first keeps the other out; but for `ProxyJump none`, in later versions of ssh.
             (Keyword::ProxyJump, _) if self.settings.get(Keyword::ProxyCommand).is_some() => {}
-            (Keyword::ProxyCommand, _) if self.settings.get(Keyword::ProxyJump).is_some() => {}
+            (Keyword::ProxyCommand, _)
+                if self
+                    .settings
+                    .word(Keyword::ProxyJump)
+                    .is_some_and(|jump| !jump.eq_ignore_ascii_case("none")) => {}
             (_, Form::Repeated) => words.into_iter().for_each(|word| self.settings.add(keyword, word)),
             _ => self.settings.set_first(keyword, words),
         }

@@ -73,7 +73,7 @@ fn a_jump_host_and_a_proxy_command_keep_each_other_out() {
         matches!(jump("ProxyJump a,b\nProxyCommand nc x\n"), ProxySetting::Jump(jumps) if jumps.len() == 2)
     );
     assert_eq!(jump("ProxyCommand = nc  \"x y\" # z\nProxyJump a\n"), command("nc  \"x y\" # z"));
-    assert_eq!(jump("ProxyJump none\nProxyCommand nc x\n"), ProxySetting::Direct);
+    assert_eq!(jump("ProxyJump none\nProxyCommand nc x\nProxyJump a\n"), command("nc x"));
     assert_eq!(jump("ProxyCommand none\nProxyJump a\n"), ProxySetting::Direct);
 }
 

@@ -190,7 +190,6 @@ struct Understanding<'a> {
 impl Understanding<'_> {
     fn config(&self, host_key_alias: Option<String>) -> Result<HostConfig, ConfigError> {
         self.refuse_what_cannot_be_done()?;
-        let user_known_hosts_files = self.known_hosts(Keyword::UserKnownHostsFile)?;
         let verify_host_key_dns =
             self.choice(Keyword::VerifyHostKeyDns, false, |word| Some(value::flag(word).unwrap_or(true)));
         Ok(HostConfig {
@@ -207,11 +206,7 @@ impl Understanding<'_> {
             bind_address: self.text(Keyword::BindAddress),
             connect_timeout: self.settings.word(Keyword::ConnectTimeout).and_then(value::time),
             connection_attempts: self.count(Keyword::ConnectionAttempts, 1),
-            server_alive_interval: self
-                .settings
-                .word(Keyword::ServerAliveInterval)
-                .and_then(value::time)
-                .unwrap_or_default(),
+            server_alive_interval: self.alive_interval(),
             server_alive_count_max: self.count(Keyword::ServerAliveCountMax, 3),
             identity_files: self.paths(Keyword::IdentityFile)?,
             identities_only: self.flag(Keyword::IdentitiesOnly, false),
@@ -227,8 +222,8 @@ impl Understanding<'_> {
             number_of_password_prompts: self.count(Keyword::NumberOfPasswordPrompts, 3),
             batch_mode: self.flag(Keyword::BatchMode, false),
             pubkey_accepted_algorithms: self.text(Keyword::PubkeyAcceptedAlgorithms),
-            update_host_keys: self.update_host_keys(user_known_hosts_files.as_deref(), verify_host_key_dns),
-            user_known_hosts_files,
+            update_host_keys: self.update_host_keys(verify_host_key_dns),
+            user_known_hosts_files: self.known_hosts(Keyword::UserKnownHostsFile)?,
             global_known_hosts_files: self.known_hosts(Keyword::GlobalKnownHostsFile)?,
             known_hosts_command: self
                 .text(Keyword::KnownHostsCommand)
@@ -354,9 +349,20 @@ impl Understanding<'_> {
         })
     }
 
-    /// Unless it was configured, it depends on who keeps the known hosts.
-    fn update_host_keys(&self, user_files: Option<&[PathBuf]>, dns: bool) -> UpdateHostKeys {
-        let default = if user_files.is_none() && !dns { UpdateHostKeys::Yes } else { UpdateHostKeys::No };
+    fn alive_interval(&self) -> Duration {
+        let interval = self.settings.word(Keyword::ServerAliveInterval).and_then(value::time);
+        // What Debian's ssh has for programs. It is no wish of anybody's, and too long for us.
+        let by_debian = |interval: &Duration| {
+            self.flag(Keyword::BatchMode, false) && *interval == Duration::from_secs(300)
+        };
+        interval.filter(|interval| !by_debian(interval)).unwrap_or_default()
+    }
+
+    /// Unless it was configured, it depends on whose known hosts they are.
+    fn update_host_keys(&self, dns: bool) -> UpdateHostKeys {
+        let files = self.settings.get(Keyword::UserKnownHostsFile);
+        let usual = files.is_none_or(|files| files.words == ["~/.ssh/known_hosts"]);
+        let default = if usual && !dns { UpdateHostKeys::Yes } else { UpdateHostKeys::No };
         self.choice(Keyword::UpdateHostKeys, default, |word| match value::flag(word) {
             Some(true) => Some(UpdateHostKeys::Yes),
             Some(false) => Some(UpdateHostKeys::No),

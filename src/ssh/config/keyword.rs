@@ -49,6 +49,8 @@ pub enum Keyword {
 pub(super) enum Form {
     /// One word; the first line that has it counts.
     Word,
+    /// A socket, or the variable that names it. Variables in it must be set even for other hosts.
+    Agent,
     /// One of these words, in any case.
     Choice(&'static [&'static str]),
     /// A time, such as `90` or `1m30s`; `none` for none.
@@ -108,7 +110,7 @@ const SETTINGS: &[(&str, Keyword, Form)] = &[
     ("hostkeyalias", Keyword::HostKeyAlias, Form::Word),
     ("hostname", Keyword::HostName, Form::Word),
     ("identitiesonly", Keyword::IdentitiesOnly, YES_NO),
-    ("identityagent", Keyword::IdentityAgent, Form::Word),
+    ("identityagent", Keyword::IdentityAgent, Form::Agent),
     ("identityfile", Keyword::IdentityFile, Form::Repeated),
     ("kbdinteractiveauthentication", Keyword::KbdInteractiveAuthentication, YES_NO),
     ("knownhostscommand", Keyword::KnownHostsCommand, Form::Rest),

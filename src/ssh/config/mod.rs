@@ -134,6 +134,7 @@ impl SshConfig {
             Keyword::HostName => config.hostname != login.host.to_ascii_lowercase(),
             Keyword::User => login.user.is_none() && Some(&config.user) != machine.user.as_ref(),
             Keyword::Port => login.port.is_none() && config.port != 22,
+            Keyword::UpdateHostKeys => config.update_host_keys != UpdateHostKeys::Yes,
             _ => true,
         };
         let configured = settings.keywords().filter(from_files).collect();

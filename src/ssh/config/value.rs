@@ -19,16 +19,15 @@ pub(super) fn flag(word: &str) -> Option<bool> {
 
 /// A whole number from 0.
 pub(super) fn count(word: &str) -> Option<u32> {
-    let number = word.parse::<u64>().ok().filter(|number| *number <= LARGEST)?;
-    (!word.starts_with('+')).then(|| u32::try_from(number).ok()).flatten()
+    // A plus sign is fine, as it is for strtol(3).
+    word.parse::<u64>().ok().filter(|number| *number <= LARGEST).and_then(|number| u32::try_from(number).ok())
 }
 
 /// A TCP port. Of the names that /etc/services gives to ports, `ssh` alone.
 pub(super) fn port(word: &str) -> Option<u16> {
     match word {
         "ssh" => Some(22),
-        _ if word.bytes().all(|byte| byte.is_ascii_digit()) => word.parse().ok().filter(|port| *port != 0),
-        _ => None,
+        _ => word.parse().ok().filter(|port| *port != 0),
     }
 }
 
@@ -37,7 +36,8 @@ pub(super) fn time(word: &str) -> Option<Duration> {
     let mut seconds: u64 = 0;
     let mut rest = word;
     while !rest.is_empty() {
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let sign = usize::from(rest.starts_with('+'));
+        let digits = sign + rest.bytes().skip(sign).take_while(u8::is_ascii_digit).count();
         let number: u64 = rest.get(..digits)?.parse().ok()?;
         let mut behind = rest.get(digits..)?.chars();
         let unit = match behind.next().map(|unit| unit.to_ascii_lowercase()) {
@@ -52,6 +52,26 @@ pub(super) fn time(word: &str) -> Option<Duration> {
         rest = behind.as_str();
     }
     (!word.is_empty()).then_some(Duration::from_secs(seconds))
+}
+
+/// As OpenSSH's readconf.c, from parse_agent_path on.
+fn agent(text: &str) -> Result<(), String> {
+    let mut rest = text;
+    while let Some((_, variable)) = rest.split_once("${") {
+        let (name, behind) = variable.split_once('}').ok_or("a `${` without its `}`")?;
+        if std::env::var_os(name).is_none() {
+            return Err(format!("the variable {name} is not set"));
+        }
+        rest = behind;
+    }
+    let is_name =
+        |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    match text.strip_prefix('$') {
+        Some(name) if !name.starts_with('{') && !is_name(name) => {
+            Err(format!("`{text}` is not the name of a variable"))
+        }
+        _ => Ok(()),
+    }
 }
 
 impl Form {
@@ -71,6 +91,7 @@ impl Form {
             Self::Words if words.len() > 1 && words.iter().any(|word| word.eq_ignore_ascii_case("none")) => {
                 Err("`none` must stand alone".to_owned())
             }
+            Self::Agent => agent(first),
             Self::Jump => jump::parse(first).map(|_| ()),
             Self::Choice(_)
             | Self::Time
@@ -93,9 +114,15 @@ mod tests {
     #[test]
     fn times_add_up() {
         let seconds = |text| time(text).map(|time| time.as_secs());
-        for (text, expected) in
-            [("90", 90), ("1m30s", 90), ("1M30", 90), ("1w2d3h4m5s", 788_645), ("0", 0), ("10s10", 20)]
-        {
+        for (text, expected) in [
+            ("90", 90),
+            ("1m30s", 90),
+            ("1M30", 90),
+            ("1w2d3h4m5s", 788_645),
+            ("0", 0),
+            ("10s10", 20),
+            ("+5", 5),
+        ] {
             assert_eq!(seconds(text), Some(expected), "{text}");
         }
         for text in ["", "m", "-1", "1.5", "1y", "1 m", "2147483648", "99999999999999999999"] {
@@ -104,15 +131,11 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_only_digits() {
-        assert_eq!(
-            (count("0"), count("3"), count("+3"), count("-1"), count("x")),
-            (Some(0), Some(3), None, None, None)
-        );
-        assert_eq!(
-            (port("022"), port("ssh"), port("0"), port("65536"), port("+22")),
-            (Some(22), Some(22), None, None, None)
-        );
+    fn numbers_have_no_other_sign_than_a_plus() {
+        let counts = ["0", "3", "+3", "-1", "x", "", "2147483648"].map(count);
+        assert_eq!(counts, [Some(0), Some(3), Some(3), None, None, None, None]);
+        let ports = ["022", "ssh", "+22", "0", "65536", "-22", ""].map(port);
+        assert_eq!(ports, [Some(22), Some(22), Some(22), None, None, None, None]);
     }
 
     proptest! {
