@@ -2,7 +2,7 @@
 use std::fs;
 
 use crate::harness::Project;
-use crate::hosts::{Lingering, Sudo, TestUser, UserOptions};
+use crate::hosts::{Sudo, TestUser, UserOptions};
 
 /// An sshd of its own on the user's host, with PAM rules of its own. Ends when dropped.
 struct SecondDoor<'a> {
@@ -56,7 +56,7 @@ impl Drop for SecondDoor<'_> {
 }
 
 fn user() -> Option<TestUser> {
-    TestUser::new(UserOptions { sudo: Sudo::Password, lingering: Lingering::On })
+    TestUser::new(UserOptions { sudo: Sudo::Password, ..UserOptions::default() })
 }
 
 #[test]
