@@ -171,7 +171,11 @@ async fn each_question_is_put_once_and_names_the_host() {
         "Passphrase for the key in SHIPIT_SSH_KEY: \n({login}) Password: \n({login}) Verification code: \n\
          ({login}) Colour: \ndeploy@127.0.0.1's password: \n"
     );
-    assert_eq!(asked, expected);
+    assert!(asked.starts_with(&expected), "{asked}");
+    // The gate opens no channel, so that the login is made again: a code has to be asked for anew, and nothing else.
+    for once in ["Passphrase", ") Password: ", "'s password: "] {
+        assert_eq!(asked.matches(once).count(), 1, "{asked}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
