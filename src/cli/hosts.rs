@@ -34,7 +34,7 @@ pub(super) async fn hosts(args: &HostsArgs, global: &GlobalArgs) -> Result<Exit,
     let manifest = selection::load(&args.manifest.manifest, global)?;
     let environment = manifest.environment(args.environment.as_deref())?;
     let hosts = selection::hosts(environment, &args.connect)?;
-    let reach = selection::reach(&args.connect, global, &hosts, &Asker::new(global.can_ask())).await?;
+    let reach = selection::reach(&args.connect, global, &hosts, &Asker::new(global)).await?;
     let routes = reach.routes();
     let source = Source {
         files: match args.connect.files() {

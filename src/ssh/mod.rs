@@ -12,16 +12,19 @@
 //! | `connection` | from target to connection, and opening channels |
 //! | `dial`, `eyeballs`, `proxy_command`, `wire`, `peer`, `pace` | getting a stream to the host |
 //! | `handshake`, `known_hosts`, `host_keys`, `pattern` | key exchange, whether to believe a host |
-//! | `auth`, `candidates`, `agent`, `keyring` | logging in |
+//! | `auth`, `offer`, `answers`, `method` | logging in: which way next, by a key, by answers |
+//! | `candidates`, `certificates`, `agent`, `keyring`, `key_text`, `signer`, `passwords` | what there is to log in with |
 //! | `channel`, `process`, `forward` | what runs in a channel |
 //! | `ending` | why a connection ended |
 //! | `sftp`, `sftp_noise`, `upload` | files |
 //! | `error`, `auth_failure`, `host_key_error`, `sftp_error`, `help` | what can go wrong, and what to do about it |
 
 mod agent;
+mod answers;
 mod auth;
 mod auth_failure;
 mod candidates;
+mod certificates;
 mod channel;
 pub mod config;
 mod connection;
@@ -36,10 +39,14 @@ mod help;
 mod hop;
 mod host_key_error;
 mod host_keys;
+mod key_text;
 mod keyring;
 mod known_hosts;
+mod method;
+mod offer;
 mod options;
 mod pace;
+mod passwords;
 mod pattern;
 mod peer;
 mod process;
@@ -49,11 +56,12 @@ mod routes;
 mod sftp;
 mod sftp_error;
 mod sftp_noise;
+mod signer;
 mod target;
 mod upload;
 mod wire;
 
-pub use auth_failure::{Attempt, AttemptOutcome, AuthenticationFailure, KeySource};
+pub use auth_failure::{Attempt, AttemptOutcome, AuthenticationFailure, Credential};
 pub use config::{ConfigError, Login, SshConfig};
 pub use connection::{Connection, connect};
 pub use error::{ChannelPurpose, ChannelRefusal, LostCause, SshError};
@@ -61,12 +69,15 @@ pub use fingerprint::Fingerprint;
 pub use forward::Forward;
 pub use hop::{Hop, Proxy};
 pub use host_key_error::{HostKeyError, KnownKey, Refusal};
+pub use key_text::{GivenKey, KEY_VARIABLE, KeyTextError, PASSPHRASE_VARIABLE, SECRET_VARIABLES};
 pub use keyring::KeyRing;
+pub use method::Method;
 pub use options::{AgentKeys, ConnectOptions, KnownHostsFiles, UnknownHostKey};
 pub use pace::Pace;
+pub use passwords::Passwords;
 pub use peer::Peer;
 pub use process::{Collected, Events, ExitStatus, Output, Process, Stdin};
-pub use prompt::{Answer, HostKeyQuestion, Prompt, Prompter};
+pub use prompt::{Answer, Echo, HostKeyQuestion, LoginQuestion, Prompt, Prompter};
 pub use routes::{Flags, Routes};
 pub use sftp::{RemoteAttributes, Sftp};
 pub use sftp_error::{SftpError, SftpErrorKind, SftpOperation};

@@ -4,12 +4,17 @@
 
 mod addresses;
 mod authentication;
+mod certificates;
 mod channels;
 mod crowd;
+mod factors;
 mod files;
+mod gate;
 mod host_keys;
 mod jump;
 mod link;
 mod proxy_command;
 mod relay;
+mod secrets;
 mod server;
+mod token;
