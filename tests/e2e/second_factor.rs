@@ -78,8 +78,8 @@ fn a_deploy_past_a_key_and_a_question_of_pam() {
     assert!(ran.stdout.contains("The second step"), "what PAM says is shown with -v: {}", ran.all());
     let journal = user.run_as_root("journalctl -q --no-pager -o cat");
     assert!(
-        journal.contains(&format!("Partial publickey for {}", user.user)),
-        "the key alone was not enough"
+        journal.contains(&format!("Accepted keyboard-interactive/pam for {}", user.user)),
+        "it was PAM that let us in, after the key"
     );
     assert!(!journal.contains(&password));
     // Nobody is there to answer.
