@@ -1,10 +1,11 @@
 # What a developer of shipit runs. `make` alone lists it.
 N = 1
+SECONDS = 60
 TESTFLAGS =
 # The end-to-end tests mostly wait for hosts.
 export RUST_TEST_THREADS ?= 4
 
-.PHONY: help test torture demo hosts hosts-down static lint bench
+.PHONY: help test torture demo hosts hosts-down static lint bench fuzz
 
 help:
 	@echo 'make test           all tests, with a test host booted for them and removed afterwards'
@@ -13,6 +14,7 @@ help:
 	@echo 'make demo           deploy the example service to a throwaway host and show what happens'
 	@echo 'make hosts N=3      boot hosts to play with, and print how to reach them'
 	@echo 'make hosts-down     remove them'
+	@echo 'make fuzz SECONDS=60  feed texts to the reader of ssh_config; needs g++, and no cargo-fuzz'
 	@echo 'make static         a static binary'
 	@echo 'make lint           formatting, clippy, and shellcheck where it is installed'
 	@echo 'make bench          the deploy benchmark'
@@ -60,3 +62,15 @@ bench:
 	cargo build --release --manifest-path examples/simple_api/Cargo.toml
 	cargo bench --no-run --bench deploy
 	@tests/hosts/with-hosts.sh cargo bench --bench deploy
+
+# What cargo-fuzz does, less the address sanitizer, for which it takes a nightly compiler; there is no unsafe code here.
+COVERAGE = --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+	-Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1
+MACHINE = $(shell rustc -vV | sed -n 's/^host: //p')
+
+fuzz:
+	RUSTFLAGS="$(COVERAGE)" cargo build --release --manifest-path fuzz/Cargo.toml --target $(MACHINE) --target-dir target/fuzz
+	@mkdir -p target/fuzz/corpus/ssh_config
+	target/fuzz/$(MACHINE)/release/ssh_config -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=1024 -max_len=4000 \
+		-artifact_prefix=target/fuzz/ target/fuzz/corpus/ssh_config tests/ssh_config/corpus

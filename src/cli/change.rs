@@ -93,7 +93,7 @@ pub(super) async fn carry_out(change: Change<'_>, global: &GlobalArgs) -> Result
         Command::Deploy | Command::Plan | Command::Status => "deploy",
     };
     let run = Run::begin(global);
-    let asker = Asker::in_run(global.can_ask(), &run);
+    let asker = Asker::in_run(global, &run);
     let reach = selection::reach(connect, global, &environment, &hosts, &asker).await?;
     run.events.send(EventKind::RunStarted {
         command,

@@ -10,7 +10,7 @@ use super::problem::{Look, ProblemReport};
 use crate::manifest::{Address, HookPoint, Problem, SelectError};
 use crate::report::{Command, Verdict};
 use crate::rollout::Phase;
-use crate::ssh::{ConfigError, PinnedKeysError};
+use crate::ssh::{ConfigError, KEY_VARIABLE, KeyTextError, PASSPHRASE_VARIABLE, PinnedKeysError};
 
 /// A command could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +75,12 @@ pub(super) enum CliError {
     /// A line among the keys of the hosts can't be understood.
     #[error("the keys of the hosts are not what known_hosts may hold")]
     PinnedKeys(#[from] PinnedKeysError),
+    /// The private key in the environment is of no use.
+    #[error("the private key in {KEY_VARIABLE} can't be used: {error}")]
+    GivenKey {
+        /// What is wrong with it.
+        error: KeyTextError,
+    },
     /// The ssh configuration can't be read, or asks for something that can't be done.
     #[error(transparent)]
     SshConfig(#[from] ConfigError),
@@ -118,6 +124,7 @@ impl CliError {
             | Self::KnownHosts { .. }
             | Self::KnownHostsNotWritten { .. }
             | Self::PinnedKeys(_)
+            | Self::GivenKey { .. }
             | Self::SshConfig(_) => Exit::Usage,
             Self::Declined | Self::Local { .. } | Self::Hook { .. } => Exit::Failed,
             Self::Left(_) | Self::InterruptedHook => Exit::Interrupted,
@@ -159,6 +166,22 @@ fn left_help(hosts: &[(Address, Phase)]) -> String {
     lines.join("\n")
 }
 
+/// What to do about the key in the environment.
+fn given_key_help(error: &KeyTextError) -> String {
+    match error {
+        KeyTextError::Empty => format!(
+            "the secret is not set, or this step may not see it; to do without, leave {KEY_VARIABLE} unset"
+        ),
+        KeyTextError::Encrypted => format!("set {PASSPHRASE_VARIABLE}, or make a key without for this use"),
+        KeyTextError::WrongPassphrase => {
+            format!("look at {PASSPHRASE_VARIABLE}: it must be the passphrase alone")
+        }
+        _ => "set it to all of the text of the private key file, from the first line to the last; \
+              line ends that were lost on the way are put back"
+            .to_owned(),
+    }
+}
+
 /// A [`CliError`] as miette shows it.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
@@ -175,6 +198,7 @@ impl Diagnostic for Shown {
             CliError::KnownHosts { .. } | CliError::KnownHostsNotWritten { .. } | CliError::PinnedKeys(_) => {
                 "shipit::manifest::known_hosts"
             }
+            CliError::GivenKey { .. } => "shipit::cli::given_key",
             CliError::SshConfig(_) => "shipit::ssh::config",
             CliError::Hook { .. } => "shipit::hook::local",
             CliError::Left(_) | CliError::InterruptedHook => "shipit::interrupted",
@@ -205,6 +229,7 @@ impl Diagnostic for Shown {
             CliError::Hook { .. } => {
                 "no host was connected to, and nothing was changed; what the hook said is above".to_owned()
             }
+            CliError::GivenKey { error } => given_key_help(error),
             CliError::SshConfig(error) => error.help()?,
             CliError::KnownHosts { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
                 "write the keys of the hosts there with `shipit hosts --scan`".to_owned()

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use crate::manifest::parse_duration;
 use crate::ssh::config::Files;
 
+use super::askpass::Seat;
 use super::problem::{Color, Look};
 
 /// Arguments of every command.
@@ -105,6 +106,20 @@ impl GlobalArgs {
     #[must_use]
     pub(super) fn can_ask(&self) -> bool {
         !self.no_input && !in_ci() && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+    }
+
+    /// Who sits there, for programs that ask in place of the terminal.
+    #[must_use]
+    pub(super) fn seat(&self) -> Seat {
+        if self.no_input {
+            Seat::NoInput
+        } else if self.can_ask() {
+            Seat::Terminal
+        } else if in_ci() {
+            Seat::Automaton
+        } else {
+            Seat::NoTerminal
+        }
     }
 
     /// Whether lines may be drawn over: a terminal, and not CI's idea of one.

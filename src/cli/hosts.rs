@@ -43,8 +43,7 @@ pub(super) async fn hosts(args: &HostsArgs, global: &GlobalArgs) -> Result<Exit,
     if args.scan {
         return scan::scan(args, global, environment, &hosts).await;
     }
-    let reach =
-        selection::reach(&args.connect, global, environment, &hosts, &Asker::new(global.can_ask())).await?;
+    let reach = selection::reach(&args.connect, global, environment, &hosts, &Asker::new(global)).await?;
     let routes = reach.routes();
     let source = Source {
         files: match args.connect.files() {

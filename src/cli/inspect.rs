@@ -38,7 +38,7 @@ pub(super) async fn inspect<T: Answer>(
     question: impl AsyncFn(&mut Session) -> Result<T, HostError>,
 ) -> Result<Exit, CliError> {
     let hosts = selection::hosts(environment, connect)?;
-    let asker = Asker::new(global.can_ask());
+    let asker = Asker::new(global);
     let reach = selection::reach(connect, global, environment, &hosts, &asker).await?;
     let asked = join_all(hosts.iter().map(|host| ask(&reach, &host.address, &question))).await;
     let failed = asked.iter().filter_map(|result| result.as_ref().err());

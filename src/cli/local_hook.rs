@@ -14,6 +14,7 @@ use super::run::Run;
 use crate::manifest::{Environment, HookPoint, LocalHook, Manifest, first_line};
 use crate::report::{EventKind, Verdict};
 use crate::rollout::Outcome;
+use crate::ssh::SECRET_VARIABLES;
 
 /// How long a hook has to end once it was asked to.
 const GRACE: Duration = Duration::from_secs(5);
@@ -105,6 +106,9 @@ async fn carry_out(
 ) -> Result<(), Failure> {
     let not_started = |error: io::Error| Failure::Ended(format!("it could not be started: {error}"));
     let mut command = Command::new("/bin/sh");
+    for name in SECRET_VARIABLES {
+        command.env_remove(name);
+    }
     command
         .arg("-c")
         .arg(&hook.text)

@@ -78,7 +78,7 @@ pub(super) async fn logs(args: &LogsArgs, global: &GlobalArgs) -> Result<Exit, C
     let manifest = selection::load(&args.manifest, global)?;
     let environment = manifest.environment(args.environment.as_deref())?;
     let hosts = selection::hosts(environment, &args.connect)?;
-    let asker = Asker::new(global.can_ask());
+    let asker = Asker::new(global);
     let reach = selection::reach(&args.connect, global, environment, &hosts, &asker).await?;
     let query = JournalQuery {
         units: manifest.units.iter().map(|unit| unit.name.clone()).collect(),

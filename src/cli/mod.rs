@@ -2,12 +2,15 @@
 //!
 //! One file a command: its arguments, what it calls, what it prints. What several commands share is in files named for
 //! what they do: [`global`] for the arguments everywhere, `selection` for hosts, `run` for a run with a reporter.
+mod askpass;
 mod change;
 mod check;
 mod deploy;
+
 mod error;
 mod exit_code;
 mod freeze;
+mod given_key;
 mod global;
 mod history;
 mod hook_output;

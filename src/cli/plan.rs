@@ -40,7 +40,7 @@ pub(super) async fn plan(args: &PlanArgs, global: &GlobalArgs) -> Result<Exit, C
     let releases = selection::releases(global, &manifest, &environment, hosts.clone())?;
 
     let run = Run::begin(global);
-    let asker = Asker::in_run(global.can_ask(), &run);
+    let asker = Asker::in_run(global, &run);
     let context = Arc::new(Context {
         reach: selection::reach(&args.connect, global, &environment, &hosts, &asker).await?,
         events: run.events.clone(),

@@ -6,20 +6,26 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use secrecy::SecretString;
+use secrecy::zeroize::Zeroizing;
+use secrecy::{ExposeSecret as _, SecretString};
 
+use super::askpass::Askpass;
+use super::global::GlobalArgs;
 use super::run::{Run, Shown};
 use crate::host::Password;
 use crate::manifest::Address;
 use crate::plan::Elevation;
 use crate::report::Suspend;
 use crate::rollout::SudoPrompt;
-use crate::ssh::{Answer, HostKeyQuestion, Prompt};
+use crate::ssh::{Answer, Echo, HostKeyQuestion, LoginQuestion, Prompt};
 
 /// Asks on the terminal, if there is one.
 #[derive(Debug, Clone)]
 pub(super) struct Asker {
+    /// Whether someone sits at a terminal.
     available: bool,
+    /// Who is asked for secrets in place of the terminal.
+    askpass: Option<Askpass>,
     suspend: Suspend,
     shown: Option<Shown>,
     /// The keys whose passphrase was asked for: asked again, the one before was wrong.
@@ -29,19 +35,34 @@ pub(super) struct Asker {
 impl Asker {
     /// One that asks only when someone is there.
     #[must_use]
-    pub(super) fn new(available: bool) -> Self {
-        Self { available, suspend: Suspend::none(), shown: None, asked: Arc::default() }
+    pub(super) fn new(global: &GlobalArgs) -> Self {
+        Self {
+            available: global.can_ask(),
+            askpass: Askpass::find(global.seat()),
+            suspend: Suspend::none(),
+            shown: None,
+            asked: Arc::default(),
+        }
     }
 
     /// The same for a run that is reported on: the question comes below all that has happened until then.
     #[must_use]
-    pub(super) fn in_run(available: bool, run: &Run) -> Self {
-        Self {
-            available,
-            suspend: run.suspend.clone(),
-            shown: Some(run.shown.clone()),
-            asked: Arc::default(),
-        }
+    pub(super) fn in_run(global: &GlobalArgs, run: &Run) -> Self {
+        Self { suspend: run.suspend.clone(), shown: Some(run.shown.clone()), ..Self::new(global) }
+    }
+
+    /// Whether there is anybody to ask for a secret.
+    #[must_use]
+    pub(super) fn is_available(&self) -> bool {
+        self.available || self.askpass.is_some()
+    }
+
+    /// The passphrase of a key that was given under this name.
+    #[must_use]
+    pub(super) fn given_passphrase(&self, name: &str, again: bool) -> Option<SecretString> {
+        let again = if again { "Sorry, that was not it. " } else { "" };
+        self.secret(&format!("{again}Passphrase for the key in {name}: "))
+            .filter(|text| !text.expose_secret().is_empty())
     }
 
     fn ask<T>(&self, question: impl FnOnce() -> T) -> T {
@@ -57,12 +78,41 @@ impl Asker {
         self.available && self.ask(|| yes(question))
     }
 
+    /// Asks for what must not be seen. It may be empty.
     fn secret(&self, question: &str) -> Option<SecretString> {
+        if let Some(askpass) = &self.askpass {
+            return self.ask(|| askpass.ask(question));
+        }
+        self.typed(question)
+    }
+
+    /// The same, of the terminal only.
+    fn typed(&self, question: &str) -> Option<SecretString> {
         if !self.available {
             return None;
         }
-        let typed = self.ask(|| rpassword::prompt_password(question));
-        typed.ok().filter(|text| !text.is_empty()).map(SecretString::from)
+        self.ask(|| rpassword::prompt_password(question)).ok().map(SecretString::from)
+    }
+
+    /// Asks for what may be seen.
+    fn open(&self, question: &str) -> Option<SecretString> {
+        if let Some(askpass) = &self.askpass {
+            return self.ask(|| askpass.ask(question));
+        }
+        if !self.available {
+            return None;
+        }
+        self.ask(|| line(question)).map(|line| SecretString::from(line.as_str()))
+    }
+}
+
+fn line(question: &str) -> Option<Zeroizing<String>> {
+    let mut stderr = io::stderr().lock();
+    write!(stderr, "{question}").and_then(|()| stderr.flush()).ok()?;
+    let mut answer = Zeroizing::new(String::new());
+    match io::stdin().read_line(&mut answer) {
+        Ok(1..) => Some(Zeroizing::new(answer.trim_end_matches(['\n', '\r']).to_owned())),
+        Ok(0) | Err(_) => None,
     }
 }
 
@@ -76,10 +126,27 @@ fn yes(question: &str) -> bool {
 }
 
 impl Prompt for Asker {
+    fn is_there(&self) -> bool {
+        self.is_available()
+    }
+
+    fn answer(&self, question: &LoginQuestion) -> Option<SecretString> {
+        let LoginQuestion { target, preface, text, echo } = question;
+        let mut lines: Vec<String> = preface.iter().map(|line| format!("{target}: {line}")).collect();
+        // Which of many hosts wants to know; some say so themselves.
+        let says_so = text.contains(&format!("{}@{}", target.user, target.host));
+        lines.push(if says_so { text.clone() } else { format!("({target}) {text}") });
+        match echo {
+            Echo::Off => self.secret(&lines.join("\n")),
+            Echo::On => self.open(&lines.join("\n")),
+        }
+    }
+
     fn passphrase(&self, key: &Path) -> Option<SecretString> {
         let first = self.asked.lock().is_ok_and(|mut asked| asked.insert(key.to_owned()));
         let again = if first { "" } else { "Sorry, that was not it. " };
         self.secret(&format!("{again}Passphrase for {}: ", key.display()))
+            .filter(|text| !text.expose_secret().is_empty())
     }
 
     fn accept_host_key(&self, question: &HostKeyQuestion) -> Answer {
@@ -95,6 +162,9 @@ impl Prompt for Asker {
 impl SudoPrompt for Asker {
     fn sudo_password(&self, host: &Address, by: Elevation, again: bool) -> Option<Password> {
         let again = if again { "Sorry, that was not it. " } else { "" };
-        self.secret(&format!("{again}{} password on {host}: ", by.program())).map(Password::new)
+        // Not by SSH_ASKPASS: what answers to that may have one answer to everything, and this goes to the host.
+        self.typed(&format!("{again}{} password on {host}: ", by.program()))
+            .filter(|text| !text.expose_secret().is_empty())
+            .map(Password::new)
     }
 }

@@ -24,7 +24,7 @@ pub(super) async fn scan(
     environment: &Environment,
     hosts: &[Host],
 ) -> Result<Exit, CliError> {
-    let asker = Asker::new(global.can_ask());
+    let asker = Asker::new(global);
     let pinned = match &environment.known_hosts {
         // It is about to be written.
         Some(KnownHosts::File(path)) if !path.exists() => None,

@@ -9,6 +9,7 @@ use futures::future::join_all;
 use globset::Glob;
 
 use super::error::CliError;
+use super::given_key;
 use super::global::{ConnectArgs, Format, GlobalArgs};
 use super::problem::ProblemReport;
 use super::prompt::Asker;
@@ -166,6 +167,10 @@ pub(super) async fn reach_by(
         );
     }
     defaults.known_hosts.pinned = pinned.map(Arc::new);
+    let for_key = asker.clone();
+    // A passphrase takes a good part of a second to check, and may have to be asked for.
+    let given = tokio::task::spawn_blocking(move || given_key::given_key(&for_key)).await;
+    defaults.given_key = given.unwrap_or(Ok(None))?;
     let flags = Flags {
         identities: args.identities.clone(),
         connect_timeout: args.timeout(),

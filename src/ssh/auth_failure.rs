@@ -20,53 +20,83 @@ pub struct AuthenticationFailure {
     pub agent: Option<String>,
 }
 
-/// One key.
+/// One attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
-    /// Where the key comes from.
-    pub key: KeySource,
+    /// What was shown to the server.
+    pub credential: Credential,
     /// The key's algorithm and fingerprint, when the public part could be read.
     pub identity: Option<(String, Fingerprint)>,
     /// What came of it.
     pub outcome: AttemptOutcome,
 }
 
-/// Where a key comes from.
+/// What can prove who we are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KeySource {
+pub enum Credential {
     /// A private key file.
     File(PathBuf),
-    /// A key held by ssh-agent, by its comment.
+    /// A certificate file.
+    Certificate(PathBuf),
+    /// A key or a certificate held by ssh-agent, by its comment.
     Agent {
         /// Usually a path or an address.
         comment: String,
     },
+    /// A key that was given as text, by the name of where.
+    Given(String),
+    /// A password.
+    Password,
+    /// The answers to the server's questions.
+    Answers,
 }
 
-impl fmt::Display for KeySource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Credential {
+    /// Whether it takes a method other than publickey.
+    #[must_use]
+    pub fn is_key(&self) -> bool {
         match self {
-            Self::File(path) => write!(f, "{}", path.display()),
-            Self::Agent { comment } => write!(f, "{comment} (agent)"),
+            Self::File(_) | Self::Certificate(_) | Self::Agent { .. } | Self::Given(_) => true,
+            Self::Password | Self::Answers => false,
         }
     }
 }
 
-/// What came of offering a key.
+impl fmt::Display for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) | Self::Certificate(path) => write!(f, "{}", path.display()),
+            Self::Agent { comment } => write!(f, "{comment} (agent)"),
+            Self::Given(name) => write!(f, "{name} (environment)"),
+            Self::Password => f.write_str("password"),
+            Self::Answers => f.write_str("answers to the server's questions"),
+        }
+    }
+}
+
+/// What came of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AttemptOutcome {
     /// The server does not take it.
     Refused,
+    /// The server does not take it, and there is something about it that may be why.
+    RefusedFor(String),
     /// The server took it and wants something more (`AuthenticationMethods` with several).
     Partial,
     /// The file could not be read, or is not a private key.
     Unreadable(String),
+    /// There is only the public key, and no agent has the private one.
+    OnlyPublic,
     /// The key is encrypted and nobody was there to give the passphrase.
     NoPassphrase,
     /// Three wrong passphrases.
     WrongPassphrase,
     /// The agent or the key could not sign.
     CannotSign(String),
+    /// Nobody was there to answer.
+    NobodyToAsk,
+    /// Whoever was there did not.
+    NoAnswer,
     /// The server hung up before it answered.
     NotAnswered,
 }
@@ -75,11 +105,17 @@ impl fmt::Display for AttemptOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused => f.write_str("refused by the server"),
-            Self::Partial => f.write_str("accepted, but the server wants more than a key"),
+            Self::RefusedFor(why) => write!(f, "refused by the server; {why}"),
+            Self::Partial => f.write_str("accepted, and the server wants more"),
             Self::Unreadable(why) => write!(f, "not usable: {why}"),
+            Self::OnlyPublic => {
+                f.write_str("not usable: only the public key is here, and no agent has the private one")
+            }
             Self::NoPassphrase => f.write_str("skipped: it is encrypted and there is no terminal to ask on"),
             Self::WrongPassphrase => f.write_str("skipped: wrong passphrase"),
             Self::CannotSign(why) => write!(f, "could not sign: {why}"),
+            Self::NobodyToAsk => f.write_str("skipped: there is no terminal to ask on"),
+            Self::NoAnswer => f.write_str("given up: there was no answer to the server's question"),
             Self::NotAnswered => f.write_str("not answered"),
         }
     }
@@ -87,7 +123,7 @@ impl fmt::Display for AttemptOutcome {
 
 impl fmt::Display for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.key)?;
+        write!(f, "{}", self.credential)?;
         if let Some((algorithm, fingerprint)) = &self.identity {
             write!(f, " {algorithm} {fingerprint}")?;
         }
@@ -95,13 +131,74 @@ impl fmt::Display for Attempt {
     }
 }
 
+impl AuthenticationFailure {
+    /// Whether the server wants more than one proof, and took the first.
+    #[must_use]
+    pub fn is_halfway(&self) -> bool {
+        self.tried.iter().any(|attempt| attempt.outcome == AttemptOutcome::Partial)
+    }
+
+    /// How many keys and certificates the server was shown.
+    #[must_use]
+    pub fn offered(&self) -> usize {
+        let was_shown = |attempt: &&Attempt| {
+            attempt.credential.is_key()
+                && match attempt.outcome {
+                    AttemptOutcome::Refused
+                    | AttemptOutcome::RefusedFor(_)
+                    | AttemptOutcome::Partial
+                    | AttemptOutcome::CannotSign(_)
+                    | AttemptOutcome::NotAnswered => true,
+                    AttemptOutcome::Unreadable(_)
+                    | AttemptOutcome::OnlyPublic
+                    | AttemptOutcome::NoPassphrase
+                    | AttemptOutcome::WrongPassphrase
+                    | AttemptOutcome::NobodyToAsk
+                    | AttemptOutcome::NoAnswer => false,
+                }
+        };
+        self.tried.iter().filter(was_shown).count()
+    }
+}
+
 impl fmt::Display for AuthenticationFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.disconnected, self.tried.len()) {
-            (Some(words), _) => write!(f, "{} hung up during authentication: {words}", self.target),
-            (None, 0) => write!(f, "there is no key to log in with at {}", self.target),
-            (None, 1) => write!(f, "{} did not accept the key", self.target),
-            (None, n) => write!(f, "{} accepted none of {n} keys", self.target),
+        let target = &self.target;
+        if let Some(words) = &self.disconnected {
+            return write!(f, "{target} hung up during authentication: {words}");
+        }
+        if self.is_halfway() {
+            return write!(
+                f,
+                "{target} wants more than one proof, and was not given {}",
+                self.remaining.join(" or ")
+            );
+        }
+        let of = |wanted: fn(&Credential) -> bool| {
+            self.tried
+                .iter()
+                .filter(|attempt| attempt.outcome != AttemptOutcome::NobodyToAsk)
+                .filter(|attempt| wanted(&attempt.credential))
+                .count()
+        };
+        let keys = match of(Credential::is_key) {
+            0 => None,
+            1 => Some("the key".to_owned()),
+            n => Some(format!("any of {n} keys")),
+        };
+        let answers = of(|credential| *credential == Credential::Answers);
+        let password = of(|credential| *credential == Credential::Password);
+        let said = match (answers, password) {
+            (0, 0) => None,
+            (0, _) => Some("the password"),
+            (_, 0) => Some("the answers"),
+            _ => Some("the answers and the password"),
+        };
+        match (keys, said) {
+            (None, None) => write!(f, "there is no key to log in with at {target}"),
+            (Some(keys), None) => write!(f, "{target} did not accept {keys}"),
+            (None, Some(said)) => write!(f, "{target} did not accept {said}"),
+            (Some(keys), Some(said)) => write!(f, "{target} did not accept {keys}, nor {said}"),
         }
     }
 }

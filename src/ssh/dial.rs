@@ -122,3 +122,71 @@ fn in_words(error: &io::Error, after: Duration) -> String {
         _ => error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use secrecy::SecretString;
+    use tokio::net::TcpListener;
+
+    use super::super::prompt::{Answer, HostKeyQuestion, Prompt};
+    use super::*;
+
+    struct Nobody;
+
+    impl Prompt for Nobody {
+        fn passphrase(&self, _: &Path) -> Option<SecretString> {
+            None
+        }
+
+        fn accept_host_key(&self, _: &HostKeyQuestion) -> Answer {
+            Answer::Refused
+        }
+    }
+
+    fn options() -> ConnectOptions {
+        ConnectOptions::new(Path::new("/nonexistent"), Arc::new(Nobody))
+    }
+
+    fn target() -> Target {
+        Target { user: "deploy".into(), host: "web1.example.com".into(), port: 22 }
+    }
+
+    /// Taken, so that nobody else takes it; and nobody listens.
+    fn closed(address: &str) -> (TcpSocket, SocketAddr) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(format!("{address}:0").parse().unwrap()).unwrap();
+        let address = socket.local_addr().unwrap();
+        (socket, address)
+    }
+
+    #[tokio::test]
+    async fn the_first_address_that_answers_is_taken_and_the_rest_is_left_for_later() {
+        let (_taken, refused) = closed("127.0.0.2");
+        let listener = TcpListener::bind("127.0.0.3:0").await.unwrap();
+        let answers = listener.local_addr().unwrap();
+        let (_also, spare) = closed("127.0.0.4");
+        let mut left = vec![refused, answers, spare];
+        let (address, _stream) = first_to_answer(&mut left, &target(), &options()).await.unwrap();
+        assert_eq!((address, left), (answers, vec![spare]));
+    }
+
+    #[tokio::test]
+    async fn when_none_answers_every_address_is_named_with_what_came_of_it() {
+        let ((_a, one), (_b, two)) = (closed("127.0.0.2"), closed("127.0.0.3"));
+        let error = first_to_answer(&mut vec![one, two], &target(), &options()).await.unwrap_err();
+        assert_eq!(error.to_string(), "cannot connect to web1.example.com:22");
+        let refused = "Connection refused (os error 111)";
+        assert_eq!(error.details(), [format!("{one}: {refused}"), format!("{two}: {refused}")]);
+        let SshError::Connect { source, .. } = &error else { panic!("{error:?}") };
+        assert_eq!(source.to_string(), "none of its 2 addresses answers");
+
+        let lost = vec![(one, io::ErrorKind::TimedOut.into()), (two, io::ErrorKind::TimedOut.into())];
+        let details = unreachable(&target(), &options(), lost).details();
+        assert_eq!(details[0], format!("{one}: no answer within 10 s"));
+        let only = unreachable(&target(), &options(), vec![(one, io::ErrorKind::TimedOut.into())]);
+        assert_eq!(only.to_string(), format!("{one} did not answer within 10 s"));
+    }
+}

@@ -3,6 +3,7 @@
 use super::auth_failure::{AttemptOutcome, AuthenticationFailure};
 use super::error::{ChannelPurpose, ChannelRefusal, SshError};
 use super::host_key_error::{HostKeyError, Refusal, Unproved};
+use super::method::Method;
 use super::sftp_error::{SftpError, SftpErrorKind, SftpOperation};
 
 impl SshError {
@@ -174,15 +175,33 @@ impl AuthenticationFailure {
     fn help(&self) -> String {
         if self.disconnected.as_ref().is_some_and(|words| words.contains("Too many authentication failures"))
         {
-            return "sshd counts every key that is offered (MaxAuthTries): name the right one with --identity".to_owned();
+            return format!(
+                "sshd counts every key that it is shown and does not take (MaxAuthTries in its sshd_config, 6 unless set), \
+                 and was shown {}. Name the right one, so that it comes first: --identity FILE, or IdentityFile in \
+                 ssh_config; with IdentitiesOnly yes there as well, the agent's other keys are not shown",
+                self.offered()
+            );
         }
-        if !self.remaining.is_empty() && !self.remaining.iter().any(|method| method == "publickey") {
-            return format!("the server wants {}, and only keys are supported", self.remaining.join(" or "));
+        let supported = |method: &String| Method::named(method).is_some();
+        if !self.remaining.is_empty() && !self.remaining.iter().any(supported) {
+            return format!(
+                "the server wants {}; supported are keys, passwords and questions (keyboard-interactive)",
+                self.remaining.join(" or ")
+            );
+        }
+        let unasked = self.tried.iter().any(|attempt| attempt.outcome == AttemptOutcome::NobodyToAsk);
+        let wants_key = self.remaining.iter().any(|method| method == Method::PublicKey.as_str());
+        if unasked && !wants_key {
+            return "run it on a terminal, or have a program answer: SSH_ASKPASS, with SSH_ASKPASS_REQUIRE=force"
+                .to_owned();
+        }
+        if !wants_key && !self.remaining.is_empty() {
+            return format!("the server wants {}", self.remaining.join(" or "));
         }
         if self.tried.iter().any(|attempt| attempt.outcome == AttemptOutcome::NoPassphrase) {
             return "unlock the key in an agent first: ssh-add".to_owned();
         }
-        if self.tried.is_empty() {
+        if !self.tried.iter().any(|attempt| attempt.credential.is_key()) {
             return "load a key into an agent with ssh-add, name one with --identity, or make one with ssh-keygen"
                 .to_owned();
         }

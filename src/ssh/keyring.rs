@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Mutex;
 
 use super::auth_failure::AttemptOutcome;
+use super::key_text::{self, KeyText, KeyTextError};
 use super::prompt::Prompter;
 
 /// As ssh(1) has it (NumberOfPasswordPrompts).
@@ -38,6 +39,8 @@ enum Slot {
     #[default]
     Unread,
     Missing,
+    /// The private half is not here.
+    PublicOnly(PublicKey),
     Ready(Arc<PrivateKey>),
     Encrypted {
         pem: SecretString,
@@ -75,6 +78,7 @@ impl KeyRing {
         }
         match &*slot {
             Slot::Unread | Slot::Missing => KeyFile::Missing,
+            Slot::PublicOnly(public) => KeyFile::Useless(AttemptOutcome::OnlyPublic, Some(public.clone())),
             Slot::Ready(key) => KeyFile::Ready(Arc::clone(key)),
             Slot::Encrypted { public, .. } => KeyFile::Encrypted(public.clone()),
             Slot::Useless { outcome, public } => KeyFile::Useless(outcome.clone(), public.clone()),
@@ -96,8 +100,13 @@ impl KeyRing {
             Slot::Unread | Slot::Missing => {
                 return Err(AttemptOutcome::Unreadable("there is no such file".into()));
             }
+            Slot::PublicOnly(_) => return Err(AttemptOutcome::OnlyPublic),
             Slot::Encrypted { pem, public } => (pem.clone(), public.clone()),
         };
+        if !prompter.is_there() {
+            // For this host; there may be somebody for another.
+            return Err(AttemptOutcome::NoPassphrase);
+        }
         let turn = prompter.turn().await;
         let mut outcome = AttemptOutcome::WrongPassphrase;
         for _ in 0..PASSPHRASE_ATTEMPTS {
@@ -106,14 +115,18 @@ impl KeyRing {
                 break;
             };
             let pem = pem.clone();
-            // Deriving the key takes a good part of a second, by intent.
-            let decrypted = tokio::task::spawn_blocking(move || {
-                keys::decode_secret_key(pem.expose_secret(), Some(passphrase.expose_secret()))
-            });
-            if let Ok(Ok(key)) = decrypted.await {
-                let key = Arc::new(key);
-                *slot = Slot::Ready(Arc::clone(&key));
-                return Ok(key);
+            let decrypted = tokio::task::spawn_blocking(move || key_text::decrypt(&pem, &passphrase));
+            match decrypted.await {
+                Ok(Ok(key)) => {
+                    let key = Arc::new(key);
+                    *slot = Slot::Ready(Arc::clone(&key));
+                    return Ok(key);
+                }
+                Ok(Err(KeyTextError::WrongPassphrase)) | Err(_) => {}
+                Ok(Err(error)) => {
+                    outcome = AttemptOutcome::Unreadable(error.to_string());
+                    break;
+                }
             }
         }
         *slot = Slot::Useless { outcome: outcome.clone(), public };
@@ -124,12 +137,23 @@ impl KeyRing {
 fn read(path: &Path) -> Slot {
     let useless = |why: String| Slot::Useless { outcome: AttemptOutcome::Unreadable(why), public: None };
     let metadata = match std::fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Slot::Missing,
+        // An agent may have the private half.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return keys::load_public_key(with_pub(path)).map_or(Slot::Missing, Slot::PublicOnly);
+        }
         Err(error) => return useless(error.to_string()),
         Ok(metadata) => metadata,
     };
     if !metadata.is_file() || metadata.len() > LARGEST_KEY_FILE {
         return useless("it is not a private key".into());
+    }
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => SecretString::from(text),
+        Err(error) => return useless(error.to_string()),
+    };
+    // As with ssh: `IdentityFile` may name the public half of what an agent has.
+    if let Ok(public) = PublicKey::from_openssh(text.expose_secret().trim()) {
+        return Slot::PublicOnly(public);
     }
     // As sshkey_perm_ok() of OpenSSH: only one's own keys are one's own business.
     if metadata.mode() & 0o077 != 0 && is_own(&metadata) {
@@ -139,27 +163,14 @@ fn read(path: &Path) -> Slot {
             path.display()
         ));
     }
-    let pem = match std::fs::read_to_string(path) {
-        Ok(pem) => SecretString::from(pem),
-        Err(error) => return useless(error.to_string()),
-    };
-    let text = pem.expose_secret();
-    if is_encrypted(text) {
-        if text.contains("DEK-Info:") && !text.contains("DEK-Info: AES-128-CBC") {
-            return useless("its encryption is outdated; convert it with ssh-keygen -p".into());
+    let beside = || keys::load_public_key(with_pub(path)).ok();
+    match key_text::read(text.expose_secret()) {
+        KeyText::Ready(key) => Slot::Ready(key),
+        KeyText::Encrypted { pem, public } => Slot::Encrypted { pem, public: public.or_else(beside) },
+        KeyText::Useless(error) => {
+            Slot::Useless { outcome: AttemptOutcome::Unreadable(error.to_string()), public: beside() }
         }
-        let public = PrivateKey::from_openssh(text).map(|key| key.public_key().clone()).ok();
-        let public = public.or_else(|| keys::load_public_key(with_pub(path)).ok());
-        return Slot::Encrypted { pem, public };
     }
-    match keys::decode_secret_key(text, None) {
-        Ok(key) => Slot::Ready(Arc::new(key)),
-        Err(error) => useless(format!("it is not a private key ({error})")),
-    }
-}
-
-fn is_encrypted(pem: &str) -> bool {
-    pem.contains("ENCRYPTED") || PrivateKey::from_openssh(pem).is_ok_and(|key| key.is_encrypted())
 }
 
 fn with_pub(path: &Path) -> PathBuf {

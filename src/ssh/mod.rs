@@ -13,16 +13,19 @@
 //! | `dial`, `eyeballs`, `proxy_command`, `wire`, `peer`, `pace` | getting a stream to the host |
 //! | `handshake`, `host_key_algorithms` | key exchange |
 //! | `known_hosts`, `host_keys`, `host_certificate`, `pinned_keys`, `revoked_keys`, `scan`, `pattern` | whether to believe a host |
-//! | `auth`, `candidates`, `agent`, `keyring` | logging in |
+//! | `auth`, `offer`, `answers`, `method` | logging in: which way next, by a key, by answers |
+//! | `candidates`, `certificates`, `agent`, `keyring`, `key_text`, `signer`, `passwords` | what there is to log in with |
 //! | `channel`, `process`, `forward` | what runs in a channel |
 //! | `ending` | why a connection ended |
 //! | `sftp`, `sftp_noise`, `upload` | files |
 //! | `error`, `auth_failure`, `host_key_error`, `sftp_error`, `help` | what can go wrong, and what to do about it |
 
 mod agent;
+mod answers;
 mod auth;
 mod auth_failure;
 mod candidates;
+mod certificates;
 mod channel;
 pub mod config;
 mod connection;
@@ -39,10 +42,14 @@ mod host_certificate;
 mod host_key_algorithms;
 mod host_key_error;
 mod host_keys;
+mod key_text;
 mod keyring;
 mod known_hosts;
+mod method;
+mod offer;
 mod options;
 mod pace;
+mod passwords;
 mod pattern;
 mod peer;
 mod pinned_keys;
@@ -55,11 +62,12 @@ mod scan;
 mod sftp;
 mod sftp_error;
 mod sftp_noise;
+mod signer;
 mod target;
 mod upload;
 mod wire;
 
-pub use auth_failure::{Attempt, AttemptOutcome, AuthenticationFailure, KeySource};
+pub use auth_failure::{Attempt, AttemptOutcome, AuthenticationFailure, Credential};
 pub use config::{ConfigError, Login, SshConfig};
 pub use connection::{Connection, connect};
 pub use error::{ChannelPurpose, ChannelRefusal, LostCause, SshError};
@@ -68,13 +76,16 @@ pub use forward::Forward;
 pub use hop::{Hop, Proxy};
 pub use host_certificate::CertificateFlaw;
 pub use host_key_error::{HostKeyError, KnownKey, Refusal, Unproved};
+pub use key_text::{GivenKey, KEY_VARIABLE, KeyTextError, PASSPHRASE_VARIABLE, SECRET_VARIABLES};
 pub use keyring::KeyRing;
+pub use method::Method;
 pub use options::{AgentKeys, ConnectOptions, HostKeyRules, KnownHostsFiles, UnknownHostKey};
 pub use pace::Pace;
+pub use passwords::Passwords;
 pub use peer::Peer;
 pub use pinned_keys::{PinnedKeys, PinnedKeysError, PinnedStanding};
 pub use process::{Collected, Events, ExitStatus, Output, Process, Stdin};
-pub use prompt::{Answer, HostKeyQuestion, Prompt, Prompter};
+pub use prompt::{Answer, Echo, HostKeyQuestion, LoginQuestion, Prompt, Prompter};
 pub use routes::{Flags, Routes};
 pub use scan::ScannedKey;
 pub use sftp::{RemoteAttributes, Sftp};

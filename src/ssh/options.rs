@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use super::config::AddressFamily;
 use super::hop::Proxy;
+use super::key_text::GivenKey;
 use super::keyring::KeyRing;
 use super::known_hosts::DEFAULT_PORT;
+use super::method::Method;
 use super::pace::Pace;
+use super::passwords::Passwords;
 use super::pinned_keys::PinnedKeys;
 use super::prompt::{Prompt, Prompter};
 use super::target::Target;
@@ -22,6 +25,14 @@ pub struct ConnectOptions {
     pub identities: Vec<PathBuf>,
     /// Private keys to try last, if they exist.
     pub default_identities: Vec<PathBuf>,
+    /// A private key that was given as text. It is offered before all others.
+    pub given_key: Option<GivenKey>,
+    /// Certificates to offer before the keys they are for; those beside a key are found without.
+    pub certificates: Vec<PathBuf>,
+    /// The ways to log in that may be tried, in order.
+    pub methods: Vec<Method>,
+    /// How often the server's questions, and the password, are asked for at most.
+    pub password_prompts: u32,
     /// The socket of ssh-agent (`SSH_AUTH_SOCK`). One that nobody listens on is no error by itself.
     pub agent: Option<PathBuf>,
     /// Which of the agent's keys are offered.
@@ -57,6 +68,8 @@ pub struct ConnectOptions {
     pub prompter: Prompter,
     /// Private keys already decrypted in this run.
     pub key_ring: KeyRing,
+    /// Passwords given in this run.
+    pub passwords: Passwords,
     /// How many handshakes are under way.
     pub pace: Pace,
 }
@@ -68,8 +81,14 @@ impl ConnectOptions {
         let ssh = home.join(".ssh");
         Self {
             identities: Vec::new(),
-            // The order of ssh(1), less the kinds that need a hardware token: those work through an agent.
-            default_identities: ["id_rsa", "id_ecdsa", "id_ed25519"].map(|name| ssh.join(name)).into(),
+            // The order of ssh(1). Those for a hardware token work through an agent.
+            default_identities: ["id_rsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id_ed25519_sk"]
+                .map(|name| ssh.join(name))
+                .into(),
+            given_key: None,
+            certificates: Vec::new(),
+            methods: Method::ALL.into(),
+            password_prompts: 3,
             agent: None,
             agent_keys: AgentKeys::All,
             known_hosts: KnownHostsFiles {
@@ -91,6 +110,7 @@ impl ConnectOptions {
             keepalive_max: 3,
             prompter: Prompter::new(prompt),
             key_ring: KeyRing::default(),
+            passwords: Passwords::default(),
             pace: Pace::default(),
         }
     }

@@ -16,8 +16,19 @@ use super::{Fingerprint, Target};
 ///
 /// Where there is no terminal the answers are `None` and [`Answer::Refused`], at once.
 pub trait Prompt: Send + Sync {
+    /// Whether there is anybody to ask for what a server or a key wants to know.
+    fn is_there(&self) -> bool {
+        false
+    }
+
     /// The passphrase of an encrypted private key, or `None` if there is nobody to give one.
     fn passphrase(&self, key: &Path) -> Option<SecretString>;
+
+    /// The answer to a question of the server that logs us in, or `None` if there is nobody to give one. It may be empty.
+    fn answer(&self, question: &LoginQuestion) -> Option<SecretString> {
+        let _ = question;
+        None
+    }
 
     /// Whether a key that no known_hosts file has may be trusted from now on.
     fn accept_host_key(&self, question: &HostKeyQuestion) -> Answer;
@@ -32,6 +43,28 @@ pub struct HostKeyQuestion {
     pub key_type: String,
     /// What to compare with what the host's administrator says.
     pub fingerprint: Fingerprint,
+}
+
+/// What a server wants to know before it lets us in. All of its text is the server's, less control characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoginQuestion {
+    /// The login that was asked for.
+    pub target: Target,
+    /// Lines to read before the question.
+    pub preface: Vec<String>,
+    /// The question itself, such as `Verification code: `.
+    pub text: String,
+    /// Whether the answer may be seen while it is typed.
+    pub echo: Echo,
+}
+
+/// Whether what is typed may be seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Echo {
+    /// It may.
+    On,
+    /// It may not.
+    Off,
 }
 
 /// What came of a question.
@@ -56,9 +89,32 @@ impl Prompter {
         Self { prompt, turn: Arc::new(Mutex::new(())) }
     }
 
+    /// One that there is nobody behind.
+    pub(super) fn nobody() -> Self {
+        Self::new(Arc::new(Nobody))
+    }
+
+    /// Whether there is anybody to ask.
+    pub(super) fn is_there(&self) -> bool {
+        self.prompt.is_there()
+    }
+
     /// Waits until nobody else is asking.
     pub(super) async fn turn(&self) -> Turn<'_> {
         Turn { prompt: &self.prompt, _turn: self.turn.lock().await }
+    }
+}
+
+/// `BatchMode yes`.
+struct Nobody;
+
+impl Prompt for Nobody {
+    fn passphrase(&self, _: &Path) -> Option<SecretString> {
+        None
+    }
+
+    fn accept_host_key(&self, _: &HostKeyQuestion) -> Answer {
+        Answer::Refused
     }
 }
 
@@ -79,6 +135,11 @@ impl Turn<'_> {
     pub(super) async fn passphrase(&self, key: &Path) -> Option<SecretString> {
         let (prompt, key) = (Arc::clone(self.prompt), key.to_owned());
         tokio::task::spawn_blocking(move || prompt.passphrase(&key)).await.ok().flatten()
+    }
+
+    pub(super) async fn answer(&self, question: LoginQuestion) -> Option<SecretString> {
+        let prompt = Arc::clone(self.prompt);
+        tokio::task::spawn_blocking(move || prompt.answer(&question)).await.ok().flatten()
     }
 
     pub(super) async fn accept_host_key(&self, question: HostKeyQuestion) -> Answer {

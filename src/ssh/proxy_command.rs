@@ -12,6 +12,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::watch;
 
 use super::ending::printable;
+use super::key_text::SECRET_VARIABLES;
 
 /// How many lines of its standard error are kept.
 const LINES: usize = 20;
@@ -45,7 +46,11 @@ impl ProxyCommand {
     /// Starts it the way ssh does: by the user's shell, in whose place it runs.
     pub(super) fn start(command: &str) -> io::Result<(Self, Complaints)> {
         let shell = std::env::var_os("SHELL").filter(|shell| !shell.is_empty());
-        let mut child = Command::new("/bin/sh")
+        let mut command_line = Command::new("/bin/sh");
+        for name in SECRET_VARIABLES {
+            command_line.env_remove(name);
+        }
+        let mut child = command_line
             .args(["-c", SHIELD])
             .arg(shell.unwrap_or_else(|| "/bin/sh".into()))
             .arg(format!("exec {command}"))

@@ -11,8 +11,10 @@ use super::config::{
     ConfigError, HostConfig, IdentityAgent, Login, ProxySetting, SshConfig, StrictHostKeyChecking,
 };
 use super::hop::{Hop, Proxy};
+use super::method::Method;
 use super::options::{AgentKeys, ConnectOptions, HostKeyRules, UnknownHostKey};
 use super::pinned_keys::PinnedKeys;
+use super::prompt::Prompter;
 use super::target::Target;
 
 /// Nobody goes through more jump hosts than this; who seems to goes in a circle of ever new names.
@@ -138,6 +140,12 @@ impl Routes {
             options.identities.extend(files.iter().cloned());
             options.default_identities.clear();
         }
+        options.certificates.clone_from(&config.certificate_files);
+        options.methods = methods(config);
+        options.password_prompts = config.number_of_password_prompts;
+        if config.batch_mode {
+            options.prompter = Prompter::nobody();
+        }
         if config.identities_only {
             options.agent_keys = AgentKeys::Named;
         }
@@ -178,5 +186,18 @@ impl Routes {
             options.keepalive_max = usize::try_from(config.server_alive_count_max).unwrap_or(usize::MAX);
         }
         options
+    }
+}
+
+/// The ways to log in that the configuration leaves, in its order. Those that are not supported are passed over.
+fn methods(config: &HostConfig) -> Vec<Method> {
+    let allowed = |method: &Method| match method {
+        Method::PublicKey => config.pubkey_authentication,
+        Method::KeyboardInteractive => config.kbd_interactive_authentication,
+        Method::Password => config.password_authentication,
+    };
+    match &config.preferred_authentications {
+        Some(names) => names.iter().filter_map(|name| Method::named(name)).filter(allowed).collect(),
+        None => Method::ALL.into_iter().filter(allowed).collect(),
     }
 }

@@ -31,6 +31,7 @@ mod plan_matches;
 mod prune;
 mod repair;
 mod rollback;
+mod second_factor;
 mod several_hosts;
 mod several_units;
 mod ssh_config;

@@ -1,6 +1,6 @@
 //! Names with several addresses, IPv6, and the address to connect from.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use shipit::ssh::config::AddressFamily;
 use shipit::ssh::{SshError, Target, connect};
@@ -57,23 +57,18 @@ async fn the_connection_comes_from_the_address_that_was_named() {
 #[tokio::test]
 async fn a_closed_port_is_tried_as_often_as_was_asked_for() {
     let Some(server) = Server::start("") else { return };
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = free.local_addr().unwrap().port();
-    drop(free);
-    let mut options = server.options();
-    options.connection_attempts = 10;
-    known_as(&server, &format!("[127.0.0.1]:{port}"));
+    // Taken, so that nobody else takes it; and nobody listens.
+    let taken = tokio::net::TcpSocket::new_v4().unwrap();
+    taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = taken.local_addr().unwrap().port();
     let target = Target { port, ..server.target() };
-    let connecting = tokio::spawn(async move { connect(&target, &options).await });
-    // It comes up only after it was tried: there is nothing at that port now.
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    assert!(!connecting.is_finished(), "it was tried once only");
-    let to = server.port;
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap();
-    tokio::spawn(async move {
-        let (mut client, _) = listener.accept().await.unwrap();
-        let mut server = tokio::net::TcpStream::connect(("127.0.0.1", to)).await.unwrap();
-        let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
-    });
-    connecting.await.unwrap().unwrap();
+    let mut options = server.options();
+    for (attempts, least) in [(1, Duration::ZERO), (3, Duration::from_secs(2))] {
+        options.connection_attempts = attempts;
+        let begun = Instant::now();
+        let error = connect(&target, &options).await.unwrap_err();
+        assert_eq!(error.to_string(), format!("cannot connect to 127.0.0.1:{port}"));
+        // A second passes between two of them.
+        assert!(begun.elapsed() >= least, "{:?}", begun.elapsed());
+    }
 }

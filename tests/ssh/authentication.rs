@@ -4,18 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use shipit::ssh::{Answer, AttemptOutcome, AuthenticationFailure, KeySource, SshError, connect};
+use shipit::ssh::{Answer, AttemptOutcome, AuthenticationFailure, Credential, SshError, connect};
 
 use crate::server::{Operator, Server, keygen};
 
-fn failure(error: SshError) -> AuthenticationFailure {
+pub(crate) fn failure(error: SshError) -> AuthenticationFailure {
     match error {
         SshError::Authentication(failure) => *failure,
         other => panic!("{other:?}"),
     }
 }
 
-fn outcomes(failure: &AuthenticationFailure) -> Vec<AttemptOutcome> {
+pub(crate) fn outcomes(failure: &AuthenticationFailure) -> Vec<AttemptOutcome> {
     failure.tried.iter().map(|attempt| attempt.outcome.clone()).collect()
 }
 
@@ -64,7 +64,13 @@ async fn a_server_that_has_had_enough_is_quoted() {
     let mut options = server.options();
     options.identities = (0..4).map(|n| server.path(&format!("wrong{n}"))).collect();
     options.identities.iter().for_each(|path| keygen(path, "ed25519", ""));
-    let failure = failure(server.refusal(&options).await);
+    let error = server.refusal(&options).await;
+    let help = error.help().unwrap();
+    assert!(
+        help.contains("MaxAuthTries") && help.contains("was shown 2") && help.contains("IdentitiesOnly"),
+        "{help}"
+    );
+    let failure = failure(error);
     assert!(failure.disconnected.as_ref().is_some_and(|words| words.contains("Too many")), "{failure:?}");
     assert_eq!(outcomes(&failure).last(), Some(&AttemptOutcome::NotAnswered));
 }
@@ -124,7 +130,7 @@ async fn a_passphrase_is_asked_for_only_when_the_server_takes_the_key() {
     assert_eq!(outcomes(&failure(server.refusal(&options).await)), [AttemptOutcome::NoPassphrase]);
 }
 
-struct Agent(Child);
+pub(crate) struct Agent(Child);
 
 impl Drop for Agent {
     fn drop(&mut self) {
@@ -133,12 +139,14 @@ impl Drop for Agent {
     }
 }
 
-fn agent(server: &Server, keys: &[&str]) -> Agent {
+pub(crate) fn agent(server: &Server, keys: &[&str]) -> Agent {
     let socket = server.path("agent");
     let child =
         Command::new("ssh-agent").arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn().unwrap();
     let agent = Agent(child);
-    while !socket.exists() {
+    // 2: there is no agent; 1: it holds nothing. The socket is there before anybody listens.
+    let ask = || Command::new("ssh-add").arg("-l").env("SSH_AUTH_SOCK", &socket).output().unwrap().status;
+    while ask().code() == Some(2) {
         std::thread::sleep(Duration::from_millis(5));
     }
     for key in keys {
@@ -175,8 +183,8 @@ async fn the_named_key_comes_first_and_by_way_of_the_agent() {
     options.default_identities = vec![server.path("other")];
     options.agent = Some(server.path("agent"));
     let failure = failure(server.refusal(&options).await);
-    let tried: Vec<_> = failure.tried.iter().map(|attempt| attempt.key.clone()).collect();
-    let from_agent = KeySource::Agent { comment: "test ed25519".into() };
+    let tried: Vec<_> = failure.tried.iter().map(|attempt| attempt.credential.clone()).collect();
+    let from_agent = Credential::Agent { comment: "test ed25519".into() };
     assert_eq!(tried, [from_agent.clone(), from_agent]);
     assert_ne!(failure.tried[0].identity, failure.tried[1].identity);
     let third = std::fs::read_to_string(server.path("third.pub")).unwrap();
@@ -184,4 +192,28 @@ async fn the_named_key_comes_first_and_by_way_of_the_agent() {
     let printed = String::from_utf8(printed.stdout).unwrap();
     let (_, fingerprint) = failure.tried[0].identity.clone().unwrap();
     assert!(printed.contains(&fingerprint.to_string()), "{printed} {third}");
+}
+
+#[tokio::test]
+async fn a_key_that_the_agent_has_for_one_host_only_is_used_there_and_nowhere_else() {
+    let (Some(here), Some(there)) = (Server::start(""), Server::start("")) else { return };
+    let (mut to_here, mut to_there) = (here.options(), there.options());
+    std::fs::copy(here.path("authorized_keys"), there.path("authorized_keys")).unwrap();
+    let _agent = agent(&here, &[]);
+    let added = Command::new("ssh-add")
+        .arg("-H")
+        .arg(here.path("known_hosts"))
+        .args(["-h", &format!("[127.0.0.1]:{}", here.port)])
+        .arg(here.path("id"))
+        .env("SSH_AUTH_SOCK", here.path("agent"))
+        .output()
+        .unwrap();
+    assert!(added.status.success(), "{added:?}");
+    for options in [&mut to_here, &mut to_there] {
+        options.identities.clear();
+        options.agent = Some(here.path("agent"));
+    }
+    connect(&here.target(), &to_here).await.unwrap();
+    let failure = failure(there.refusal(&to_there).await);
+    assert_eq!(failure.tried, []);
 }

@@ -52,8 +52,9 @@ async fn a_server_that_always_hangs_up_is_given_up_in_time() {
     assert!(matches!(error, SshError::Dropped { .. }), "{error:?}");
     assert_eq!(error.to_string(), format!("127.0.0.1:{port} hung up before the handshake"));
     assert!(error.help().unwrap().contains("MaxStartups"));
+    // One on a busy machine, where the first one takes all the time there is.
     let tried = seen.load(Ordering::SeqCst);
-    assert!((2..=3).contains(&tried), "{tried}");
+    assert!((1..=3).contains(&tried), "{tried}");
 }
 
 #[tokio::test]

@@ -154,7 +154,7 @@ async fn a_jump_host_that_went_away_without_a_word_is_connected_to_anew() {
     std::fs::write(bastion.path("known_hosts"), known).unwrap();
     let gate = block("bastion", &bastion, "ConnectTimeout 5")
         .replace(&format!("Port {}", bastion.port), &format!("Port {port}"));
-    let home = Home::new(&[gate, block("inner", &inner, "ProxyJump bastion\n  ConnectTimeout 1")].concat());
+    let home = Home::new(&[gate, block("inner", &inner, "ProxyJump bastion\n  ConnectTimeout 3")].concat());
     let hop = home.routes(Nobody).to(&login("inner")).await.unwrap();
     let _first = hop.connect().await.unwrap();
     go_silent();

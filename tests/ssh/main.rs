@@ -4,9 +4,12 @@
 
 mod addresses;
 mod authentication;
+mod certificates;
 mod channels;
 mod crowd;
+mod factors;
 mod files;
+mod gate;
 mod host_keys;
 mod jump;
 mod link;
@@ -15,6 +18,8 @@ mod parity_site;
 mod pinned;
 mod proxy_command;
 mod relay;
+mod secrets;
 mod server;
 mod situations;
+mod token;
 mod wrong_key;

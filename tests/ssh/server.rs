@@ -36,6 +36,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// With these lines in its configuration, where `FOLDER` is the server's own.
     /// `None`, loudly, where there is no sshd or no right to run one.
     pub(crate) fn start(extra: &str) -> Option<Self> {
         if !sshd_is_there() {
@@ -49,6 +50,7 @@ impl Server {
         std::fs::copy(dir.path().join("id.pub"), dir.path().join("authorized_keys")).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let path = dir.path().display();
+        let extra = &extra.replace("FOLDER", &path.to_string());
         // Of this keyword the last line counts.
         let startups = if extra.contains("MaxStartups") { "" } else { "MaxStartups 100\n" };
         let config = format!(
@@ -187,6 +189,10 @@ pub(crate) struct Operator {
 }
 
 impl Prompt for Operator {
+    fn is_there(&self) -> bool {
+        true
+    }
+
     fn passphrase(&self, _: &Path) -> Option<SecretString> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         Some(self.passphrase.into())

@@ -1,0 +1,4 @@
+//! No text of a configuration file makes our own reader panic, hang or open another file.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|text: &[u8]| shipit::ssh::config::read_text(text, "web1"));
