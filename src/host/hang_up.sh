@@ -4,6 +4,9 @@
 # all that it waits for; it goes back at once (activate in activation/run.sh). Again every second, as a process that is just
 # being started may miss it.
 hang_up() { # run-folder
+	# logind ends the processes of a session that is over with both signals at once (KillUserProcesses=, logind.conf(5)),
+	# and this is what is left to do. Not for the programs that are started here, either.
+	trap '' HUP TERM
 	mv -fT "$1/state.pending" "$1/gone" 2>/dev/null
 	tries=0
 	while read -r state <"$1/state" && [ "$state" = pending ] && [ "$tries" -lt 60 ]; do

@@ -84,6 +84,6 @@ detach() {
 }
 trap detach EXIT
 # logind may end the processes of a session that is over (KillUserProcesses=, logind.conf(5)).
-trap 'exit 1' HUP TERM
+trap 'trap "" HUP TERM; exit 1' HUP TERM
 # Writing to a client that is gone must not kill the shell before it gets there.
 trap '' PIPE

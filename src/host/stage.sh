@@ -3,9 +3,10 @@
 # Sweeps what earlier uploads left behind, makes the folders, and takes over the files that are the same in the
 # release that runs, while the others are being sent. Output: "staged"; then "intact", when the copies are equal to files
 # that have not been touched since they were hashed, so that they need no hash of their own.
-stage() { # root id folders-by-line from-id ("-" for none) path...
+stage() { # root run-id folders-by-line from-id ("-" for none) path...
 	for old in "$1/incoming"/*; do
-		[ "${old##*/}" = "$2" ] || [ ! -e "$old" ] || rm -rf "$old" || return
+		# Twice: the sftp-server of a client that is gone may be writing still.
+		[ "${old##*/}" = "$2" ] || [ ! -e "$old" ] || rm -rf "$old" 2>/dev/null || rm -rf "$old" || return
 	done
 	releases=$1/releases
 	incoming=$1/incoming/$2
@@ -32,6 +33,6 @@ stage() { # root id folders-by-line from-id ("-" for none) path...
 }
 
 # Removes an upload that came to nothing; no other one, since the lock may be someone else's by now.
-sweep() { # root id
+sweep() { # root run-id
 	rm -rf "${1:?}/incoming/${2:?}"
 }

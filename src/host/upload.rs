@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::script::Script;
 use super::session::{Session, SessionError};
 use crate::plan::{FileChange, Layout, Transfer};
-use crate::release::{Artifact, Content, RecordError, ReleaseId, ReleaseRecord};
+use crate::release::{Artifact, Content, RecordError, ReleaseId, ReleaseRecord, RunId};
 use crate::ssh::{Folder, Reuse, SftpError, SftpErrorKind, SftpPool, Source, SshError, Upload};
 
 const STAGE: &str = include_str!("stage.sh");
@@ -80,14 +80,14 @@ pub enum Copies {
 pub async fn stage(
     session: &mut Session,
     layout: &Layout,
-    id: &ReleaseId,
+    run: &RunId,
     from: Option<&ReleaseId>,
     files: &[FileChange],
 ) -> Result<Copies, UploadError> {
     let folders: String = folders(files).into_iter().flat_map(|folder| [folder, "\n"]).collect();
     let source = from.map_or_else(|| "-".to_owned(), ReleaseId::to_string);
-    let id = id.to_string();
-    let mut arguments = vec![layout.root().as_str(), &id, &folders, &source];
+    let run = run.to_string();
+    let mut arguments = vec![layout.root().as_str(), &run, &folders, &source];
     let taken_over = files.iter().filter(|file| file.transfer == Transfer::TakeOver);
     arguments.extend(taken_over.map(|file| file.path.as_str()));
     let mut script = Script::constant(STAGE);
@@ -135,6 +135,8 @@ impl Base<'_> {
 /// What goes into the folder of an upload.
 #[derive(Debug, Clone, Copy)]
 pub struct Incoming<'a> {
+    /// The run that uploads it.
+    pub run: &'a RunId,
     /// The new release's record.
     pub record: &'a ReleaseRecord,
     /// Its files.
@@ -153,8 +155,8 @@ pub async fn upload(
     incoming: Incoming<'_>,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<(), UploadError> {
-    let Incoming { record, artifacts, files, base } = incoming;
-    let folder = layout.incoming(&record.id);
+    let Incoming { run, record, artifacts, files, base } = incoming;
+    let folder = layout.incoming(run);
     let mut uploads = Vec::new();
     for file in files.iter().filter(|file| file.transfer == Transfer::Send) {
         let Some(artifact) = artifacts.iter().find(|artifact| artifact.path == file.path) else { continue };
@@ -211,9 +213,9 @@ fn source(artifact: &Artifact) -> Result<Source, UploadError> {
 }
 
 /// Removes what an upload that failed has left. Best effort: the next deploy sweeps, too.
-pub async fn sweep(session: &mut Session, layout: &Layout, id: &ReleaseId) -> Result<(), SessionError> {
+pub async fn sweep(session: &mut Session, layout: &Layout, run: &RunId) -> Result<(), SessionError> {
     let mut script = Script::constant(STAGE);
-    script.call("sweep", [layout.root().as_str(), &id.to_string()]);
+    script.call("sweep", [layout.root().as_str(), &run.to_string()]);
     session.run(&script, IDLE, |_| {}).await.map(|_| ())
 }
 

@@ -157,10 +157,11 @@ impl Layout {
         self.root.join("incoming")
     }
 
-    /// The folder of an upload under way.
+    /// The folder of a run's upload. Its own, whatever it uploads: what another run left behind may still be written to
+    /// while it is swept, by an sftp-server that has not come to the end of what its client sent.
     #[must_use]
-    pub fn incoming(&self, id: &ReleaseId) -> RemotePath {
-        self.root.join(&format!("incoming/{id}"))
+    pub fn incoming(&self, run: &RunId) -> RemotePath {
+        self.root.join(&format!("incoming/{run}"))
     }
 
     /// The folder of an activation's run.

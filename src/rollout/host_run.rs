@@ -271,18 +271,18 @@ impl Prepared {
         let copies = self.stage_and_upload(context, &layout).await?;
         if context.interrupt.is_set() {
             // From the switch on it is quicker, and safer, to go through with it.
-            let _ = sweep(&mut self.session, &layout, &plan.release).await;
+            let _ = sweep(&mut self.session, &layout, &self.run).await;
             return Err(self.untouched(HostError::Interrupted));
         }
         if plan.last_shared_step().is_none() && context.gate.pass().await == GateState::Failed {
-            let _ = sweep(&mut self.session, &layout, &plan.release).await;
+            let _ = sweep(&mut self.session, &layout, &self.run).await;
             return Err(self.untouched(HostError::FirstHostFailed));
         }
         let result = Transaction::new(self, context, &layout, copies).run().await;
         if let Err(HostFailure { error, .. }) = &result
             && matches!(**error, HostError::LockLost)
         {
-            let _ = sweep(&mut self.session, &layout, &plan.release).await;
+            let _ = sweep(&mut self.session, &layout, &self.run).await;
         }
         result
     }
@@ -371,21 +371,27 @@ impl Prepared {
     async fn stage_and_upload(&mut self, context: &Context, layout: &Layout) -> Result<Copies, HostFailure> {
         let plan = Arc::clone(&self.plan);
         let upload = plan.steps.iter().enumerate().find_map(|(number, step)| match step {
-            Step::Upload { release, files, .. } => Some((number, release, files)),
+            Step::Upload { files, .. } => Some((number, files)),
             _ => None,
         });
-        let Some((number, id, files)) = upload else { return Ok(Copies::Unproven) };
+        let Some((number, files)) = upload else { return Ok(Copies::Unproven) };
         let began = Instant::now();
         self.events.send(EventKind::StepStarted { number, step: Arc::new(plan.steps[number].clone()) });
         // Side by side: the host takes over what it has while the rest is on its way.
         let connection = self.session.connection().clone();
         let sftp = opened(&connection, self.sftp.take());
-        let sending =
-            Sending { layout, plan: &plan, facts: &self.facts, goal: &self.goal, events: &self.events };
+        let sending = Sending {
+            layout,
+            run: &self.run,
+            plan: &plan,
+            facts: &self.facts,
+            goal: &self.goal,
+            events: &self.events,
+        };
         let in_vain = tokio::sync::Notify::new();
         let (staged, sent) = tokio::join!(
             async {
-                let staged = stage(&mut self.session, layout, id, plan.from.as_ref(), files).await;
+                let staged = stage(&mut self.session, layout, &self.run, plan.from.as_ref(), files).await;
                 staged.inspect_err(|_| in_vain.notify_one())
             },
             async {
@@ -410,7 +416,7 @@ impl Prepared {
             Err(error) => {
                 self.events.send(EventKind::StepFailed { number });
                 // What can't be swept now is swept by the next deploy.
-                let _ = sweep(&mut self.session, layout, id).await;
+                let _ = sweep(&mut self.session, layout, &self.run).await;
                 Err(self.untouched(error))
             }
         }
@@ -439,6 +445,7 @@ async fn opened(connection: &Connection, opening: Option<OpeningSftp>) -> Result
 /// What it takes to send a release's files.
 struct Sending<'a> {
     layout: &'a Layout,
+    run: &'a RunId,
     plan: &'a Plan,
     facts: &'a Facts,
     goal: &'a Goal,
@@ -457,7 +464,8 @@ impl Sending<'_> {
         let progress = Progress::new(self.events, self.plan.bytes_to_send());
         let base = self.plan.from.as_ref().zip(self.facts.record.as_ref());
         let base = base.map(|(id, record)| Base { id, record });
-        let incoming = Incoming { record: &record, artifacts: &release.artifacts, files, base };
+        let incoming =
+            Incoming { run: self.run, record: &record, artifacts: &release.artifacts, files, base };
         upload(sftp, self.layout, incoming, &|more| progress.add(more)).await?;
         Ok(())
     }

@@ -8,7 +8,7 @@ use crate::hosts::relay::{Link, Relay};
 use crate::hosts::{TestUser, UserOptions, wait_for};
 
 /// What a host may need on a busy machine for what it does at once.
-const AT_ONCE: Duration = Duration::from_secs(8);
+const AT_ONCE: Duration = Duration::from_secs(20);
 
 /// How much later than its deadline a host may settle: promise P3.
 const GRACE: Duration = Duration::from_secs(5);

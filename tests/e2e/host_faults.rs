@@ -7,7 +7,7 @@ use crate::harness::{Child, Project, Standing};
 use crate::hosts::{HostOptions, OwnHost, TestUser, UserOptions, wait_for};
 
 /// What a host may need on a busy machine for what it does at once.
-const AT_ONCE: Duration = Duration::from_secs(8);
+const AT_ONCE: Duration = Duration::from_secs(20);
 
 /// A project whose good first release runs, and whose next one waits for an answer that never comes.
 fn waiting(user: &TestUser, times: &str) -> (Project, Standing) {

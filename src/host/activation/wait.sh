@@ -19,6 +19,6 @@ while systemctl --user is-active --quiet "shipit-$2" || {
 	if [ "$((${now%.*} - ${begun%.*}))" -ge "$3" ] && left_alone &&
 		! grep -q '^pending ' "$1/log"; then
 		# It hangs, and whoever should have told it is gone, too.
-		hang_up "$1"
+		(hang_up "$1")
 	fi
 done
