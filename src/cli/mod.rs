@@ -23,6 +23,7 @@ mod problem;
 mod prompt;
 mod provenance;
 mod releases;
+mod remove;
 mod rollback;
 mod run;
 mod say;
@@ -65,6 +66,7 @@ enum Command {
     History(history::HistoryArgs),
     Lock(freeze::LockArgs),
     Unlock(freeze::UnlockArgs),
+    Remove(remove::RemoveArgs),
     Hosts(hosts::HostsArgs),
 }
 
@@ -112,6 +114,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
             Command::History(args) => history::history(args, &global).await,
             Command::Lock(args) => freeze::lock(args, &global).await,
             Command::Unlock(args) => freeze::unlock(args, &global).await,
+            Command::Remove(args) => remove::remove(args, &global).await,
             Command::Hosts(args) => hosts::hosts(args, &global).await,
         }
     });

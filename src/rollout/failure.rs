@@ -5,7 +5,8 @@ use super::verdict::NotUp;
 use jiff::Timestamp;
 
 use crate::host::{
-    FreezeError, HealthError, Holder, JournalEntry, NoRoot, ProbeError, SILENCE, SessionError, UploadError,
+    FreezeError, HealthError, Holder, JournalEntry, NoRoot, ProbeError, RemoveError, SILENCE, SessionError,
+    UploadError,
 };
 use crate::manifest::Scope;
 use crate::plan::{Refusal, RemotePath};
@@ -44,6 +45,9 @@ pub enum HostError {
     /// A freeze could not be made or lifted.
     #[error(transparent)]
     Freeze(#[from] FreezeError),
+    /// The service could not be taken away.
+    #[error(transparent)]
+    Remove(#[from] RemoveError),
     /// An activation is under way, and was not to be waited for.
     #[error("an activation of this service is under way on this host (run {0})")]
     UnderWay(RunId),
@@ -338,6 +342,8 @@ impl HostError {
             }
             Self::Freeze(FreezeError::Session(SessionError::Ssh(error))) => ssh_code(error),
             Self::Freeze(_) => "shipit::lock::freeze",
+            Self::Remove(RemoveError::Session(SessionError::Ssh(error))) => ssh_code(error),
+            Self::Remove(_) => "shipit::remove",
             Self::Session(SessionError::NoShell { .. })
             | Self::Probe(ProbeError::Session(SessionError::NoShell { .. })) => "shipit::preflight::no_shell",
             Self::Session(SessionError::NoRoot { .. }) => "shipit::preflight::no_root",
@@ -374,6 +380,7 @@ impl HostError {
             | Self::Session(SessionError::Ssh(error))
             | Self::Probe(ProbeError::Session(SessionError::Ssh(error)))
             | Self::Freeze(FreezeError::Session(SessionError::Ssh(error)))
+            | Self::Remove(RemoveError::Session(SessionError::Ssh(error)))
             | Self::Upload(UploadError::Ssh(error) | UploadError::Session(SessionError::Ssh(error)))
             | Self::Health(HealthError::Ssh(error) | HealthError::Session(SessionError::Ssh(error))) => {
                 Some(error)
@@ -442,6 +449,10 @@ impl HostError {
                     .to_owned(),
             ),
             Self::Health(_) => Some("the journal above says what the service was doing".to_owned()),
+            Self::Remove(RemoveError::Left { paths }) => {
+                Some(format!("they lead nowhere now; on the host: sudo rm {}", paths.join(" ")))
+            }
+            Self::Remove(_) => Some("run it again: it goes on where it stopped".to_owned()),
             Self::Freeze(_)
             | Self::Upload(_)
             | Self::Step { .. }

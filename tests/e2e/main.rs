@@ -29,6 +29,7 @@ mod odd_rights;
 mod odd_servers;
 mod plan_matches;
 mod prune;
+mod remove;
 mod repair;
 mod rollback;
 mod second_factor;

@@ -73,6 +73,11 @@ fn a_service_of_the_systems_is_roots_and_runs_as_its_user() {
     prints(&project, "history", "  deployed  ");
     project.shipit(&["rollback", "prod"]).exits(0).says("started in North Carolina");
     prints(&project, "releases", "current");
+
+    project.shipit(&["remove", "prod", "--yes"]).exits(0);
+    project.standing(&user).is_not_deployed();
+    let left = "find /opt /etc /usr/local ~ -name '*NAME*' -o -lname '*NAME*' 2>/dev/null; true";
+    assert_eq!(user.run_as_root(&left.replace("NAME", name)), "");
 }
 
 #[test]
@@ -154,7 +159,11 @@ fn the_services_own_user_is_made_once_and_stays() {
     let project = SystemProject::new(&user);
     let (own, unit) = (format!("u{}", &project.name[4..]), format!("{}.service", project.name));
     project.edit(&unit, "User=nobody", &format!("User={own}"));
-    project.edit("deploy.yaml", "binary:", &format!("user: {{ name: {own}, groups: [no-such-group] }}\nbinary:"));
+    project.edit(
+        "deploy.yaml",
+        "binary:",
+        &format!("user: {{ name: {own}, groups: [no-such-group] }}\nbinary:"),
+    );
     // A group that is not there: nothing was begun.
     project.shipit(&["deploy", "prod"]).exits(1).says("no-such-group").says("untouched");
     project.standing(&user).is_not_deployed();
