@@ -17,7 +17,7 @@ pub const KEY_VARIABLE: &str = "SHIPIT_SSH_KEY";
 pub const PASSPHRASE_VARIABLE: &str = "SHIPIT_SSH_KEY_PASSPHRASE";
 
 /// What no program that we start inherits.
-pub const SECRET_VARIABLES: [&str; 2] = [KEY_VARIABLE, PASSPHRASE_VARIABLE];
+pub(super) const SECRET_VARIABLES: [&str; 2] = [KEY_VARIABLE, PASSPHRASE_VARIABLE];
 
 /// What a text turned out to be.
 pub(super) enum KeyText {
