@@ -68,6 +68,16 @@ enum Command {
     Hosts(hosts::HostsArgs),
 }
 
+/// How problems look, all of them. For tests: none may be of a kind that can't be shown.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn shown(problems: &[crate::manifest::Problem]) -> io::Result<String> {
+    let mut text = Vec::new();
+    for problem in problems {
+        problem::ProblemReport::new(problem).write(&mut text, problem::Look::default())?;
+    }
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {

@@ -19,6 +19,7 @@
 //! | `child` | what runs on this machine |
 //! | `ending` | why a connection ended |
 //! | `sftp`, `sftp_noise`, `upload` | files |
+//! | `fuzzing` | the readers of foreign text, for the fuzzer |
 //! | `error`, `auth_failure`, `host_key_error`, `sftp_error`, `help` | what can go wrong, and what to do about it |
 
 mod agent;
@@ -37,6 +38,8 @@ mod error;
 mod eyeballs;
 mod fingerprint;
 mod forward;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod handshake;
 mod help;
 mod hop;
