@@ -10,6 +10,8 @@ use russh::keys::{self, Algorithm, Certificate, PrivateKey, PublicKey};
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::Fingerprint;
+
 /// The variable that a private key can be given in.
 pub const KEY_VARIABLE: &str = "SHIPIT_SSH_KEY";
 
@@ -120,6 +122,13 @@ impl GivenKey {
             (KeyText::Encrypted { pem, .. }, Some(passphrase)) => Arc::new(decrypt(&pem, passphrase)?),
         };
         Ok(Self { name: name.to_owned(), key })
+    }
+
+    /// Its algorithm and its fingerprint, which tell it from others and are no secret.
+    #[must_use]
+    pub fn identity(&self) -> Option<(String, Fingerprint)> {
+        let public = self.key.public_key();
+        Some((public.algorithm().to_string(), Fingerprint::of(&public.to_bytes().ok()?)))
     }
 }
 

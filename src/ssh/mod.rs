@@ -73,6 +73,7 @@ mod upload;
 mod wire;
 
 pub use auth_failure::{Attempt, AttemptOutcome, AuthenticationFailure, Credential};
+pub use certificates::CertificateFile;
 pub use child::child;
 pub use config::{ConfigError, Login, SshConfig};
 pub use connection::{Connection, connect};
