@@ -13,6 +13,7 @@ mod library;
 mod lock;
 mod probe;
 mod request;
+mod root_shell;
 mod script;
 mod session;
 mod sums;
@@ -30,6 +31,7 @@ pub use lock::{Claim, Holder, Lock, LockOutcome, SILENCE};
 #[cfg(any(test, fuzzing))]
 pub(crate) use probe::read_answer;
 pub use probe::{Extent, ProbeError, probe};
+pub use root_shell::NoRoot;
 pub use script::Script;
-pub use session::{Password, Session, SessionError};
+pub use session::{Password, Rights, Session, SessionError};
 pub use upload::{Base, Copies, Incoming, UploadError, explain, stage, sweep, upload};

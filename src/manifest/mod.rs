@@ -22,6 +22,7 @@ mod read_environments;
 mod read_health;
 mod read_hooks;
 mod read_problem;
+mod service_root;
 mod source;
 pub mod template;
 pub(crate) mod text_file;
@@ -47,6 +48,7 @@ pub use model::{
 };
 pub use name::{EnvironmentName, HostName, NameError, ServiceName, Tag, UnitName, UserName, VarName};
 pub use problem::{Problem, ProblemKind, Severity};
+pub use service_root::{ServiceRoot, ServiceRootError};
 pub use source::SourceText;
 pub use unit_file::UnitFile;
 pub use unit_kind::UnitKind;
