@@ -18,6 +18,7 @@ mod hosts;
 mod inspect;
 mod local_hook;
 mod logs;
+mod pinned;
 mod plan;
 mod problem;
 mod prompt;

@@ -12,7 +12,7 @@ use super::global::GlobalArgs;
 use super::hosts::HostsArgs;
 use super::prompt::Asker;
 use super::say::say;
-use super::selection;
+use super::{pinned as pinned_keys, selection};
 use crate::manifest::{Environment, Host, KnownHosts};
 use crate::report::sanitise;
 use crate::ssh::PinnedStanding;
@@ -28,7 +28,7 @@ pub(super) async fn scan(
     let pinned = match &environment.known_hosts {
         // It is about to be written.
         Some(KnownHosts::File(path)) if !path.exists() => None,
-        _ => selection::pinned(environment)?,
+        _ => pinned_keys::keys(environment)?,
     };
     let reach = selection::reach_by(&args.connect, global, pinned.clone(), hosts, &asker).await?;
     let mut ways = Vec::new();
