@@ -5,6 +5,7 @@ use std::path::Path;
 use super::error::CliError;
 use super::exit_code::Exit;
 use super::global::{GlobalArgs, ManifestArgs};
+use super::pinned;
 use super::problem::{Look, ProblemReport};
 use crate::manifest::problem::any_error;
 use crate::manifest::{Manifest, Problem, Severity, load};
@@ -30,6 +31,7 @@ fn write(path: &Path, out: &mut dyn Write, err: &mut dyn Write, look: Look) -> i
         Ok(loaded) => {
             let mut problems = loaded.warnings;
             problems.extend(release::check(&loaded.manifest));
+            problems.extend(pinned::problems(&loaded.manifest));
             (Some(loaded.manifest), problems)
         }
         Err(error) => (None, error.problems),

@@ -18,6 +18,7 @@ mod hosts;
 mod inspect;
 mod local_hook;
 mod logs;
+mod pinned;
 mod plan;
 mod problem;
 mod prompt;
@@ -68,6 +69,16 @@ enum Command {
     Unlock(freeze::UnlockArgs),
     Remove(remove::RemoveArgs),
     Hosts(hosts::HostsArgs),
+}
+
+/// How problems look, all of them. For tests: none may be of a kind that can't be shown.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn shown(problems: &[crate::manifest::Problem]) -> io::Result<String> {
+    let mut text = Vec::new();
+    for problem in problems {
+        problem::ProblemReport::new(problem).write(&mut text, problem::Look::default())?;
+    }
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// Runs the command line of this process.

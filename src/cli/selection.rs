@@ -11,10 +11,11 @@ use globset::Glob;
 use super::error::CliError;
 use super::given_key;
 use super::global::{ConnectArgs, Format, GlobalArgs};
+use super::pinned;
 use super::problem::ProblemReport;
 use super::prompt::Asker;
 use super::say::say;
-use crate::manifest::{self, Environment, Host, KnownHosts, Manifest, Problem, Tag};
+use crate::manifest::{self, Environment, Host, Manifest, Problem, Tag};
 use crate::release::Sources;
 use crate::rollout::{Goal, Reach};
 use crate::ssh::config::Reader;
@@ -121,20 +122,6 @@ pub(super) fn hosts(environment: &Environment, args: &ConnectArgs) -> Result<Vec
     Ok(hosts)
 }
 
-/// The keys that the manifest has for the hosts of an environment.
-pub(super) fn pinned(environment: &Environment) -> Result<Option<PinnedKeys>, CliError> {
-    let keys = match &environment.known_hosts {
-        None => return Ok(None),
-        Some(KnownHosts::Lines(lines)) => PinnedKeys::new("known_hosts".into(), &lines.join("\n")),
-        Some(KnownHosts::File(path)) => {
-            let text = std::fs::read(path);
-            let text = text.map_err(|source| CliError::KnownHosts { file: path.clone(), source })?;
-            PinnedKeys::new(path.clone(), &String::from_utf8_lossy(&text))
-        }
-    };
-    Ok(Some(keys?))
-}
-
 /// How hosts are connected to: by what the command line says, then by the ssh configuration. That is read for every host
 /// before any is connected to.
 pub(super) async fn reach(
@@ -144,7 +131,7 @@ pub(super) async fn reach(
     hosts: &[Host],
     asker: &Asker,
 ) -> Result<Reach, CliError> {
-    reach_by(args, global, pinned(environment)?, hosts, asker).await
+    reach_by(args, global, pinned::keys(environment)?, hosts, asker).await
 }
 
 /// The same, with these keys of hosts.

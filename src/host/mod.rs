@@ -29,6 +29,8 @@ pub use freeze::{Freeze, FreezeError, Frozen, Lift, freeze, lift};
 pub use health::{HealthError, Subject, ask};
 pub use journal::{JournalEntry, JournalQuery, MainProcess, UnitRuns, follow_script, read_journal};
 pub use lock::{Claim, Holder, Lock, LockOutcome, SILENCE};
+#[cfg(any(test, fuzzing))]
+pub(crate) use probe::read_answer;
 pub use probe::{Extent, ProbeError, probe};
 pub use remove::{Removal, RemoveError, remove};
 pub use root_shell::NoRoot;

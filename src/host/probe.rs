@@ -432,6 +432,14 @@ fn found_unit(properties: &BTreeMap<String, String>, uptime: Option<Duration>) -
     }
 }
 
+/// Takes a text for what the probe's program prints. For tests: no such text may do harm.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read_answer(text: &str, manifest: &Manifest) -> Result<Facts, ProbeError> {
+    let mut answer = Answer::default();
+    text.lines().for_each(|line| answer.take(line));
+    answer.facts(&manifest.units, &Layout::links(manifest))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

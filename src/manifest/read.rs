@@ -205,7 +205,7 @@ impl Reader<'_> {
                 None
             }
         };
-        let known_hosts = fields.get("known_hosts").map(|node| self.known_hosts(node));
+        let known_hosts = fields.get("known_hosts").map(|node| self.known_hosts("known_hosts", node));
         let known_hosts = known_hosts.map_or(Some(None), |known| known.map(Some));
         let mut environments = environments;
         for environment in environments.iter_mut().flat_map(|all| all.values_mut()) {

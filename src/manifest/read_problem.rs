@@ -174,6 +174,12 @@ pub enum ManifestProblem {
         /// What it means.
         meaning: &'static str,
     },
+    /// A key of a host that can't be one.
+    #[error("this is not a line of known_hosts: {reason}")]
+    HostKey {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// A variable that no template uses.
     #[error("no template uses the variable `{name}`")]
     UnusedVar {
@@ -220,6 +226,7 @@ impl ManifestProblem {
             Self::DuplicateUnit { .. } => "duplicate_unit",
             Self::NotACount { .. } => "not_a_count",
             Self::ReservedVar { .. } => "reserved_var",
+            Self::HostKey { .. } => "known_hosts",
             Self::UnusedVar { .. } => "unused_var",
         }
     }

@@ -33,6 +33,7 @@ mod remove;
 mod repair;
 mod rollback;
 mod second_factor;
+mod secrets;
 mod several_hosts;
 mod several_units;
 mod ssh_config;
