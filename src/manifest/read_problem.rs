@@ -173,12 +173,24 @@ pub enum ManifestProblem {
         /// The name.
         name: String,
     },
+    /// A secret that nothing uses.
+    #[error("nothing uses the secret `{name}`")]
+    UnusedSecret {
+        /// The name.
+        name: String,
+    },
+    /// A text where it should be said where a secret comes from: it may be the secret.
+    #[error("the secret `{}` may stand here itself, in place of where it comes from", name.escape_debug())]
+    SecretInManifest {
+        /// The name.
+        name: String,
+    },
 }
 
 impl ManifestProblem {
     pub(super) fn severity(&self) -> Severity {
         match self {
-            Self::UnusedVar { .. } => Severity::Warning,
+            Self::UnusedVar { .. } | Self::UnusedSecret { .. } => Severity::Warning,
             _ => Severity::Error,
         }
     }
@@ -212,6 +224,8 @@ impl ManifestProblem {
             Self::NotACount { .. } => "not_a_count",
             Self::ReservedVar { .. } => "reserved_var",
             Self::UnusedVar { .. } => "unused_var",
+            Self::UnusedSecret { .. } => "unused_secret",
+            Self::SecretInManifest { .. } => "secret_in_manifest",
         }
     }
 }
