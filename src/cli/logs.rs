@@ -83,6 +83,7 @@ pub(super) async fn logs(args: &LogsArgs, global: &GlobalArgs) -> Result<Exit, C
     let reach = selection::reach(&args.connect, global, environment, &hosts, &asker).await?;
     Secrets::hide_what_is_at_hand(environment, &hosts, global);
     let query = JournalQuery {
+        scope: manifest.scope,
         units: manifest.units.iter().map(|unit| unit.name.clone()).collect(),
         lines: Some(args.lines),
         since: args.since.clone(),

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::script::Script;
 use super::session::{Session, SessionError};
-use crate::plan::{FileChange, Layout, Transfer};
+use crate::manifest::Scope;
+use crate::plan::{FileChange, Layout, RemotePath, Transfer};
 use crate::release::{Artifact, Content, RecordError, ReleaseId, ReleaseRecord, RunId};
 use crate::ssh::{Folder, Reuse, SftpError, SftpErrorKind, SftpPool, Source, SshError, Upload};
 
@@ -87,7 +88,8 @@ pub async fn stage(
     let folders: String = folders(files).into_iter().flat_map(|folder| [folder, "\n"]).collect();
     let source = from.map_or_else(|| "-".to_owned(), ReleaseId::to_string);
     let run = run.to_string();
-    let mut arguments = vec![layout.root().as_str(), &run, &folders, &source];
+    let landing = landing_argument(layout);
+    let mut arguments = vec![layout.root().as_str(), &run, &landing, &folders, &source];
     let taken_over = files.iter().filter(|file| file.transfer == Transfer::TakeOver);
     arguments.extend(taken_over.map(|file| file.path.as_str()));
     let mut script = Script::constant(STAGE);
@@ -101,6 +103,14 @@ pub async fn stage(
         })
         .await?;
     staged.ok_or(UploadError::Stage { said: finished.said })
+}
+
+/// Where the login user's uploads are, if that is not below the root: "-" if it is.
+fn landing_argument(layout: &Layout) -> String {
+    match layout.scope() {
+        Scope::User => "-".to_owned(),
+        Scope::System => layout.landing_root().to_string(),
+    }
 }
 
 /// The folders of a release's files, outer ones first.
@@ -126,6 +136,10 @@ impl Base<'_> {
     /// The parts of a changed file that are on the host, provided that the old file is as its record has it.
     fn reuse(&self, layout: &Layout, artifact: &Artifact, change: &FileChange) -> Option<Reuse> {
         let old = self.record.artifact(&artifact.path).filter(|old| change.was == Some(old.sha256))?;
+        // The login user copies them, and may not read all that root's service has.
+        if layout.scope() == Scope::System && artifact.mode.bits() & 0o004 == 0 {
+            return None;
+        }
         let ranges = artifact.blocks.as_ref()?.kept(old.blocks.as_ref()?, artifact.size);
         let path = layout.release(self.id).join(artifact.path.as_str()).to_string();
         (!ranges.is_empty()).then_some(Reuse { path, ranges })
@@ -156,7 +170,7 @@ pub async fn upload(
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<(), UploadError> {
     let Incoming { run, record, artifacts, files, base } = incoming;
-    let folder = layout.incoming(run);
+    let folder = layout.landing(run);
     let mut uploads = Vec::new();
     for file in files.iter().filter(|file| file.transfer == Transfer::Send) {
         let Some(artifact) = artifacts.iter().find(|artifact| artifact.path == file.path) else { continue };
@@ -173,9 +187,12 @@ pub async fn upload(
         source: Source::Bytes(record.to_json()?.into_bytes().into()),
         reuse: None,
     });
-    let inner = self::folders(files).into_iter().map(|path| folder.join(path).to_string());
-    let outer = [layout.incoming_root(), folder.clone()].map(|path| path.to_string());
-    let folders = outer.into_iter().chain(inner).map(|path| Folder { path, mode: FOLDER_MODE });
+    let inner =
+        self::folders(files).into_iter().map(|path| (folder.join(path).to_string(), Some(FOLDER_MODE)));
+    let shared = |path: &RemotePath| layout.scope() == Scope::System && *path != folder;
+    let outer = layout.landing_folders(run).into_iter();
+    let outer = outer.map(|path| (path.to_string(), (!shared(&path)).then_some(FOLDER_MODE)));
+    let folders = outer.chain(inner).map(|(path, mode)| Folder { path, mode });
     let folders: Vec<Folder> = folders.collect();
     match sftp.write_tree(&folders, &uploads, progress).await {
         Ok(()) => Ok(()),
@@ -215,7 +232,7 @@ fn source(artifact: &Artifact) -> Result<Source, UploadError> {
 /// Removes what an upload that failed has left. Best effort: the next deploy sweeps, too.
 pub async fn sweep(session: &mut Session, layout: &Layout, run: &RunId) -> Result<(), SessionError> {
     let mut script = Script::constant(STAGE);
-    script.call("sweep", [layout.root().as_str(), &run.to_string()]);
+    script.call("sweep", [layout.root().as_str(), &run.to_string(), &landing_argument(layout)]);
     session.run(&script, IDLE, |_| {}).await.map(|_| ())
 }
 

@@ -24,6 +24,7 @@ mod read_hooks;
 mod read_problem;
 mod read_secrets;
 pub mod secrets;
+mod service_root;
 mod source;
 pub mod template;
 mod template_inputs;
@@ -51,6 +52,7 @@ pub use model::{
 pub use name::{EnvironmentName, HostName, NameError, ServiceName, Tag, UnitName, UserName, VarName};
 pub use problem::{Problem, ProblemKind, Severity};
 pub use secrets::{SecretCommand, SecretProblem, SecretSource, SecretValues};
+pub use service_root::{ServiceRoot, ServiceRootError};
 pub use source::SourceText;
 pub use unit_file::UnitFile;
 pub use unit_kind::UnitKind;

@@ -63,6 +63,6 @@ pub fn template_facts(facts: &Facts, manifest: &Manifest) -> TemplateFacts {
             // Such a host is refused.
             Systemd::Missing | Systemd::NotBooted => 0,
         },
-        root: Layout::new(&facts.home, &manifest.name).root().join("current").to_string(),
+        root: Layout::new(&facts.home, manifest).root().join("current").to_string(),
     }
 }

@@ -174,7 +174,7 @@ impl Service {
                 facts.texts.insert(artifact.path.to_string(), text.to_owned());
             }
         }
-        let root = Layout::new(&facts.home, &release.service).root().clone();
+        let root = Layout::new(&facts.home, &self.manifest()).root().clone();
         for (found, wanted) in facts.links.iter_mut().zip(Layout::links(&self.manifest())) {
             found.state = LinkState::Symlink(root.join(&wanted.target).to_string());
         }

@@ -4,8 +4,12 @@
 #
 # What the files were like before they were hashed goes into "sealed": as long as a file has the same inode, size and
 # time of last change (ctime, which cannot be set), it still has that hash, and a probe need not read it again.
-seal() { # release-id sums
+seal() { # release-id sums landing ("-" for none)
 	staged=$root/incoming/${run##*/}
+	# What the login user has uploaded becomes root's own, and is hashed after that.
+	if [ "$3" != - ]; then
+		cp -RP --preserve=mode,timestamps -- "$3/." "$staged" && rm -rf "$3" || return
+	fi
 	files=$(cd "$staged" && find . -type f ! -path ./sealed -printf 'file %m %s %C@ %i %P\n') || return
 	# Nothing to hash: every file was copied from a release whose hashes are known, and compared.
 	if [ -n "$2" ]; then

@@ -8,7 +8,7 @@ use crate::host::script::Script;
 use crate::host::session::{Session, SessionError};
 use crate::host::sums::{sum, sums};
 use crate::host::upload::Copies;
-use crate::manifest::{Address, EnvironmentName, HookPoint, UnitName};
+use crate::manifest::{Address, EnvironmentName, HookPoint, Scope, UnitName};
 use crate::plan::{Layout, Privilege, RemotePath, Step};
 use crate::release::{ReleaseId, RunId};
 
@@ -59,6 +59,14 @@ impl Run<'_> {
     #[must_use]
     pub fn folder(&self) -> RemotePath {
         self.layout.run(self.id)
+    }
+
+    /// Where root takes the login user's upload from; "-" where that is in its place already.
+    fn landing(&self) -> String {
+        match self.layout.scope() {
+            Scope::User => "-".to_owned(),
+            Scope::System => self.layout.landing(self.id).to_string(),
+        }
     }
 
     /// Prepares the run and starts it. Returns when it waits for a word, or is over.
@@ -189,9 +197,10 @@ impl Run<'_> {
         Some(match step {
             Step::Upload { .. } | Step::AskHealth { .. } => return None,
             Step::EnableLingering { .. } => (Part::Session, words(["enable_lingering"])),
-            Step::Seal { release } => {
-                (Part::Session, words(["seal", &release.to_string(), &sums(self.steps, self.copies)]))
-            }
+            Step::Seal { release } => (
+                Part::Session,
+                words(["seal", &release.to_string(), &sums(self.steps, self.copies), &self.landing()]),
+            ),
             Step::CheckRelease { release, sums } => {
                 let lines: Vec<String> =
                     sums.iter().map(|file| sum(&file.sha256, file.path.as_str())).collect();
