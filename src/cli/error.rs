@@ -34,6 +34,14 @@ pub(super) enum CliError {
         /// The tags there are, where one was asked for.
         tags: Option<Vec<String>>,
     },
+    /// A file that is asked for is none of the manifest's.
+    #[error("{} is no unit file and no template of the manifest", file.display())]
+    NoSuchFile {
+        /// What was asked for.
+        file: PathBuf,
+        /// Those there are.
+        known: Vec<String>,
+    },
     /// A pattern can't be read.
     #[error("`{pattern}` is not a pattern")]
     Pattern {
@@ -125,6 +133,7 @@ impl CliError {
             | Self::Select(_)
             | Self::NoHost { .. }
             | Self::Pattern { .. }
+            | Self::NoSuchFile { .. }
             | Self::Unconfirmed { .. }
             | Self::UnconfirmedRemoval { .. }
             | Self::NoHome
@@ -200,6 +209,7 @@ impl Diagnostic for Shown {
             CliError::Problems(_) => return None,
             CliError::Select(_) => "shipit::cli::environment",
             CliError::NoHost { .. } | CliError::Pattern { .. } => "shipit::cli::no_host",
+            CliError::NoSuchFile { .. } => "shipit::cli::no_file",
             CliError::Unconfirmed { .. } | CliError::UnconfirmedRemoval { .. } | CliError::Declined => {
                 "shipit::cli::unconfirmed"
             }
@@ -227,6 +237,7 @@ impl Diagnostic for Shown {
                     Some(tags) => format!("{hosts}; their tags are: {}", tags.join(", ")),
                 }
             }
+            CliError::NoSuchFile { known, .. } => format!("there are {}", known.join(", ")),
             CliError::Pattern { .. } => "a pattern has `*` for any text and `?` for one character".to_owned(),
             CliError::Unconfirmed { command: Command::Rollback, .. } => {
                 "look at `shipit releases`, and say `shipit rollback --yes` if it is what you want".to_owned()

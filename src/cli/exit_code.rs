@@ -121,9 +121,10 @@ impl Exit {
             | HostError::Probe(ProbeError::Session(SessionError::NoShell { .. }))
             | HostError::Freeze(FreezeError::Session(SessionError::NoShell { .. })) => Self::Refused,
             HostError::Probe(ProbeError::Home { .. }) => Self::Refused,
-            HostError::Refused(_) | HostError::SudoPassword { .. } | HostError::Tampered { .. } => {
-                Self::Refused
-            }
+            HostError::Refused(_)
+            | HostError::Template(_)
+            | HostError::SudoPassword { .. }
+            | HostError::Tampered { .. } => Self::Refused,
             HostError::Locked(_) | HostError::Frozen(_) | HostError::UnderWay(_) => Self::Locked,
             HostError::Interrupted => Self::Interrupted,
             _ => Self::Failed,

@@ -17,6 +17,7 @@ use super::health::HealthCheck;
 use super::hooks::Hooks;
 use super::name::{EnvironmentName, ServiceName, Tag, UnitName, VarName};
 use super::nearest::nearest;
+use super::secrets::SecretSource;
 use super::service_root::ServiceRoot;
 use super::service_user::ServiceUser;
 use super::source::SourceText;
@@ -148,6 +149,8 @@ pub struct Environment {
     pub hosts: Vec<Host>,
     /// What templates may use on all its hosts.
     pub vars: BTreeMap<VarName, String>,
+    /// Where what nobody may see comes from, for all its hosts.
+    pub secrets: BTreeMap<VarName, SecretSource>,
     /// Whether a person has to agree.
     pub confirm: Confirm,
     /// The keys of its hosts, where they are pinned: its own, or else the manifest's.
@@ -172,6 +175,8 @@ pub struct Host {
     pub tags: Vec<Tag>,
     /// What templates may use on this host, before the environment's variables of the same name.
     pub vars: BTreeMap<VarName, String>,
+    /// Where its own secrets come from, before the environment's of the same name.
+    pub secrets: BTreeMap<VarName, SecretSource>,
 }
 
 /// Where the values of a manifest stand in its text: byte ranges by path, such as `binary`, `units[1]` or

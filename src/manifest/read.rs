@@ -1,5 +1,6 @@
 //! From the YAML tree to a [`Manifest`]: what each key may hold. Collects every problem instead of stopping.
 use std::num::NonZeroU32;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -40,11 +41,20 @@ const TOP_KEYS: &[&str] = &[
 const UNIT_KEYS: &[&str] = &["path", "on_change"];
 const MAX_KEEP: u32 = 1000;
 
-/// Reads the tree. `None` when something is missing or wrong that a manifest can't be without; the problems say what.
-pub(super) fn manifest(source: &Arc<SourceText>, root: &Node) -> (Option<Manifest>, Vec<Problem>) {
-    let mut reader = Reader { source, problems: Vec::new(), spans: Spans::default() };
+/// What was read of the tree.
+pub(super) struct Reading {
+    /// `None` when something is missing or wrong that a manifest can't be without; the problems say what.
+    pub(super) manifest: Option<Manifest>,
+    pub(super) problems: Vec<Problem>,
+    /// What must not be shown of the text: secrets where there should be none.
+    pub(super) hidden: Vec<Range<usize>>,
+}
+
+/// Reads the tree.
+pub(super) fn manifest(source: &Arc<SourceText>, root: &Node) -> Reading {
+    let mut reader = Reader { source, problems: Vec::new(), spans: Spans::default(), hidden: Vec::new() };
     let manifest = reader.manifest(root);
-    (manifest, reader.problems)
+    Reading { manifest, problems: reader.problems, hidden: reader.hidden }
 }
 
 /// What has been found so far. The parts of a manifest that belong to environments are read in
@@ -53,6 +63,7 @@ pub(super) struct Reader<'a> {
     pub(super) source: &'a Arc<SourceText>,
     pub(super) problems: Vec<Problem>,
     pub(super) spans: Spans,
+    pub(super) hidden: Vec<Range<usize>>,
 }
 
 /// The entries of a map whose keys are known.
@@ -490,13 +501,23 @@ mod tests {
     use super::super::read_environments::{ENVIRONMENT_KEYS, HOST_KEYS, RESERVED_VARS};
     use super::super::read_health::HEALTH_KEYS;
     use super::super::read_hooks::{HOOK_KEYS, HOOKS_KEYS};
+    use super::super::read_secrets::SECRET_KEYS;
     use super::*;
 
     #[test]
     fn every_key_is_in_the_reference() {
         let reference = include_str!("../../docs/manifest.md");
-        for key in
-            [TOP_KEYS, UNIT_KEYS, HEALTH_KEYS, HOOKS_KEYS, HOOK_KEYS, ENVIRONMENT_KEYS, HOST_KEYS].concat()
+        for key in [
+            TOP_KEYS,
+            UNIT_KEYS,
+            HEALTH_KEYS,
+            HOOKS_KEYS,
+            HOOK_KEYS,
+            ENVIRONMENT_KEYS,
+            HOST_KEYS,
+            SECRET_KEYS,
+        ]
+        .concat()
         {
             let heading = format!("# `{key}`\n");
             assert!(reference.contains(&heading), "docs/manifest.md has no heading for `{key}`");

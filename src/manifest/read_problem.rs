@@ -186,12 +186,24 @@ pub enum ManifestProblem {
         /// The name.
         name: String,
     },
+    /// A secret that nothing uses.
+    #[error("nothing uses the secret `{name}`")]
+    UnusedSecret {
+        /// The name.
+        name: String,
+    },
+    /// A text where it should be said where a secret comes from: it may be the secret.
+    #[error("the secret `{}` may stand here itself, in place of where it comes from", name.escape_debug())]
+    SecretInManifest {
+        /// The name.
+        name: String,
+    },
 }
 
 impl ManifestProblem {
     pub(super) fn severity(&self) -> Severity {
         match self {
-            Self::UnusedVar { .. } => Severity::Warning,
+            Self::UnusedVar { .. } | Self::UnusedSecret { .. } => Severity::Warning,
             _ => Severity::Error,
         }
     }
@@ -228,6 +240,8 @@ impl ManifestProblem {
             Self::ReservedVar { .. } => "reserved_var",
             Self::HostKey { .. } => "known_hosts",
             Self::UnusedVar { .. } => "unused_var",
+            Self::UnusedSecret { .. } => "unused_secret",
+            Self::SecretInManifest { .. } => "secret_in_manifest",
         }
     }
 }

@@ -10,6 +10,7 @@ mod contents;
 mod digest;
 mod history;
 mod id;
+mod recipe;
 mod record;
 mod sources;
 
@@ -20,6 +21,7 @@ pub use check::check;
 pub use digest::{ContentDigest, DigestError, Sha256Digest};
 pub use history::{History, HistoryRun, Revision, RunVerdict};
 pub use id::{IdError, ReleaseId, RunId};
+pub use recipe::Recipe;
 pub use record::{
     RecordError, RecordedArtifact, RecordedRole, RecordedUnit, ReleaseRecord, UnitProcess, UnitStart,
     UnitWork,

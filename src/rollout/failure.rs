@@ -8,7 +8,7 @@ use crate::host::{
     FreezeError, HealthError, Holder, JournalEntry, NoRoot, ProbeError, RemoveError, SILENCE, SessionError,
     UploadError,
 };
-use crate::manifest::Scope;
+use crate::manifest::{Problem, Scope};
 use crate::plan::{Refusal, RemotePath};
 use crate::release::{ReleaseId, RunId};
 use crate::report::{Failure, Verdict};
@@ -36,6 +36,9 @@ pub enum HostError {
     /// The host can't be deployed to.
     #[error("{}", list(.0))]
     Refused(Vec<Refusal>),
+    /// With the facts of this host, a template can't be rendered, or has become something that can't be deployed.
+    #[error("a template does not work for this host{}", problems_of(.0))]
+    Template(Vec<Problem>),
     /// Someone else deploys this service to this host.
     #[error("the service is locked on this host{}", held_by(.0.as_ref()))]
     Locked(Option<Holder>),
@@ -119,6 +122,11 @@ pub enum HostError {
     /// No random number could be had from the system.
     #[error("the system gave no random number")]
     Random(#[source] getrandom::Error),
+}
+
+/// What is wrong with templates, each as a line of a log has it.
+fn problems_of(problems: &[Problem]) -> String {
+    problems.iter().map(|problem| format!(": {problem}")).collect()
 }
 
 /// By whom something is held, since when and what for, to follow "locked" or "frozen".
@@ -351,6 +359,9 @@ impl HostError {
             Self::Probe(ProbeError::Home { .. }) => "shipit::preflight::home",
             Self::Probe(_) => "shipit::host::probe",
             Self::Refused(refusals) => refusals.first().map_or("shipit::preflight", Refusal::code),
+            Self::Template(problems) => {
+                return problems.first().map_or_else(|| "shipit::template".to_owned(), Problem::code);
+            }
             Self::Locked(_) => "shipit::lock::held",
             Self::Frozen(_) => "shipit::lock::frozen",
             Self::UnderWay(_) => "shipit::activation::under_way",
@@ -421,6 +432,11 @@ impl HostError {
             Self::Refused(refusals) => {
                 let mut helps: Vec<String> = refusals.iter().map(Refusal::help).collect();
                 helps.dedup();
+                Some(helps.join("\n"))
+            }
+            Self::Template(problems) => {
+                let mut helps: Vec<String> = problems.iter().filter_map(|problem| problem.help.clone()).collect();
+                helps.push("`shipit render --host HOST` shows what templates become for it".to_owned());
                 Some(helps.join("\n"))
             }
             Self::Locked(_) => {
