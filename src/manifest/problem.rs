@@ -8,6 +8,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::env_file::EnvProblem;
+use super::files::TreeProblem;
 use super::lint::UnitProblem;
 pub use super::read_problem::ManifestProblem;
 use super::source::SourceText;
@@ -155,6 +156,9 @@ pub enum ProblemKind {
     /// A binary can't be the program of a service.
     #[error(transparent)]
     Binary(#[from] BinaryProblem),
+    /// A file or folder of `files` can't be sent.
+    #[error(transparent)]
+    Tree(#[from] TreeProblem),
 }
 
 impl ProblemKind {
@@ -167,6 +171,7 @@ impl ProblemKind {
             Self::Unit(problem) => problem.severity(),
             Self::Env(problem) => problem.severity(),
             Self::Binary(problem) => problem.severity(),
+            Self::Tree(problem) => problem.severity(),
         }
     }
 
@@ -180,6 +185,7 @@ impl ProblemKind {
             Self::Unit(problem) => ("unit", problem.code()),
             Self::Env(problem) => ("env_file", problem.code()),
             Self::Binary(problem) => ("binary", problem.code()),
+            Self::Tree(problem) => ("files", problem.code()),
         };
         format!("shipit::{layer}::{name}")
     }

@@ -26,6 +26,7 @@ const TOP_KEYS: &[&str] = &[
     "unit",
     "units",
     "env_file",
+    "files",
     "health",
     "settle",
     "confirm_timeout",
@@ -180,6 +181,7 @@ impl Reader<'_> {
         let binary = fields.get("binary").map(|node| self.path("binary", node));
         let units = self.units(&fields, root);
         let env_file = fields.get("env_file").map(|node| self.path("env_file", node));
+        let files = fields.get("files").map(|node| self.files(node));
         let health = fields.get("health").map(|node| self.health(node));
         let settle = fields.get("settle").map_or(Some(DEFAULT_SETTLE), |node| self.duration("settle", node));
         let hooks = fields.get("hooks").map(|node| self.hooks(node));
@@ -213,6 +215,7 @@ impl Reader<'_> {
             binary: binary.map_or(Some(None), |path| path.map(Some))?,
             units: units?,
             env_file: env_file.map_or(Some(None), |path| path.map(Some))?,
+            files: files.unwrap_or(Some(Vec::new()))?,
             health: health.unwrap_or(Some(Vec::new()))?,
             settle: settle?,
             confirm_timeout: confirm_timeout?,
@@ -464,6 +467,7 @@ fn quoted(words: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::read_environments::{ENVIRONMENT_KEYS, HOST_KEYS, RESERVED_VARS};
+    use super::super::read_files::FILE_KEYS;
     use super::super::read_health::HEALTH_KEYS;
     use super::super::read_hooks::{HOOK_KEYS, HOOKS_KEYS};
     use super::*;
@@ -472,7 +476,8 @@ mod tests {
     fn every_key_is_in_the_reference() {
         let reference = include_str!("../../docs/manifest.md");
         for key in
-            [TOP_KEYS, UNIT_KEYS, HEALTH_KEYS, HOOKS_KEYS, HOOK_KEYS, ENVIRONMENT_KEYS, HOST_KEYS].concat()
+            [TOP_KEYS, UNIT_KEYS, FILE_KEYS, HEALTH_KEYS, HOOKS_KEYS, HOOK_KEYS, ENVIRONMENT_KEYS, HOST_KEYS]
+                .concat()
         {
             let heading = format!("# `{key}`\n");
             assert!(reference.contains(&heading), "docs/manifest.md has no heading for `{key}`");
