@@ -116,7 +116,7 @@ impl Exit {
             | HostError::Health(HealthError::Ssh(error) | HealthError::Session(SessionError::Ssh(error))) => {
                 Self::of_ssh(error)
             }
-            HostError::Session(SessionError::NoShell { .. })
+            HostError::Session(SessionError::NoShell { .. } | SessionError::NoRoot { .. })
             | HostError::Probe(ProbeError::Session(SessionError::NoShell { .. }))
             | HostError::Freeze(FreezeError::Session(SessionError::NoShell { .. })) => Self::Refused,
             HostError::Probe(ProbeError::Home { .. }) => Self::Refused,

@@ -10,7 +10,7 @@ use super::provenance;
 use super::selection;
 use crate::host::{Freeze, Frozen, Lift, freeze, lift};
 use crate::plan::Holder;
-use crate::rollout::held_by;
+use crate::rollout::{Purpose, held_by};
 
 /// Freeze an environment: nobody deploys to it or rolls it back until `shipit unlock`
 ///
@@ -89,8 +89,8 @@ pub(super) async fn lock(args: &LockArgs, global: &GlobalArgs) -> Result<Exit, C
     let manifest = selection::load(&args.manifest.manifest, global)?;
     let environment = manifest.environment(args.environment.as_deref())?;
     let holder = provenance::holder("freeze", args.message.clone());
-    inspect(environment, &args.connect, global, async |session| {
-        let Frozen { freeze, at_work } = freeze(session, &manifest.name, &holder).await?;
+    inspect(environment, &args.connect, global, (manifest.scope, Purpose::Change), async |session| {
+        let Frozen { freeze, at_work } = freeze(session, &manifest.root_on_host(), &holder).await?;
         Ok(match freeze {
             Freeze::Made => Answered { freeze: Change::Frozen, holder: Some(holder.clone()), at_work },
             Freeze::There(holder) => Answered { freeze: Change::AlreadyFrozen, holder, at_work },
@@ -103,8 +103,8 @@ pub(super) async fn lock(args: &LockArgs, global: &GlobalArgs) -> Result<Exit, C
 pub(super) async fn unlock(args: &UnlockArgs, global: &GlobalArgs) -> Result<Exit, CliError> {
     let manifest = selection::load(&args.manifest.manifest, global)?;
     let environment = manifest.environment(args.environment.as_deref())?;
-    inspect(environment, &args.connect, global, async |session| {
-        Ok(match lift(session, &manifest.name).await? {
+    inspect(environment, &args.connect, global, (manifest.scope, Purpose::Change), async |session| {
+        Ok(match lift(session, &manifest.root_on_host()).await? {
             Lift::Lifted(holder) => Answered { freeze: Change::Lifted, holder, at_work: None },
             Lift::NotFrozen => Answered { freeze: Change::NotFrozen, holder: None, at_work: None },
         })

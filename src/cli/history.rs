@@ -13,6 +13,7 @@ use super::selection;
 use crate::host::{Extent, probe};
 use crate::release::{History, HistoryRun, ReleaseId, Revision, RunVerdict};
 use crate::report::duration;
+use crate::rollout::Purpose;
 
 /// Show the last runs on every host: when, by whom, what, and how they ended
 #[derive(Debug, Args)]
@@ -103,7 +104,7 @@ fn run_count(text: &str) -> Result<u32, String> {
 pub(super) async fn history(args: &HistoryArgs, global: &GlobalArgs) -> Result<Exit, CliError> {
     let manifest = selection::load(&args.manifest.manifest, global)?;
     let environment = manifest.environment(args.environment.as_deref())?;
-    inspect(environment, &args.connect, global, async |session| {
+    inspect(environment, &args.connect, global, (manifest.scope, Purpose::Look), async |session| {
         let facts = probe(session, &manifest, Extent::Past { lines: args.lines }).await?;
         let History { runs, unreadable } = facts.history;
         Ok(Runs { runs, unreadable, zone: TimeZone::system() })

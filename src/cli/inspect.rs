@@ -1,19 +1,24 @@
 //! The same question to every host of an environment, and an answer from each: for commands that have no run to report.
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use futures::future::join_all;
 use serde::Serialize;
+use tokio::sync::Mutex;
 
 use super::error::CliError;
 use super::exit_code::Exit;
 use super::global::{ConnectArgs, Format, GlobalArgs};
 use super::prompt::Asker;
 use super::selection;
-use crate::host::Session;
-use crate::manifest::{Address, Environment};
+use crate::host::{Password, Rights, Session};
+use crate::manifest::{Address, Environment, Scope};
 use crate::report::{Events, SCHEMA_VERSION, escape_controls, sanitise};
-use crate::rollout::{HostError, HostFailure, Reach, connect_host};
+use crate::rollout::{HostError, HostFailure, Purpose, Reach, SudoPrompt, become_root, connect_host};
+
+/// Who is asked for a sudo password, and the password once it is known.
+type Root = (Arc<dyn SudoPrompt>, Mutex<Option<Password>>);
 
 /// An answer, in both the forms it is printed in.
 pub(super) trait Answer: Serialize {
@@ -35,12 +40,16 @@ pub(super) async fn inspect<T: Answer>(
     environment: &Environment,
     connect: &ConnectArgs,
     global: &GlobalArgs,
+    (scope, purpose): (Scope, Purpose),
     question: impl AsyncFn(&mut Session) -> Result<T, HostError>,
 ) -> Result<Exit, CliError> {
     let hosts = selection::hosts(environment, connect)?;
     let asker = Asker::new(global);
     let reach = selection::reach(connect, global, environment, &hosts, &asker).await?;
-    let asked = join_all(hosts.iter().map(|host| ask(&reach, &host.address, &question))).await;
+    let root: Option<Root> = (scope == Scope::System && purpose == Purpose::Change)
+        .then(|| (Arc::new(asker) as Arc<dyn SudoPrompt>, Mutex::new(None)));
+    let asked = hosts.iter().map(|host| ask(&reach, &host.address, scope, root.as_ref(), &question));
+    let asked = join_all(asked).await;
     let failed = asked.iter().filter_map(|result| result.as_ref().err());
     let exit = Exit::most_urgent(failed.map(|failure| Exit::of_error(&failure.error)));
     for (host, result) in hosts.iter().zip(asked) {
@@ -58,11 +67,16 @@ pub(super) async fn inspect<T: Answer>(
 async fn ask<T>(
     reach: &Reach,
     host: &Address,
+    scope: Scope,
+    root: Option<&Root>,
     question: &impl AsyncFn(&mut Session) -> Result<T, HostError>,
 ) -> Result<T, HostFailure> {
     let connection = connect_host(reach, host, &Events::nowhere()).await.map_err(HostFailure::not_reached)?;
-    let mut session = Session::new(connection.clone())
+    let mut session = Session::new(connection.clone(), scope, Rights::Login)
         .map_err(|error| HostFailure::not_reached(HostError::Random(error)))?;
+    if let Some((prompt, known)) = root {
+        become_root(&mut session, host, prompt, known).await.map_err(HostFailure::not_reached)?;
+    }
     let answer = question(&mut session).await.map_err(HostFailure::not_reached);
     connection.close().await;
     answer

@@ -81,6 +81,7 @@ pub(super) async fn logs(args: &LogsArgs, global: &GlobalArgs) -> Result<Exit, C
     let asker = Asker::new(global);
     let reach = selection::reach(&args.connect, global, environment, &hosts, &asker).await?;
     let query = JournalQuery {
+        scope: manifest.scope,
         units: manifest.units.iter().map(|unit| unit.name.clone()).collect(),
         lines: Some(args.lines),
         since: args.since.clone(),

@@ -15,6 +15,7 @@ use crate::host::{Extent, probe};
 use crate::plan::{Facts, FoundRelease, Standing};
 use crate::release::{ReleaseId, Revision, RunVerdict};
 use crate::report::{age, bytes};
+use crate::rollout::Purpose;
 
 /// How many lines of the history are looked through for who deployed a release.
 const LINES: u32 = 200;
@@ -106,7 +107,7 @@ pub(super) async fn releases(args: &ReleasesArgs, global: &GlobalArgs) -> Result
     let manifest = selection::load(&args.manifest.manifest, global)?;
     let environment = manifest.environment(args.environment.as_deref())?;
     let now = Timestamp::now();
-    inspect(environment, &args.connect, global, async |session| {
+    inspect(environment, &args.connect, global, (manifest.scope, Purpose::Look), async |session| {
         let facts = probe(session, &manifest, Extent::Past { lines: LINES }).await?;
         let listed = facts.releases.iter().rev().map(|release| Listed::new(release, &facts, now));
         Ok(Releases { releases: listed.collect() })

@@ -14,7 +14,7 @@ use crate::manifest::UnitName;
 use crate::plan::{Facts, FoundUnit, Hold, Holder, PendingRun, RunLife};
 use crate::release::{ReleaseId, RunId};
 use crate::report::{bytes, duration};
-use crate::rollout::held_by;
+use crate::rollout::{Purpose, held_by};
 
 /// Show the release, the units' state, uptime, memory and restarts on every host
 #[derive(Debug, Args)]
@@ -66,7 +66,7 @@ struct HoldStatus {
 pub(super) async fn status(args: &StatusArgs, global: &GlobalArgs) -> Result<Exit, CliError> {
     let manifest = selection::load(&args.manifest.manifest, global)?;
     let environment = manifest.environment(args.environment.as_deref())?;
-    inspect(environment, &args.connect, global, async |session| {
+    inspect(environment, &args.connect, global, (manifest.scope, Purpose::Look), async |session| {
         let facts = probe(session, &manifest, Extent::Holds).await?;
         Ok(Status::of(facts))
     })

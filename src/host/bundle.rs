@@ -76,7 +76,9 @@ pub async fn unpack(
     bundle: Bundle,
 ) -> Result<(), UploadError> {
     let mut script = Script::constant(STAGE);
-    script.call("unpack", [layout.root().as_str(), &run.to_string(), &bundle.0.to_string()]);
+    let archives = layout.bundles(run);
+    let arguments = [layout.root().as_str(), &run.to_string(), archives.as_str(), &bundle.0.to_string()];
+    script.call("unpack", arguments);
     let mut unpacked = false;
     let finished = session.run(&script, IDLE, |line| unpacked |= line == "unpacked").await?;
     if unpacked { Ok(()) } else { Err(UploadError::Unpack { said: finished.said }) }

@@ -3,7 +3,6 @@ use std::time::Duration;
 
 use super::script::Script;
 use super::session::{Session, SessionError};
-use crate::manifest::ServiceName;
 use crate::plan::Holder;
 
 const PROGRAM: &str = include_str!("freeze.sh");
@@ -54,12 +53,8 @@ pub enum Lift {
 }
 
 /// Freezes the service on the host.
-pub async fn freeze(
-    session: &mut Session,
-    service: &ServiceName,
-    holder: &Holder,
-) -> Result<Frozen, FreezeError> {
-    let mut script = Script::with_arguments(PROGRAM, [service.as_str()]);
+pub async fn freeze(session: &mut Session, root: &str, holder: &Holder) -> Result<Frozen, FreezeError> {
+    let mut script = Script::with_arguments(PROGRAM, [root]);
     script.call("freeze", [holder.to_json()]);
     let (mut freeze, mut at_work) = (None, None);
     run(session, &script, |word, rest| match word {
@@ -73,8 +68,8 @@ pub async fn freeze(
 }
 
 /// Lifts the freeze of the service on the host.
-pub async fn lift(session: &mut Session, service: &ServiceName) -> Result<Lift, FreezeError> {
-    let mut script = Script::with_arguments(PROGRAM, [service.as_str()]);
+pub async fn lift(session: &mut Session, root: &str) -> Result<Lift, FreezeError> {
+    let mut script = Script::with_arguments(PROGRAM, [root]);
     script.constant_line("lift");
     let mut lift = None;
     run(session, &script, |word, rest| match word {

@@ -1,6 +1,7 @@
 # A freeze: people keep a service as it is on this host, until one of them lifts it. The file "freeze" at the service's
 # root says who; lock.sh looks at it once it has the lock.
-root=$HOME/.local/share/shipit/$1
+expand_home "$1"
+root=$path
 
 # Prints "made", or "there HOLDER" where someone was first; then "held HOLDER" when a run is under way, which a freeze
 # does not stop.

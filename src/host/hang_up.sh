@@ -11,7 +11,7 @@ hang_up() { # run-folder
 	tries=0
 	while read -r state <"$1/state" && [ "$state" = pending ] && [ "$tries" -lt 60 ]; do
 		if ! grep -q '^reverting ' "$1/log" &&
-			! systemctl --user kill --signal=HUP "shipit-${1##*/}.service"; then
+			! service_manager kill --signal=HUP "shipit-${1##*/}.service"; then
 			# It was killed. Nobody else may be there to go back from it.
 			/bin/sh "$1/program" recover contact
 			return

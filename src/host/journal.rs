@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::activation::UnitProperties;
 use super::script::Script;
 use super::session::{Session, SessionError};
-use crate::manifest::UnitName;
+use crate::manifest::{Scope, UnitName};
 
 /// How long journalctl may say nothing: a large journal on a slow disk takes a while to search.
 const IDLE: Duration = Duration::from_secs(60);
@@ -37,8 +37,11 @@ for invocation in $invocations; do
 	matches="$matches ${matches:++} _SYSTEMD_INVOCATION_ID=$invocation + USER_INVOCATION_ID=$invocation"
 done
 boot=$(tr -d - </proc/sys/kernel/random/boot_id)
+# A user's units run as that user.
+whose=
+[ "$scope" = system ] || whose=_UID=$(id -u)
 for pid in "$@"; do
-	matches="$matches + _BOOT_ID=$boot _UID=$(id -u) _PID=$pid"
+	matches="$matches + _BOOT_ID=$boot $whose _PID=$pid"
 done
 # Ids are digits: no word of $matches is anything else.
 if [ "$ended" = ended ]; then
@@ -61,6 +64,28 @@ done
 printf '%s\n' "$entries"
 "#;
 
+/// Reads with root's rights where the login user may not see the journal of the system's units (journalctl(1)).
+const READER: &str = r#"
+scope=$1
+program=$2
+shift 2
+if [ "$scope" = system ] && [ "$(id -u)" != 0 ]; then
+	case " $(id -nG) " in
+	*" systemd-journal "* | *" adm "*) ;;
+	*)
+		if sudo -n true 2>/dev/null; then
+			exec sudo -n -- env "scope=$scope" /bin/sh -c "$program" sh "$@"
+		elif doas -n true 2>/dev/null; then
+			exec doas -n -- env "scope=$scope" /bin/sh -c "$program" sh "$@"
+		fi
+		echo "entries may be missing: $(id -un) is not in the group systemd-journal, and may not use sudo without a password" >&2
+		;;
+	esac
+fi
+export scope
+exec /bin/sh -c "$program" sh "$@"
+"#;
+
 /// A unit's entries. With "follow", the program ends when its input does: sshd does not end a silent `journalctl -f`
 /// whose connection has gone.
 const UNITS: &str = r#"
@@ -70,7 +95,10 @@ since=$3
 cursor=$4
 shift 4
 for unit in "$@"; do
-	set -- "$@" "--user-unit=$unit"
+	case $scope in
+	system) set -- "$@" "--unit=$unit" ;;
+	*) set -- "$@" "--user-unit=$unit" ;;
+	esac
 	shift
 done
 [ -z "$lines" ] || set -- "$@" "--lines=$lines"
@@ -149,6 +177,8 @@ fn message_text(value: &Value) -> Option<String> {
 /// Which of a unit's entries.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct JournalQuery {
+    /// Whose units they are.
+    pub scope: Scope,
     /// Which units.
     pub units: Vec<UnitName>,
     /// At most so many of the last ones.
@@ -166,13 +196,15 @@ pub fn follow_script(query: &JournalQuery, follow: bool) -> Script {
     let lines = query.lines.map(|n| n.to_string()).unwrap_or_default();
     let follow = if follow { "follow" } else { "" };
     let mut arguments = vec![
+        query.scope.as_str(),
+        UNITS,
         follow,
         &lines,
         query.since.as_deref().unwrap_or_default(),
         query.after.as_deref().unwrap_or_default(),
     ];
     arguments.extend(query.units.iter().map(UnitName::as_str));
-    Script::with_arguments(UNITS, arguments)
+    Script::with_arguments(READER, arguments)
 }
 
 /// Whether a unit's process has ended, so that the journal has, or will have, a word about it.

@@ -15,7 +15,7 @@ pub(super) struct Library {
 
 /// What every program can use; see the file.
 pub(super) const PRELUDE: Library = Library {
-    parts: &[include_str!("hang_up.sh"), include_str!("prelude.sh")],
+    parts: &[include_str!("scope.sh"), include_str!("hang_up.sh"), include_str!("prelude.sh")],
     keep: "prelude=$1",
     load: "eval \"$prelude\"",
 };

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
+use super::root_shell;
 use super::script::Script;
-use super::session::{SHELL, SessionError};
-use crate::manifest::ServiceName;
+use super::session::{Rights, SHELL, SessionError};
+use crate::manifest::Scope;
 pub use crate::plan::Holder;
 use crate::release::RunId;
-use crate::ssh::{Connection, Events, Output, SshError, Stdin};
+use crate::ssh::{Connection, Events, Output, Stdin};
 
-const PROGRAM: &str = concat!(include_str!("hang_up.sh"), include_str!("lock.sh"));
+const PROGRAM: &str = concat!(include_str!("scope.sh"), include_str!("hang_up.sh"), include_str!("lock.sh"));
 
 /// The time between two heartbeats.
 const BEAT: Duration = Duration::from_secs(5);
@@ -40,8 +41,10 @@ pub enum LockOutcome {
 /// Who wants the lock, and what for.
 #[derive(Debug, Clone, Copy)]
 pub struct Claim<'a> {
-    /// Whose lock.
-    pub service: &'a ServiceName,
+    /// Whose service manager runs it.
+    pub scope: Scope,
+    /// The root of the service whose lock it is, with `~/` for the home directory.
+    pub root: &'a str,
     /// Who we are.
     pub holder: &'a Holder,
     /// How long to wait for it.
@@ -65,11 +68,16 @@ pub struct Lock {
 
 impl Lock {
     /// Opens the channel. Nothing is locked yet.
-    pub async fn open(connection: &Connection, claim: &Claim<'_>) -> Result<Self, SshError> {
-        let Claim { service, holder, patience, run, deadline } = *claim;
+    pub async fn open(
+        connection: &Connection,
+        claim: &Claim<'_>,
+        rights: &Rights,
+    ) -> Result<Self, SessionError> {
+        let Claim { scope, root, holder, patience, run, deadline } = *claim;
         let seconds = |time: Duration| time.as_millis().div_ceil(1000).to_string();
         let arguments = [
-            service.as_str(),
+            scope.as_str(),
+            root,
             &seconds(patience),
             &seconds(SILENCE),
             &holder.to_json(),
@@ -78,8 +86,17 @@ impl Lock {
         ];
         // A shell that reads its input byte by byte, as bash does, leaves what comes behind the program to the program.
         let script = Script::with_arguments(PROGRAM.trim_end(), arguments);
-        let process = connection.start_with_input(SHELL, script.as_str().as_bytes().to_vec()).await?;
-        let (stdin, events) = process.split();
+        let program = script.as_str().as_bytes().to_vec();
+        let (stdin, events) = match rights {
+            Rights::Login => connection.start_with_input(SHELL, program).await?.split(),
+            Rights::Root(password) => {
+                // Named after the run, it is as hard to mistake as its answer.
+                let mark = format!("shipit-lock-{run}");
+                let (mut stdin, events) = root_shell::open(connection, &mark, password.as_ref()).await?;
+                stdin.write(program).await?;
+                (stdin, events)
+            }
+        };
         Ok(Self { stdin: Some(stdin), events, buffer: Vec::new(), patience, beating: None, run: run.clone() })
     }
 

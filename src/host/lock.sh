@@ -5,17 +5,20 @@
 # It is the one on the host who hears that the client is gone, so it tells the client's run: at the end of file at once,
 # in a silence when that has lasted as long as the run waits for its word.
 #
-# Arguments: the service's name, seconds to wait for the lock, the silence in seconds, a line of JSON about the holder, the
+# Arguments: the scope, the service's root, seconds to wait for the lock, the silence in seconds, a line of JSON about the holder, the
 # id of the client's run, how many seconds it waits for its word. Holder and id are the lines of `lock.holder` for as
 # long as the lock is held: a run begins only where its own id still stands there.
 # Output: "ready" and that id, which no start-up file of the login shell prints; then, once asked, "waiting HOLDER" while
 # another holds it, and "locked CURRENT", "held HOLDER", "frozen HOLDER" or "unwritable".
-root=$HOME/.local/share/shipit/$1
-patience=$2
-silence=$3
-holder=$4
-run=$root/runs/$5
-deadline=$6
+scope=$1
+login_home=${SHIPIT_LOGIN_HOME:-$HOME}
+expand_home "$2"
+root=$path
+patience=$3
+silence=$4
+holder=$5
+run=$root/runs/$6
+deadline=$7
 umask 022
 
 # Waits for one byte from the client. Descriptor 9 is the lock: no child may keep it. Sets $heard: byte, end or silence.

@@ -26,14 +26,8 @@ sudo_password=
 sudo_mode=without_password
 newline='
 '
-
-# A path as the plan has it: "~/" stands for the home directory. Sets $path.
-expand_home() {
-	case $1 in
-	[~]/*) path=$HOME/${1#??} ;;
-	*) path=$1 ;;
-	esac
-}
+# root_shell.sh
+[ -z "${SHIPIT_LOGIN_HOME:-}" ] || login_home=$SHIPIT_LOGIN_HOME
 
 # Runs a command as root.
 as_root() {

@@ -80,7 +80,8 @@ fn program(manifest: &Manifest, links: &[LinkSpec], extent: Extent) -> Script {
         Extent::Holds => "holds".to_owned(),
         Extent::Past { lines } => lines.to_string(),
     };
-    let mut arguments = vec![manifest.name.as_str().to_owned(), units.join(" "), extent];
+    let mut arguments =
+        vec![manifest.name.as_str().to_owned(), manifest.root_on_host(), units.join(" "), extent];
     for link in links {
         arguments.push(link.path.as_str().to_owned());
         arguments.push(link.target.clone());

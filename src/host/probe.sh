@@ -1,25 +1,27 @@
 # Prints the facts of this host that a plan is made from. Changes nothing.
 #
-# Arguments: the service's name, the units' names in one argument with spaces between, how much is asked ("present";
+# Arguments: the service's name, its root, the units' names in one argument with spaces between, how much is asked ("present";
 # "holds": also who holds the service; a number: also the records of all releases, and so many lines of the history), then
 # pairs of a link's path and what it should point to below the service's root.
 # Output: lines of "key value"; what other programs print stands as they print it, see probe.rs.
 tab='	'
 name=$1
-units=$2
-extent=$3
-shift 3
-root=$HOME/.local/share/shipit/$name
+expand_home "$2"
+root=$path
+units=$3
+extent=$4
+shift 4
+home=${login_home:-$HOME}
 
 fact() {
 	printf '%s %s\n' "$1" "$2"
 }
 
-case $HOME in
+case $home in
 *[[:cntrl:]]*) fact home "(with a control character in it)" ;;
-*) fact home "$HOME" ;;
+*) fact home "$home" ;;
 esac
-fact user "$user"
+fact user "${SHIPIT_LOGIN_USER:-$user}"
 fact uid "$uid"
 read -r uptime _ </proc/uptime && fact uptime "$uptime"
 
@@ -30,7 +32,7 @@ manager() {
 		fact systemd missing
 	elif [ ! -d /run/systemd/system ]; then
 		fact systemd not-booted
-	elif manager=$(systemctl --user show -p Version -p SystemState 2>&1); then
+	elif manager=$(service_manager show -p Version -p SystemState 2>&1); then
 		printf '%s\n' "$manager"
 	else
 		fact manager_unreachable "${manager%%"$newline"*}"
@@ -43,7 +45,7 @@ set -f # a unit's name has no white space, and is not a pattern
 shown=
 if [ -n "$units" ]; then
 	# shellcheck disable=SC2086 # one argument a unit
-	shown=$(systemctl --user show \
+	shown=$(service_manager show \
 		-p LoadState,ActiveState,SubState,UnitFileState,Type,MainPID,NRestarts,InvocationID,Result \
 		-p ActiveEnterTimestampMonotonic,MemoryCurrent -- $units 2>/dev/null)
 fi
@@ -65,6 +67,7 @@ command -v tar >/dev/null 2>&1 && fact tar yes
 
 # loginctl enable-linger is this file: org.freedesktop.login1(5), "Linger".
 lingering=off
+[ "$scope" = system ] && lingering=on
 [ -e "/var/lib/systemd/linger/$user" ] && lingering=on
 fact lingering "$lingering"
 
@@ -142,7 +145,7 @@ if target_of "$root/current"; then
 			find . -type f ! -path ./release.json ! -path ./sealed ! -path ./good -exec sha256sum {} + 2>/dev/null
 		fi
 		read_texts "$files"
-		cd "$HOME" || exit
+		cd / || exit
 	fi
 elif [ -e "$root/current" ]; then
 	fact current_blocked "$root/current"
@@ -150,7 +153,7 @@ fi
 if target_of "$root/pending"; then
 	run=${target##*/}
 	alive=dead
-	systemctl --user is-active --quiet "shipit-$run" && alive=alive
+	service_manager is-active --quiet "shipit-$run" && alive=alive
 	fact pending "$run $alive"
 fi
 for release in "$root"/releases/*; do
@@ -180,7 +183,7 @@ present | holds) ;;
 	if cd "$root/releases" 2>/dev/null; then
 		find . -mindepth 2 -type f -printf 'stored %s %P\n' -name release.json -size -65536 -readable \
 			-exec awk '{ printf "record %s\t%s\n", FILENAME, $0 }' {} + 2>/dev/null
-		cd "$HOME" || exit
+		cd / || exit
 	fi
 	if [ "$extent" != 0 ] && [ -r "$root/history.jsonl" ]; then
 		tail -c 1048576 "$root/history.jsonl" | tail -n "$extent" | sed 's/^/history /'

@@ -55,5 +55,5 @@ ask_journal() { # text since invocation...
 }
 
 ask_unit() { # unit
-	systemctl --user show -p ActiveState,SubState -- "$1"
+	service_manager show -p ActiveState,SubState -- "$1"
 }

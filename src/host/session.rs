@@ -8,7 +8,9 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::library::{ELEVATION, Library, PRELUDE};
+use super::root_shell::{self, NoRoot};
 use super::script::Script;
+use crate::manifest::Scope;
 use crate::plan::{Elevation, RemotePath};
 use crate::ssh::{Connection, Events, Output, SshError, Stdin};
 
@@ -28,6 +30,19 @@ impl Password {
     pub fn new(secret: SecretString) -> Self {
         Self(secret)
     }
+
+    pub(super) fn secret(&self) -> &SecretString {
+        &self.0
+    }
+}
+
+/// Whose rights the programs of a session have.
+#[derive(Debug, Clone)]
+pub enum Rights {
+    /// The login user's.
+    Login,
+    /// Root's, by sudo or doas; with the password, where one is wanted.
+    Root(Option<Password>),
 }
 
 /// A program could not be run to its end.
@@ -37,6 +52,14 @@ pub enum SessionError {
     /// The connection failed.
     #[error(transparent)]
     Ssh(#[from] SshError),
+    /// Root's rights can't be had.
+    #[error("root's rights are refused{}", said_suffix(said))]
+    NoRoot {
+        /// Whether a password may help.
+        why: NoRoot,
+        /// What sudo or doas said.
+        said: String,
+    },
     /// What sshd started in place of `/bin/sh` ended without running any program.
     #[error("the account runs no commands{}", said_suffix(said))]
     NoShell {
@@ -83,6 +106,8 @@ pub enum Place {
 /// One shell on the host. No `Debug`: what has been read of its output may hold secrets.
 pub struct Session {
     connection: Connection,
+    scope: Scope,
+    rights: Rights,
     channel: Option<(Stdin, Events)>,
     mark: String,
     stdout: Vec<u8>,
@@ -98,11 +123,13 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session on a connection. The shell is started along with the first program.
-    pub fn new(connection: Connection) -> Result<Self, getrandom::Error> {
+    /// A session on a connection, for a service of this scope. The shell is started along with the first program.
+    pub fn new(connection: Connection, scope: Scope, rights: Rights) -> Result<Self, getrandom::Error> {
         let number = getrandom::u64()?;
         Ok(Self {
             connection,
+            scope,
+            rights,
             channel: None,
             mark: format!("shipit-{number:016x}"),
             stdout: Vec::new(),
@@ -237,14 +264,44 @@ impl Session {
         )
     }
 
+    /// The rights that its programs have.
+    #[must_use]
+    pub fn rights(&self) -> &Rights {
+        &self.rights
+    }
+
+    /// Starts a shell with these rights in place of the one there is, if any.
+    pub async fn become_root(&mut self, password: Option<Password>) -> Result<(), SessionError> {
+        self.channel = Some(root_shell::open(&self.connection, &self.mark, password.as_ref()).await?);
+        self.rights = Rights::Root(password);
+        self.provided.clear();
+        let beginning = self.beginning();
+        self.before_next.insert_str(0, &beginning);
+        Ok(())
+    }
+
+    /// What every shell is told first.
+    fn beginning(&self) -> String {
+        let mut script = PRELUDE.provide();
+        script.call("set --", [self.scope.as_str()]);
+        script.constant_line("scope=$1; set --");
+        script.constant_line(PRELUDE.load);
+        script.as_str().to_owned()
+    }
+
     async fn send(&mut self, frame: String) -> Result<(), SessionError> {
-        if let Some((stdin, _)) = &mut self.channel {
-            stdin.write(frame.into_bytes()).await?;
-        } else {
-            let mut input = PRELUDE.provide();
-            input.constant_line(PRELUDE.load);
-            let input = format!("{}{frame}", input.as_str()).into_bytes();
-            self.channel = Some(self.connection.start_with_input(SHELL, input).await?.split());
+        let frame = if self.channel.is_some() { frame } else { self.beginning() + &frame };
+        match (&mut self.channel, &self.rights) {
+            (Some((stdin, _)), _) => stdin.write(frame.into_bytes()).await?,
+            (none, Rights::Login) => {
+                *none = Some(self.connection.start_with_input(SHELL, frame.into_bytes()).await?.split());
+            }
+            (none, Rights::Root(password)) => {
+                let (mut stdin, events) =
+                    root_shell::open(&self.connection, &self.mark, password.as_ref()).await?;
+                stdin.write(frame.into_bytes()).await?;
+                *none = Some((stdin, events));
+            }
         }
         Ok(())
     }

@@ -7,8 +7,8 @@ tab='	'
 # of their own.
 #
 # Lists are lines: no name in a release has a line break in it. They may be long: no list is an argument of a program.
-stage() { # root run-id folders from-id ("-" for none) files-one-by-one files-and-links-together new-links
-	for old in "$1/incoming"/*; do
+stage() { # root run-id landing ("-" for none) folders from-id ("-" for none) files-one-by-one files-and-links-together new-links
+	for old in "$1/incoming"/* "$3"/*; do
 		case ${old##*/} in
 		"$2" | "$2.bundles") continue ;;
 		esac
@@ -17,9 +17,9 @@ stage() { # root run-id folders from-id ("-" for none) files-one-by-one files-an
 	done
 	releases=$1/releases
 	incoming=$1/incoming/$2
-	from=$4
-	mkdir -p -- "$releases" "$incoming" && cd "$incoming" && make_folders "$3" || return
-	take_each "$5" && take_together "$6" && make_links "$7" || return
+	from=$5
+	mkdir -p -- "$releases" "$incoming" && cd "$incoming" && make_folders "$4" || return
+	take_each "$6" && take_together "$7" && make_links "$8" || return
 	echo staged
 	# See seal in activation/release.sh. Looked at after the copies were compared: it holds for what they were compared with.
 	[ "$from" != - ] && cd "$releases/$from" 2>/dev/null && [ -r sealed ] || return 0
@@ -76,8 +76,8 @@ make_links() { # lines of "PATH<tab>TARGET"
 
 # Unpacks an archive of small files into the upload's folder. They get the time and the owner that a file gets which comes
 # by itself.
-unpack() { # root run-id archive
-	archive=$1/incoming/$2.bundles/$3
+unpack() { # root run-id folder-of-archives archive
+	archive=$3/$4
 	tar -xpmof "$archive" -C "$1/incoming/$2" || return
 	# There is no room for all of them and for what is in them.
 	rm -f -- "$archive"
@@ -85,6 +85,7 @@ unpack() { # root run-id archive
 }
 
 # Removes an upload that came to nothing; no other one, since the lock may be someone else's by now.
-sweep() { # root run-id
+sweep() { # root run-id landing
 	rm -rf "${1:?}/incoming/${2:?}" "${1:?}/incoming/${2:?}.bundles"
+	[ "$3" = - ] || rm -rf "$3/${2:?}" "$3/${2:?}.bundles"
 }

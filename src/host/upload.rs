@@ -8,11 +8,11 @@ use std::time::Duration;
 use super::bundle::{self, Bundle, is_bundled};
 use super::script::Script;
 use super::session::{Session, SessionError};
-use tokio::sync::mpsc::UnboundedSender;
-
-use crate::plan::{FileChange, Layout, SymlinkChange, Transfer, TreeChange};
+use crate::manifest::Scope;
+use crate::plan::{FileChange, Layout, RemotePath, SymlinkChange, Transfer, TreeChange};
 use crate::release::{Artifact, Content, RecordError, ReleaseId, ReleaseRecord, RunId};
 use crate::ssh::{Folder, Reuse, SftpError, SftpErrorKind, SftpPool, Source, SshError, Upload};
+use tokio::sync::mpsc::UnboundedSender;
 
 pub(super) const STAGE: &str = include_str!("stage.sh");
 
@@ -24,6 +24,9 @@ const OPEN_AT_ONCE: usize = 200;
 
 /// The mode of a release's folders.
 const FOLDER_MODE: u32 = 0o755;
+
+/// The mode of the folder of archives.
+const ARCHIVES_MODE: u32 = 0o700;
 
 /// The mode of `release.json`.
 const RECORD_MODE: u32 = 0o644;
@@ -117,6 +120,7 @@ pub async fn stage(
         [
             layout.root().to_string(),
             run.to_string(),
+            landing_argument(layout),
             lines(&folders.into_iter().collect::<Vec<_>>()),
             source,
             lines(&one_by_one.collect::<Vec<_>>()),
@@ -133,6 +137,14 @@ pub async fn stage(
         })
         .await?;
     staged.ok_or(UploadError::Stage { said: finished.said })
+}
+
+/// Where the login user's uploads are, if that is not below the root: "-" if it is.
+fn landing_argument(layout: &Layout) -> String {
+    match layout.scope() {
+        Scope::User => "-".to_owned(),
+        Scope::System => layout.landing_root().to_string(),
+    }
 }
 
 /// The folders of files, outer ones first.
@@ -158,6 +170,10 @@ impl Base<'_> {
     fn reuse(&self, layout: &Layout, artifact: &Artifact, change: &FileChange) -> Option<Reuse> {
         let blocks = artifact.blocks.as_ref()?;
         let old = self.record.artifact(&artifact.path).filter(|old| change.was == Some(old.sha256))?;
+        // The login user copies them, and may not read all that root's service has.
+        if layout.scope() == Scope::System && artifact.mode.bits() & 0o004 == 0 {
+            return None;
+        }
         let ranges = blocks.kept(old.blocks.as_ref()?, artifact.size);
         let path = layout.release(self.id).join(artifact.path.as_str()).to_string();
         (!ranges.is_empty()).then_some(Reuse { path, ranges })
@@ -192,7 +208,7 @@ pub async fn upload(
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<(), UploadError> {
     let Incoming { run, record, artifacts, files, tree, arrived, base } = incoming;
-    let folder = layout.incoming(run);
+    let folder = layout.landing(run);
     let by_path: BTreeMap<&str, &Artifact> =
         artifacts.iter().map(|artifact| (artifact.path.as_str(), artifact)).collect();
     let sent = files.iter().filter(|file| file.transfer == Transfer::Send);
@@ -200,15 +216,15 @@ pub async fn upload(
         sent.partition(|file| is_bundled(file, tree.packing));
     let bundled: Vec<&Artifact> =
         bundled.iter().filter_map(|file| by_path.get(file.path.as_str()).copied()).collect();
-    let mut outer = vec![layout.incoming_root(), folder.clone()];
-    if !bundled.is_empty() {
-        outer.push(layout.bundles(run));
-    }
     // What is taken over, and what is in archives, brings its own.
     let inner = self::folders(single.iter().map(|file| file.path.as_str()));
-    let inner = inner.into_iter().map(|path| folder.join(path));
-    let folders =
-        outer.into_iter().chain(inner).map(|path| Folder { path: path.to_string(), mode: FOLDER_MODE });
+    let inner = inner.into_iter().map(|path| (folder.join(path).to_string(), Some(FOLDER_MODE)));
+    let shared = |path: &RemotePath| layout.scope() == Scope::System && *path != folder;
+    let outer = layout.landing_folders(run).into_iter();
+    let outer = outer.map(|path| (path.to_string(), (!shared(&path)).then_some(FOLDER_MODE)));
+    // None but the login user and root is to read what waits to be unpacked.
+    let archives = (!bundled.is_empty()).then(|| (layout.bundles(run).to_string(), Some(ARCHIVES_MODE)));
+    let folders = outer.chain(archives).chain(inner).map(|(path, mode)| Folder { path, mode });
     let mut folders: Vec<Folder> = folders.collect();
     let record = Upload {
         path: folder.join("release.json").to_string(),
@@ -302,7 +318,7 @@ pub(super) fn open_unchanged(artifact: &Artifact) -> Result<File, UploadError> {
 /// Removes what an upload that failed has left. Best effort: the next deploy sweeps, too.
 pub async fn sweep(session: &mut Session, layout: &Layout, run: &RunId) -> Result<(), SessionError> {
     let mut script = Script::constant(STAGE);
-    script.call("sweep", [layout.root().as_str(), &run.to_string()]);
+    script.call("sweep", [layout.root().as_str(), &run.to_string(), &landing_argument(layout)]);
     session.run(&script, IDLE, |_| {}).await.map(|_| ())
 }
 

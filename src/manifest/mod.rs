@@ -24,6 +24,7 @@ mod read_files;
 mod read_health;
 mod read_hooks;
 mod read_problem;
+mod service_root;
 mod source;
 pub mod template;
 pub(crate) mod text_file;
@@ -50,6 +51,7 @@ pub use model::{
 };
 pub use name::{EnvironmentName, HostName, NameError, ServiceName, Tag, UnitName, UserName, VarName};
 pub use problem::{Problem, ProblemKind, Severity};
+pub use service_root::{ServiceRoot, ServiceRootError};
 pub use source::SourceText;
 pub use unit_file::UnitFile;
 pub use unit_kind::UnitKind;

@@ -18,6 +18,7 @@ use super::health::HealthCheck;
 use super::hooks::Hooks;
 use super::name::{EnvironmentName, ServiceName, Tag, UnitName, VarName};
 use super::nearest::nearest;
+use super::service_root::ServiceRoot;
 use super::source::SourceText;
 
 /// How long a service must stay up before it counts as started, unless the manifest says otherwise.
@@ -44,6 +45,8 @@ pub struct Manifest {
     pub name: ServiceName,
     /// Whose systemd runs it.
     pub scope: Scope,
+    /// Where its releases stand on a host, if not where the scope has it.
+    pub root: Option<ServiceRoot>,
     /// The program, if the release brings one.
     pub binary: Option<PathBuf>,
     /// The unit files, in the order written; at least one.
@@ -88,6 +91,15 @@ impl Scope {
         match self {
             Self::User => "user",
             Self::System => "system",
+        }
+    }
+
+    /// How people call its service manager, and what they put before commands on the files of its services.
+    #[must_use]
+    pub fn commands(self) -> (&'static str, &'static str) {
+        match self {
+            Self::User => ("systemctl --user", ""),
+            Self::System => ("sudo systemctl", "sudo "),
         }
     }
 }
@@ -240,6 +252,16 @@ impl Manifest {
                 (1, Some(only)) => Ok(only),
                 _ => Err(SelectError::Ambiguous { known: known() }),
             },
+        }
+    }
+
+    /// All that shipit keeps about the service on a host; `~/` stands for the login user's home directory.
+    #[must_use]
+    pub fn root_on_host(&self) -> String {
+        match (&self.root, self.scope) {
+            (Some(root), _) => root.to_string(),
+            (None, Scope::User) => format!("~/.local/share/shipit/{}", self.name),
+            (None, Scope::System) => format!("/opt/{}", self.name),
         }
     }
 

@@ -16,12 +16,14 @@ use super::name::{NameError, UnitName};
 use super::nearest::nearest;
 use super::problem::Problem;
 use super::read_problem::ManifestProblem;
+use super::service_root::ServiceRoot;
 use super::source::SourceText;
 use super::yaml::{Key, Node, Scalar, ScalarKind, Value};
 
 const TOP_KEYS: &[&str] = &[
     "name",
     "scope",
+    "root",
     "binary",
     "unit",
     "units",
@@ -178,6 +180,7 @@ impl Reader<'_> {
             }
         };
         let scope = fields.get("scope").map_or(Some(Scope::User), |node| self.scope(node));
+        let service_root = fields.get("root").map(|node| self.service_root(node));
         let binary = fields.get("binary").map(|node| self.path("binary", node));
         let units = self.units(&fields, root);
         let env_file = fields.get("env_file").map(|node| self.path("env_file", node));
@@ -211,6 +214,7 @@ impl Reader<'_> {
             path,
             name: name?,
             scope: scope?,
+            root: service_root.map_or(Some(None), |root| root.map(Some))?,
             // An error inside leaves `Some(None)`, which ends this.
             binary: binary.map_or(Some(None), |path| path.map(Some))?,
             units: units?,
@@ -236,6 +240,18 @@ impl Reader<'_> {
                 let problem = self.problem(kind, node).label("expected `user` or `system`");
                 let near = nearest(other, ["user", "system"]).map(|near| format!("did you mean `{near}`?"));
                 self.problems.push(problem.help(near));
+                None
+            }
+        }
+    }
+
+    fn service_root(&mut self, node: &Node) -> Option<ServiceRoot> {
+        let text = self.text("root", "the path of a folder on the hosts", node)?;
+        match text.parse() {
+            Ok(root) => Some(root),
+            Err(error) => {
+                let problem = self.problem(ManifestProblem::Root(error), node);
+                self.problems.push(problem.help("such as `/srv/api`, or `~/apps/api`".to_owned()));
                 None
             }
         }

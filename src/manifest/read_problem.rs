@@ -8,6 +8,7 @@ use super::health::TcpAddressError;
 use super::http_url::UrlError;
 use super::name::NameError;
 use super::problem::Severity;
+use super::service_root::ServiceRootError;
 
 /// A problem of `deploy.yaml`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Error)]
@@ -80,6 +81,9 @@ pub enum ManifestProblem {
     /// A name that can't be one.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// A folder that can't hold a service's releases.
+    #[error("this can't be the `root` of a service: {0}")]
+    Root(ServiceRootError),
     /// A host that can't be reached under what is written.
     #[error(transparent)]
     Address(#[from] AddressError),
@@ -215,6 +219,7 @@ impl ManifestProblem {
             Self::WrongType { .. } => "wrong_type",
             Self::UnknownValue { .. } => "unknown_value",
             Self::Name(_) => "name",
+            Self::Root(_) => "root",
             Self::Address(_) => "address",
             Self::Duration { .. } => "duration",
             Self::ConfirmTooShort => "confirm_too_short",

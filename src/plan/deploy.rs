@@ -110,7 +110,7 @@ impl Plan {
 /// Computes the plan, or all the reasons why there can't be one.
 pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
     let Inputs { manifest, facts, release, .. } = *inputs;
-    let layout = Layout::new(&facts.home, &manifest.name);
+    let layout = Layout::new(&facts.home, manifest);
     let mut refusals = refuse_host(manifest, facts)?;
     refuse_binary(inputs, &mut refusals);
 

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::manifest::{Manifest, ServiceName};
+use crate::manifest::{Manifest, Scope, ServiceName};
 use crate::release::{ReleaseId, RunId};
 
 /// An absolute path on a host. Holds no control character, and all of it was UTF-8.
@@ -105,14 +105,28 @@ pub struct LinkSpec {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     service: ServiceName,
+    scope: Scope,
     root: RemotePath,
+    /// Where the login user's uploads under way have their folders: below this one, which is there, and those.
+    landing: (RemotePath, String),
 }
 
 impl Layout {
-    /// The layout for a user-scope service.
+    /// The layout of a manifest's service for a login user with this home directory.
     #[must_use]
-    pub fn new(home: &RemotePath, service: &ServiceName) -> Self {
-        Self { service: service.clone(), root: home.join(&format!(".local/share/shipit/{service}")) }
+    pub fn new(home: &RemotePath, manifest: &Manifest) -> Self {
+        let root = manifest.root_on_host();
+        let root = match root.strip_prefix("~/") {
+            Some(below) => home.join(below),
+            None => RemotePath(root),
+        };
+        let landing = match manifest.scope {
+            // The lock is there, so the root is.
+            Scope::User => (root.clone(), "incoming".to_owned()),
+            // The login user may not write to the root. What it uploads is taken over by root: see seal.
+            Scope::System => (home.clone(), format!(".local/share/shipit/{}/incoming", manifest.name)),
+        };
+        Self { service: manifest.name.clone(), scope: manifest.scope, root, landing }
     }
 
     /// The links that a manifest's release wants. Needs no host: home stays `~`.
@@ -132,8 +146,12 @@ impl Layout {
                 target: format!("current/env/{name}.conf"),
             });
         }
+        let unit_folder = match manifest.scope {
+            Scope::User => "~/.config/systemd/user",
+            Scope::System => "/etc/systemd/system",
+        };
         links.extend(manifest.units.iter().map(|unit| LinkSpec {
-            path: LinkPath(format!("~/.config/systemd/user/{}", unit.name)),
+            path: LinkPath(format!("{unit_folder}/{}", unit.name)),
             target: format!("current/units/{}", unit.name),
         }));
         links
@@ -151,10 +169,32 @@ impl Layout {
         &self.root
     }
 
-    /// Where uploads under way have their folders.
+    /// Whose service manager runs it.
     #[must_use]
-    pub fn incoming_root(&self) -> RemotePath {
-        self.root.join("incoming")
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// Where the login user's uploads under way have their folders.
+    #[must_use]
+    pub fn landing_root(&self) -> RemotePath {
+        let (above, below) = &self.landing;
+        above.join(below)
+    }
+
+    /// The folders that an upload needs, outer ones first.
+    #[must_use]
+    pub fn landing_folders(&self, run: &RunId) -> Vec<RemotePath> {
+        let (above, below) = &self.landing;
+        let ends = below.match_indices('/').map(|(at, _)| at).chain([below.len()]);
+        let folders = ends.map(|end| above.join(&below[..end]));
+        folders.chain([self.landing(run)]).collect()
+    }
+
+    /// The folder that the login user uploads to: that of the run's upload, or where root takes it from.
+    #[must_use]
+    pub fn landing(&self, run: &RunId) -> RemotePath {
+        self.landing_root().join(&run.to_string())
     }
 
     /// The folder of a run's upload. Its own, whatever it uploads: what another run left behind may still be written to
@@ -167,7 +207,7 @@ impl Layout {
     /// Where archives of a run's upload wait to be unpacked.
     #[must_use]
     pub fn bundles(&self, run: &RunId) -> RemotePath {
-        self.root.join(&format!("incoming/{run}.bundles"))
+        self.landing_root().join(&format!("{run}.bundles"))
     }
 
     /// The folder of an activation's run.

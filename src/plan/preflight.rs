@@ -5,18 +5,15 @@ use super::facts::{Access, Current, Facts, FoundUnit, LinkState, Manager, RootAc
 use super::layout::{Layout, LinkSpec};
 use super::refusal::Refusal;
 use super::step::{LinkChange, Privilege, Step};
-use crate::manifest::{Manifest, Scope};
+use crate::manifest::Manifest;
 
 /// The oldest systemd whose `systemctl` and unit handling a plan relies on.
 const OLDEST_SYSTEMD: u32 = 245;
 
 /// Why the host as it is can't be changed; as an error, when that is all there is to say of a host.
 pub(super) fn refuse_host(manifest: &Manifest, facts: &Facts) -> Result<Vec<Refusal>, Vec<Refusal>> {
-    let layout = Layout::new(&facts.home, &manifest.name);
+    let layout = Layout::new(&facts.home, manifest);
     let mut refusals = Vec::new();
-    if manifest.scope == Scope::System {
-        refusals.push(Refusal::SystemScope);
-    }
     if facts.kernel != "Linux" {
         return Err(vec![Refusal::NotLinux { kernel: facts.kernel.clone() }]);
     }

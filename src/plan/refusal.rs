@@ -153,9 +153,6 @@ pub enum Refusal {
         /// What is missing.
         why: String,
     },
-    /// The manifest asks for something that this version can't do yet.
-    #[error("scope: system is not supported yet")]
-    SystemScope,
 }
 
 fn megabytes(bytes: u64) -> String {
@@ -249,7 +246,6 @@ impl Refusal {
             Self::NoSuchRelease { .. } => "shipit::rollback::no_such_release",
             Self::AmbiguousRelease { .. } => "shipit::rollback::ambiguous_release",
             Self::ReleaseIncomplete { .. } => "shipit::rollback::release_incomplete",
-            Self::SystemScope => "shipit::preflight::system_scope",
         }
     }
 
@@ -303,7 +299,6 @@ impl Refusal {
                 "choose another one (`shipit releases` lists them), or deploy it anew from its sources"
                     .to_owned()
             }
-            Self::SystemScope => "use scope: user for now".to_owned(),
         }
     }
 }

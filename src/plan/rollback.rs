@@ -43,7 +43,7 @@ pub enum Destination {
 /// plan.
 pub fn plan_rollback(inputs: &RollbackInputs<'_>) -> Result<Plan, Vec<Refusal>> {
     let RollbackInputs { manifest, host, facts, destination, operator } = *inputs;
-    let layout = Layout::new(&facts.home, &manifest.name);
+    let layout = Layout::new(&facts.home, manifest);
     let mut refusals = refuse_host(manifest, facts)?;
     let release = match choose(facts, destination) {
         Ok(release) => release,

@@ -57,6 +57,7 @@ fn manifest() -> Manifest {
         dir: ".".into(),
         name: "simple_api".parse().unwrap(),
         scope: Scope::User,
+        root: None,
         binary: Some("simple_api".into()),
         units: vec![UnitSource {
             name: "simple_api.service".parse().unwrap(),
@@ -78,7 +79,7 @@ fn manifest() -> Manifest {
 
 /// The links to the binary, the env file and the unit, in this order.
 pub(super) fn links(was: [LinkState; 3]) -> Vec<LinkChange> {
-    let layout = Layout::new(&RemotePath::new("/home/deploy").unwrap(), &manifest().name);
+    let layout = Layout::new(&RemotePath::new("/home/deploy").unwrap(), &manifest());
     let links = Layout::links(&manifest()).into_iter().zip(was);
     let change = |(spec, was): (crate::plan::LinkSpec, LinkState)| LinkChange {
         privilege: if spec.path.as_str().starts_with('~') { Privilege::User } else { Privilege::Root },

@@ -5,8 +5,9 @@ use super::verdict::NotUp;
 use jiff::Timestamp;
 
 use crate::host::{
-    FreezeError, HealthError, Holder, JournalEntry, ProbeError, SILENCE, SessionError, UploadError,
+    FreezeError, HealthError, Holder, JournalEntry, NoRoot, ProbeError, SILENCE, SessionError, UploadError,
 };
+use crate::manifest::Scope;
 use crate::plan::{Refusal, RemotePath};
 use crate::release::{ReleaseId, RunId};
 use crate::report::{Failure, Verdict};
@@ -163,6 +164,8 @@ pub enum HostState {
     RevertFailed {
         /// The service's root.
         root: RemotePath,
+        /// Whose service manager runs it.
+        scope: Scope,
         /// The one that failed.
         failed: ReleaseId,
         /// The one that was to come back.
@@ -298,17 +301,20 @@ impl HostState {
     fn help(&self) -> Option<String> {
         match self {
             Self::NotReached | Self::Untouched { .. } | Self::Reverted { .. } => None,
-            Self::RevertFailed { root, back_to: Some(id), .. } => Some(format!(
-                "this host needs a person. To bring release {id} back, on the host:\n  ln -sfT releases/{id} {back} && \
-                 mv -fT {back} {current} && systemctl --user daemon-reload, then start the units again \
-                 (systemctl --user restart UNIT) and see `systemctl --user status UNIT`; or mend the release and deploy it. The \
+            Self::RevertFailed { root, scope, back_to: Some(id), .. } => Some(format!(
+                "this host needs a person. To bring release {id} back, on the host:\n  {by}ln -sfT releases/{id} {back} && \
+                 {by}mv -fT {back} {current} && {systemctl} daemon-reload, then start the units again \
+                 ({systemctl} restart UNIT) and see `{systemctl} status UNIT`; or mend the release and deploy it. The \
                  next deploy, rollback or boot of the host tries to go back first",
                 back = root.join(".back").as_word(),
                 current = root.join("current").as_word(),
+                systemctl = scope.commands().0,
+                by = scope.commands().1,
             )),
-            Self::RevertFailed { root, back_to: None, .. } => Some(format!(
-                "this host needs a person. To take the service away, on the host: systemctl --user disable --now UNIT; \
-                 rm {}",
+            Self::RevertFailed { root, scope, back_to: None, .. } => Some(format!(
+                "this host needs a person. To take the service away, on the host: {} disable --now UNIT; {}rm {}",
+                scope.commands().0,
+                scope.commands().1,
                 root.join("current").as_word()
             )),
             Self::Unknown { .. } => Some(
@@ -334,6 +340,7 @@ impl HostError {
             Self::Freeze(_) => "shipit::lock::freeze",
             Self::Session(SessionError::NoShell { .. })
             | Self::Probe(ProbeError::Session(SessionError::NoShell { .. })) => "shipit::preflight::no_shell",
+            Self::Session(SessionError::NoRoot { .. }) => "shipit::preflight::no_root",
             Self::Session(_) => "shipit::host::session",
             Self::Probe(ProbeError::Home { .. }) => "shipit::preflight::home",
             Self::Probe(_) => "shipit::host::probe",
@@ -388,6 +395,16 @@ impl HostError {
                  ForceCommand for it, and its key no command= in authorized_keys"
                     .to_owned(),
             ),
+            Self::Session(SessionError::NoRoot { why: NoRoot::PasswordWanted, .. }) => Some(
+                "a service with `scope: system` takes root's rights: run shipit on a terminal, where it can ask for the \
+                 password, allow the login user sudo without one (NOPASSWD, sudoers(5)), or log in as root"
+                    .to_owned(),
+            ),
+            Self::Session(SessionError::NoRoot { why: NoRoot::Refused, .. }) => Some(
+                "a service with `scope: system` takes root's rights: allow the login user sudo (or doas) for all commands, \
+                 or log in as root"
+                    .to_owned(),
+            ),
             Self::Probe(ProbeError::Home { .. }) => Some(
                 "it has to be absolute, UTF-8, and without control characters: see $HOME, and `usermod --home`".to_owned(),
             ),
@@ -408,7 +425,7 @@ impl HostError {
             Self::Frozen(_) => Some("`shipit unlock` lifts it, once that is agreed with whoever froze it".to_owned()),
             Self::UnderWay(_) => Some("it ends by itself; without --no-wait shipit waits for it".to_owned()),
             Self::Unrecovered { .. } => Some(
-                "see what is left on the host with `systemctl --user status`, and in the run's folder below runs/".to_owned(),
+                "see what is left on the host with `systemctl --user status` (`systemctl status` for scope: system), and in the run's folder below runs/".to_owned(),
             ),
             Self::Moved { .. } => {
                 Some("look at what changed with `shipit plan`, and deploy again".to_owned())

@@ -9,12 +9,14 @@ use tokio::task::JoinHandle;
 use super::engine::{Agreement, Context, OtherRuns, Purpose, Reach};
 use super::failure::{HostError, HostFailure};
 use super::gate::GateState;
+use super::root_rights::become_root;
 use super::transaction::Transaction;
 use crate::host::{
-    Base, Bundle, Claim, Copies, End, Extent, Incoming, Lock, LockOutcome, Password, Recovery, Session,
-    UploadError, Whose, explain, probe, recover, stage, sweep, unpack, upload, wait_for_run,
+    Base, Bundle, Claim, Copies, End, Extent, Incoming, Lock, LockOutcome, Password, Recovery, Rights,
+    Session, SessionError, UploadError, Whose, explain, probe, recover, stage, sweep, unpack, upload,
+    wait_for_run,
 };
-use crate::manifest::{Address, Host};
+use crate::manifest::{Address, Host, Scope};
 use crate::plan::{
     Current, Destination, Elevation, Facts, Inputs, Layout, PendingRun, Plan, Position, RollbackInputs,
     RunLife, Step, Sudo, plan, plan_rollback,
@@ -79,7 +81,7 @@ pub struct Prepared {
     pub(super) run: RunId,
     pub(super) session: Session,
     sftp: Option<OpeningSftp>,
-    lock: Option<JoinHandle<Result<Lock, SshError>>>,
+    lock: Option<JoinHandle<Result<Lock, SessionError>>>,
     goal: Goal,
     position: Position,
     pub(super) events: Events,
@@ -123,17 +125,23 @@ pub(super) async fn prepare(
         tokio::spawn(async move { connection.sftp_pool(channels).await })
     };
     let mut sftp = (changes && goal.sends()).then(|| open_sftp(1));
+    let scope = context.manifest.scope;
+    let mut session = Session::new(connection.clone(), scope, Rights::Login)
+        .map_err(|error| HostFailure::not_reached(HostError::Random(error)))?;
+    if scope == Scope::System {
+        become_root(&mut session, &address, &context.sudo, &context.sudo_password)
+            .await
+            .map_err(HostFailure::not_reached)?;
+    }
     let lock = changes.then(|| {
         let (connection, holder, run) = (connection.clone(), context.holder.clone(), run.clone());
-        let service = context.manifest.name.clone();
+        let (root, rights) = (context.manifest.root_on_host(), session.rights().clone());
         let (patience, deadline) = (context.lock_wait, context.patience);
         tokio::spawn(async move {
-            let claim = Claim { service: &service, holder: &holder, patience, run: &run, deadline };
-            Lock::open(&connection, &claim).await
+            let claim = Claim { scope, root: &root, holder: &holder, patience, run: &run, deadline };
+            Lock::open(&connection, &claim, &rights).await
         })
     });
-    let mut session = Session::new(connection.clone())
-        .map_err(|error| HostFailure::not_reached(HostError::Random(error)))?;
     let begun = Instant::now();
     let facts = look(context, &mut session, goal.extent(), Whose::Others, &events).await?;
     let current = facts.current.release().cloned();
@@ -203,7 +211,7 @@ async fn settle(
     whose: Whose,
     events: &Events,
 ) -> Result<(), HostFailure> {
-    let layout = Layout::new(&facts.home, &context.manifest.name);
+    let layout = Layout::new(&facts.home, &context.manifest);
     let untouched = |error| HostFailure::untouched(error, facts.current.release().cloned());
     let run = pending.id.clone();
     match pending.life {
@@ -261,7 +269,7 @@ impl Prepared {
         if self.plan.is_empty() {
             return Ok(Verdict::Unchanged);
         }
-        let layout = Layout::new(&self.facts.home, &self.plan.service);
+        let layout = Layout::new(&self.facts.home, &context.manifest);
         self.give_sudo_password(context).await.map_err(|error| self.untouched(error))?;
         // Held to the end of this function.
         let _lock = self.take_lock(context).await?;

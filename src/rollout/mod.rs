@@ -6,6 +6,7 @@ mod engine;
 mod failure;
 mod gate;
 mod host_run;
+mod root_rights;
 mod teller;
 mod transaction;
 mod verdict;
@@ -18,5 +19,6 @@ pub use engine::{
 pub use failure::{HostError, HostFailure, HostState, held_by};
 pub use gate::{Gate, GateState};
 pub use host_run::{Goal, Prepared, SudoPrompt, connect_host};
+pub use root_rights::become_root;
 pub use verdict::{NotUp, conclude};
 pub use warnings::Warnings;

@@ -355,7 +355,9 @@ impl<'a> Transaction<'a> {
             let Ok(connection) = connect_host(&self.context.reach, &self.prepared.host, &quiet).await else {
                 continue;
             };
-            let Ok(mut session) = Session::new(connection) else { continue };
+            let rights = self.prepared.session.rights().clone();
+            let scope = self.layout.scope();
+            let Ok(mut session) = Session::new(connection, scope, rights) else { continue };
             session.elevate(self.prepared.facts.elevation);
             let teller = &mut self.teller;
             let read = run_state(&mut session, self.layout, &self.id, |event| teller.catch_up(&event)).await;
@@ -408,6 +410,7 @@ impl<'a> Transaction<'a> {
         match end {
             End::RevertFailed(why) => HostState::RevertFailed {
                 root: self.plan.root.clone(),
+                scope: self.layout.scope(),
                 failed: self.plan.release.clone(),
                 back_to: before,
                 why: why.clone(),

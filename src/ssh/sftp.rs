@@ -140,12 +140,20 @@ impl Sftp {
 
     /// Makes sure of a directory and its mode, whatever the umask and whoever makes it. What stands in the way shows when
     /// something is put into it. One round trip, in which later requests can go along: servers take them in order.
-    pub(super) async fn ensure_folder(&self, path: &str, mode: u32) {
-        let attributes = || FileAttributes { permissions: Some(mode), ..FileAttributes::empty() };
+    pub(super) async fn ensure_folder(&self, path: &str, mode: Option<u32>) {
+        let attributes = || FileAttributes { permissions: mode.or(Some(0o700)), ..FileAttributes::empty() };
         let Sftp { inner } = self;
         let (made, set) = futures::join!(
             inner.within(SftpOperation::MakeDirectory, path, inner.raw.mkdir(path, attributes())),
-            inner.within(SftpOperation::MakeDirectory, path, inner.raw.setstat(path, attributes())),
+            async {
+                match mode {
+                    Some(_) => {
+                        let set = inner.raw.setstat(path, attributes());
+                        inner.within(SftpOperation::MakeDirectory, path, set).await.map(drop)
+                    }
+                    None => Ok(()),
+                }
+            }
         );
         for error in [made.err(), set.err()].into_iter().flatten() {
             tracing::trace!("{path}: {error}");

@@ -38,8 +38,9 @@ const FILES_AT_ONCE: usize = 32;
 pub struct Folder {
     /// Where, on the host.
     pub path: String,
-    /// Its permission bits, set whatever the umask is.
-    pub mode: u32,
+    /// Its permission bits, set whatever the umask is. `None` for one that may be there already, and is left as it is: a
+    /// new one is the user's alone (0700, as the XDG Base Directory Specification wants it).
+    pub mode: Option<u32>,
 }
 
 /// A file to be written.

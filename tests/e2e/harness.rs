@@ -22,6 +22,30 @@ pub struct Project {
     /// Where the service answers on the host.
     pub port: u16,
     pub key: Option<PathBuf>,
+    scope: Scope,
+}
+
+/// Whose service manager runs a project's service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scope {
+    User,
+    System,
+}
+
+impl Scope {
+    fn systemctl(self) -> &'static str {
+        match self {
+            Self::User => "systemctl --user",
+            Self::System => "systemctl",
+        }
+    }
+
+    fn units(self) -> &'static str {
+        match self {
+            Self::User => "~/.config/systemd/user",
+            Self::System => "/etc/systemd/system",
+        }
+    }
 }
 
 impl Project {
@@ -57,6 +81,26 @@ impl Project {
         this
     }
 
+    /// Has it deployed as a service of the system's, run by `nobody`. Its traces are the test's to remove:
+    /// [`remove_from_system`](Self::remove_from_system).
+    pub fn into_system(mut self) -> Self {
+        self.scope = Scope::System;
+        self.edit("deploy.yaml", "binary:", "scope: system\nbinary:");
+        let unit = format!("{}.service", self.name);
+        self.edit(&unit, "Restart=always", "Restart=always\nUser=nobody");
+        self.edit(&unit, "default.target", "multi-user.target");
+        self
+    }
+
+    /// Removes what a deploy to the system's scope has made.
+    pub fn remove_from_system(&self, user: &TestUser) {
+        let name = &self.name;
+        user.root(&format!(
+            "systemctl disable --now {name}.service; rm -rf /opt/{name} /etc/systemd/system/*{name}* \
+             /etc/systemd/system/*.wants/*{name}* /usr/local/bin/{name} /etc/default/{name}.conf; systemctl daemon-reload"
+        ));
+    }
+
     /// The same with `examples/simple_api` as the service, asked over HTTP. Its release build must be there.
     pub fn simple_api(user: &TestUser) -> Self {
         let this = Self::new(user);
@@ -73,7 +117,13 @@ impl Project {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(folder.path().join("home/.ssh")).unwrap();
         fs::copy(&user.known_hosts, folder.path().join("home/.ssh/known_hosts")).unwrap();
-        Self { folder, name: user.service_name("api"), port: user.unique_port(), key: user.key_path.clone() }
+        Self {
+            folder,
+            name: user.service_name("api"),
+            port: user.unique_port(),
+            key: user.key_path.clone(),
+            scope: Scope::User,
+        }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -175,14 +225,19 @@ impl Project {
 
     /// The root of the service on the host.
     pub fn root(&self, user: &TestUser) -> String {
-        format!("{}/.local/share/shipit/{}", user.home, self.name)
+        match self.scope {
+            Scope::User => format!("{}/.local/share/shipit/{}", user.home, self.name),
+            Scope::System => format!("/opt/{}", self.name),
+        }
     }
 
     /// A property of the unit, as `systemctl show` has it.
     #[track_caller]
     pub fn property(&self, user: &TestUser, key: &str) -> String {
         let name = &self.name;
-        user.run(&format!("systemctl --user show -p {key} --value {name}.service")).trim().to_owned()
+        user.run(&format!("{} show -p {key} --value {name}.service", self.scope.systemctl()))
+            .trim()
+            .to_owned()
     }
 
     /// The release that `current` points to.
@@ -195,17 +250,18 @@ impl Project {
     #[track_caller]
     pub fn standing(&self, user: &TestUser) -> Standing {
         let (root, name) = (self.root(user), &self.name);
+        let (systemctl, units) = (self.scope.systemctl(), self.scope.units());
         let text = user.run(&format!(
             "readlink {root}/current || echo -
-             systemctl --user show -p InvocationID --value {name}.service
-             for link in /usr/local/bin/{name} /etc/default/{name}.conf ~/.config/systemd/user/*{name}* \
-                 ~/.config/systemd/user/*.wants/*{name}*; do
+             {systemctl} show -p InvocationID --value {name}.service
+             for link in /usr/local/bin/{name} /etc/default/{name}.conf {units}/*{name}* \
+                 {units}/*.wants/*{name}*; do
                  [ -L $link ] && echo \"$link -> $(readlink $link)\"
              done
-             systemctl --user show -p LoadState,ActiveState,SubState,UnitFileState {name}.service
+             {systemctl} show -p LoadState,ActiveState,SubState,UnitFileState {name}.service
              echo leftovers
-             ls -d {root}/pending {root}/.*.new ~/.config/systemd/user/shipit-* \
-                 ~/.config/systemd/user/*/shipit-* ~/.config/systemd/user/.shipit-* 2>/dev/null; true"
+             ls -d {root}/pending {root}/.*.new {units}/shipit-*{name}* \
+                 {units}/*/shipit-*{name}* {units}/.shipit-* 2>/dev/null; true"
         ));
         let (text, leftovers) = text.split_once("leftovers\n").unwrap();
         let mut parts = text.splitn(3, '\n').map(str::to_owned);
@@ -216,7 +272,7 @@ impl Project {
     /// P1: `current` leads to a release with every file of its record, each with the hash that stands there.
     #[track_caller]
     pub fn assert_current_is_complete(&self, user: &TestUser) {
-        let text = user.run(&format!(
+        let text = user.run_as_root(&format!(
             "cd {}/current/ && cat release.json && echo && find . -type f -exec sha256sum {{}} +",
             self.root(user)
         ));

@@ -36,6 +36,7 @@ mod second_factor;
 mod several_hosts;
 mod several_units;
 mod ssh_config;
+mod system_scope;
 mod transaction;
 mod wrong_binary;
 mod zero_downtime;

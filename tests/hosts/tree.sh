@@ -122,6 +122,7 @@ PrintMotd no
 CONF
 
 # fish wants it for its manual's sake; a host needs no Python, and the tests are to show that.
+# shellcheck disable=SC2016 # dpkg-query expands it
 mapfile -t python < <(chroot "$building" dpkg-query -W -f '${Package}\n' '*python3*' 2>/dev/null)
 in_tree dpkg --force-depends --purge "${python[@]}"
 

@@ -184,7 +184,7 @@ impl Service {
             facts.symlinks.insert(link.path.to_string(), link.target.to_string());
         }
         facts.folders = release.skeleton.folders.iter().map(ToString::to_string).collect();
-        let root = Layout::new(&facts.home, &release.service).root().clone();
+        let root = Layout::new(&facts.home, &self.manifest()).root().clone();
         for (found, wanted) in facts.links.iter_mut().zip(Layout::links(&self.manifest())) {
             found.state = LinkState::Symlink(root.join(&wanted.target).to_string());
         }

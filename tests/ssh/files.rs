@@ -209,7 +209,7 @@ async fn an_upload_over_a_connection_that_is_gone_ends() {
     let mut shell =
         connection.start_with_input("exec /bin/sh -s", b"kill -9 $PPID\n".to_vec()).await.unwrap();
     while shell.next().await.is_ok_and(|output| output.is_some()) {}
-    let folders = [Folder { path: server.path("made").display().to_string(), mode: 0o755 }];
+    let folders = [Folder { path: server.path("made").display().to_string(), mode: Some(0o755) }];
     let uploads = [upload(&server.path("made/file"), 0o644, bytes(10, 1))];
     let written = tokio::time::timeout(Duration::from_secs(10), sftp.write_tree(&folders, &uploads, &|_| {}));
     let error = written.await.expect("it ends").unwrap_err();

@@ -13,7 +13,17 @@
 # "step N failed STATUS", what a step's commands said as "step N said LINE", what it found as "found KEY VALUE"; then
 # "unlocked", "pending SECONDS", "committed", "reverting WHY", "reverted", "revert_failed WHY", and "end".
 tab='	'
-user_units=$HOME/.config/systemd/user
+case $scope in
+system)
+	unit_folder=/etc/systemd/system
+	# The boot's target may be another one; this is part of each that has services.
+	boot_units=$unit_folder/multi-user.target.wants
+	;;
+*)
+	unit_folder=$HOME/.config/systemd/user
+	boot_units=$unit_folder/default.target.wants
+	;;
+esac
 
 say() {
 	printf '%s\n' "$*" >&3
@@ -25,7 +35,7 @@ configure() { # root run-id service current-when-planned seconds-to-wait history
 	run=$1/runs/$2
 	run_id=$2
 	service=$3
-	recovery=$user_units/shipit-recover-$3.service
+	recovery=$unit_folder/shipit-recover-$3.service
 	expected=$4
 	patience=$5
 	history=$6

@@ -2,7 +2,7 @@
 
 # Prints what systemd says of units: a block for each, in the order given, with an empty line between.
 properties() { # unit...
-	systemctl --user show \
+	service_manager show \
 		-p ActiveState,SubState,Type,MainPID,NRestarts,InvocationID,Result \
 		-p ExecMainPID,ExecMainCode,ExecMainStatus,TimeoutStartUSec,Job -- "$@"
 }

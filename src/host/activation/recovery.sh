@@ -2,7 +2,7 @@
 
 # A unit that goes back at the next boot, before the service's own units are started, should the power fail now.
 install_recovery() {
-	[ -d "$user_units/default.target.wants" ] || mkdir -p "$user_units/default.target.wants" || return
+	[ -d "$boot_units" ] || mkdir -p "$boot_units" || return
 	# systemd.service(5), "Command lines", and systemd.unit(5), "Specifiers".
 	quoted=$run/program
 	case $quoted in
@@ -11,18 +11,18 @@ install_recovery() {
 	printf '%s\n' "[Unit]" "Description=shipit: go back from an interrupted activation of $service" \
 		"Before=$units" "[Service]" "Type=oneshot" "ExecStart=/bin/sh \"$quoted\" recover boot" \
 		>"$recovery" || return
-	ln -sfT "../${recovery##*/}" "$user_units/default.target.wants/${recovery##*/}"
+	ln -sfT "../${recovery##*/}" "$boot_units/${recovery##*/}"
 }
 
 remove_recovery() {
-	rm -f "$user_units/default.target.wants/${recovery##*/}" "$recovery"
+	rm -f "$boot_units/${recovery##*/}" "$recovery"
 }
 
 # The run is over: whoever comes by sees none. The link may be another run's by now.
 leave_nothing_pending() {
 	# shellcheck disable=SC3013 # dash and busybox know -ef
 	if [ "$root/pending" -ef "$run" ]; then
-		rm -f "$user_units/default.target.wants/${recovery##*/}" "$recovery" "$root/pending"
+		rm -f "$boot_units/${recovery##*/}" "$recovery" "$root/pending"
 	else
 		remove_recovery
 	fi
@@ -39,8 +39,8 @@ recover() { # boot|contact|own
 	# A run that was killed may still have a child or two; one that holds on is alive.
 	flock -w 5 8 || exit 75
 	# Without it nothing can be undone; when it comes back, it goes back first of all.
-	[ "$1" = boot ] || systemctl --user show -p Version >/dev/null || {
-		echo "systemd's user manager does not run; the host goes back as soon as it does" >&2
+	[ "$1" = boot ] || service_manager show -p Version >/dev/null || {
+		echo "systemd's $scope manager does not run; the host goes back as soon as it does" >&2
 		exit 76
 	}
 	# It may have come to its end while we were on our way.

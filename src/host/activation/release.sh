@@ -4,8 +4,14 @@
 #
 # What the files were like before they were hashed goes into "sealed": as long as a file has the same inode, size and
 # time of last change (ctime, which cannot be set), it still has that hash, and a probe need not read it again.
-seal() { # release-id sums symlinks-and-empty-folders
+seal() { # release-id sums symlinks-and-empty-folders landing ("-" for none)
 	staged=$root/incoming/${run##*/}
+	bundles=$staged.bundles
+	# What the login user has uploaded becomes root's own, and is hashed after that.
+	if [ "$4" != - ]; then
+		bundles=$4.bundles
+		cp -RP --preserve=mode,timestamps -- "$4/." "$staged" && rm -rf "$4" || return
+	fi
 	files=$(cd "$staged" && list_release) || return
 	check_skeleton "$staged" "$3" || return
 	# Nothing to hash: every file was copied from a release whose hashes are known, and compared.
@@ -22,7 +28,7 @@ seal() { # release-id sums symlinks-and-empty-folders
 	fi
 	mv -T "$staged" "$root/releases/$1" || return
 	sync "$root/releases" || return
-	[ ! -d "$staged.bundles" ] || rmdir "$staged.bundles"
+	[ ! -d "$bundles" ] || rmdir "$bundles"
 }
 
 # Checks a release that is on the host already. Nothing of it is touched.

@@ -8,7 +8,7 @@ use crate::host::script::Script;
 use crate::host::session::{Session, SessionError};
 use crate::host::sums::{skeleton, sum, sums};
 use crate::host::upload::Copies;
-use crate::manifest::{Address, EnvironmentName, HookPoint, UnitName};
+use crate::manifest::{Address, EnvironmentName, HookPoint, Scope, UnitName};
 use crate::plan::{Layout, Privilege, RemotePath, Step};
 use crate::release::{ReleaseId, RunId};
 
@@ -59,6 +59,14 @@ impl Run<'_> {
     #[must_use]
     pub fn folder(&self) -> RemotePath {
         self.layout.run(self.id)
+    }
+
+    /// Where root takes the login user's upload from; "-" where that is in its place already.
+    fn landing(&self) -> String {
+        match self.layout.scope() {
+            Scope::User => "-".to_owned(),
+            Scope::System => self.layout.landing(self.id).to_string(),
+        }
     }
 
     /// Prepares the run and starts it. Returns when it waits for a word, or is over.
@@ -191,7 +199,7 @@ impl Run<'_> {
             Step::EnableLingering { .. } => (Part::Session, words(["enable_lingering"])),
             Step::Seal { release } => {
                 let (sums, skeleton) = (sums(self.steps, self.copies), skeleton(self.steps));
-                (Part::Session, words(["seal", &release.to_string(), &sums, &skeleton]))
+                (Part::Session, words(["seal", &release.to_string(), &sums, &skeleton, &self.landing()]))
             }
             Step::CheckRelease { release, sums, skeleton } => {
                 let lines: Vec<String> =

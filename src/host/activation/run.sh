@@ -31,7 +31,7 @@ activate() {
 	stage_of_run=pending
 	install_recovery || give_up "the recovery at boot could not be prepared: $(install_recovery 2>&1)"
 	# Power may fail right after the first deed.
-	sync "$run" "$recovery" "${recovery%/*}" "$user_units/default.target.wants" ||
+	sync "$run" "$recovery" "${recovery%/*}" "$boot_units" ||
 		give_up "the recovery at boot could not be written to the disk"
 	plan_steps
 	say "pending $patience"

@@ -15,7 +15,7 @@ begin_run() { # program
 	# begun never does (run_state in outcome.rs).
 	mkdir -m 700 "$run" || refuse "the run was given up before it began, or its folder could not be made$(no_room)"
 	# The session's shell has both texts (library.rs).
-	printf '%s\n' "known_uid=$uid" "$prelude" "$activation" "$1" >"$run/program" || return
+	printf '%s\n' "known_uid=$uid" "scope=$scope" "$prelude" "$activation" "$1" >"$run/program" || return
 	# Not `:`: a redirection that fails ends a POSIX shell with a special builtin.
 	true >"$run/undo" || return
 	# A file with something in it has room for a little more where the disk is full by then.
@@ -37,7 +37,7 @@ make_ready() {
 		ln -sT "releases/$release" "$run/after"
 		[ "$expected" = - ] || ln -sT "$expected" "$run/before"
 		# shellcheck disable=SC2086 # names of units have no spaces
-		systemctl --user show -p Id,ActiveState -- $units >"$run/units"
+		service_manager show -p Id,ActiveState -- $units >"$run/units"
 		forget_starts
 		sweep_runs
 		trim_history
@@ -54,14 +54,21 @@ forget_starts() {
 		[ "$state" != active ] || up="$up $unit"
 	done
 	# shellcheck disable=SC2086 # names of units have no spaces
-	[ -z "$up" ] || systemctl --user reset-failed -- $up
+	[ -z "$up" ] || service_manager reset-failed -- $up
+}
+
+transient_unit() {
+	case $scope in
+	system) systemd-run "$@" ;;
+	*) systemd-run --user "$@" ;;
+	esac
 }
 
 # Starts the run's program as a unit of its own, and hands on its log up to its next stop.
 launch() {
 	wait "$readying"
 	say log || heard_of_nobody
-	systemd-run --user --quiet --collect --unit="shipit-$run_id" \
+	transient_unit --quiet --collect --unit="shipit-$run_id" \
 		--description="shipit: activation of $service" /bin/sh "$run/program" run || {
 		echo "the activation could not be started" >&2
 		give_up "the activation could not be started"
@@ -77,7 +84,7 @@ follow() { # from-line
 	until read -r pid 2>/dev/null <"$run/pid"; do
 		tries=$((tries + 1))
 		if [ "$tries" = 500 ]; then
-			pid=$(systemctl --user show -p MainPID --value -- "shipit-$run_id")
+			pid=$(service_manager show -p MainPID --value -- "shipit-$run_id")
 			break
 		fi
 		sleep 0.004

@@ -70,7 +70,7 @@ undo_links() {
 # No job takes longer than 4 minutes; systemd's own limits are usually far below. Nothing here can be ended by a signal to
 # the run: timeout(1) could.
 back() { # stop|start|restart unit
-	systemctl --user --no-block "$1" -- "$2" || return
+	service_manager --no-block "$1" -- "$2" || return
 	[ -z "$block" ] || return 0
 	read_clock
 	last_call=$((now + 240000))
@@ -83,9 +83,9 @@ back() { # stop|start|restart unit
 		[ "$now" -lt "$last_call" ] || return 1
 		if [ "$active" = deactivating ] && [ "$now" -ge "$kill_this_at" ]; then
 			kill_this_at=$last_call
-			if [ "$(systemctl --user show -p SendSIGKILL --value -- "$2")" = yes ]; then
+			if [ "$(service_manager show -p SendSIGKILL --value -- "$2")" = yes ]; then
 				say "found killed $2"
-				systemctl --user kill --signal=KILL -- "$2"
+				service_manager kill --signal=KILL -- "$2"
 			fi
 		fi
 		sleep 0.05
@@ -101,17 +101,17 @@ back() { # stop|start|restart unit
 undo_units() { # stop|start
 	while IFS=$tab read -r kind unit before _; do
 		if [ "$kind:$1:$block" = reload:start: ]; then
-			systemctl --user reload -- "$unit" || back restart "$unit" || failures="$failures $unit could not be reloaded;"
+			service_manager reload -- "$unit" || back restart "$unit" || failures="$failures $unit could not be reloaded;"
 		fi
 		[ "$kind" = unit ] || continue
 		case $1:$before in
 		stop:active | stop:activating | stop:reloading) ;;
 		stop:*)
 			back stop "$unit" || failures="$failures $unit could not be stopped;"
-			systemctl --user reset-failed -- "$unit" 2>/dev/null
+			service_manager reset-failed -- "$unit" 2>/dev/null
 			;;
 		start:active | start:activating | start:reloading)
-			systemctl --user reset-failed -- "$unit" 2>/dev/null
+			service_manager reset-failed -- "$unit" 2>/dev/null
 			if ! restart_unit "$unit" back; then
 				failures="$failures $unit could not be started again;"
 			elif [ "$before" = active ] && [ -z "$block" ]; then
@@ -180,7 +180,7 @@ revert() { # why [boot]
 	[ "$deadline" -le "$kill_at" ] || kill_at=$deadline
 	undo_units stop
 	undo_links
-	systemctl --user daemon-reload || failures="$failures daemon-reload failed;"
+	service_manager daemon-reload || failures="$failures daemon-reload failed;"
 	undo_units start
 	stage_of_run=over
 	verdict=needs_attention

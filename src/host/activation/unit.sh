@@ -4,7 +4,7 @@ enable_lingering() {
 	as_root loginctl enable-linger "$user" || return
 	# The user's manager is started by this; wait for its bus, at most 10 s.
 	tries=0
-	until systemctl --user show -p SystemState >/dev/null 2>&1; do
+	until service_manager show -p SystemState >/dev/null 2>&1; do
 		tries=$((tries + 1))
 		[ "$tries" -lt 100 ] || {
 			echo "the user manager did not come up within 10 s of enabling lingering"
@@ -15,12 +15,12 @@ enable_lingering() {
 }
 
 reload_manager() {
-	systemctl --user daemon-reload
+	service_manager daemon-reload
 }
 
 # Every link in the folders of user units: what `enable` makes is among them.
 unit_links() {
-	for link in "$user_units"/* "$user_units"/*/*; do
+	for link in "$unit_folder"/* "$unit_folder"/*/*; do
 		[ -L "$link" ] && printf '%s\n' "$link"
 	done
 }
@@ -29,7 +29,7 @@ unit_links() {
 # once that release is pruned. Such links are pointed through `current` instead.
 enable() { # unit
 	before=$newline$(unit_links)$newline
-	systemctl --user enable --quiet -- "$1" || return
+	service_manager enable --quiet -- "$1" || return
 	unit_links >"$run/links"
 	while IFS= read -r link; do
 		case $before in
@@ -45,14 +45,14 @@ enable() { # unit
 # Starts anew. A unit that is waiting out its start limit would refuse the very release that mends it.
 restart() { # unit
 	note_unit "$1" || return
-	[ "$state" = active ] || systemctl --user reset-failed -- "$1" 2>/dev/null
+	[ "$state" = active ] || service_manager reset-failed -- "$1" 2>/dev/null
 	stoppable
 	restart_unit "$1" forth || show_failed "$1"
 }
 
 # One job of systemd's, to its end. On the way back it is another: see back.
 forth() { # verb unit
-	systemctl --user "$1" -- "$2"
+	service_manager "$1" -- "$2"
 }
 
 # systemd starts no socket whose service runs: the service makes way, and comes back.
@@ -60,8 +60,8 @@ restart_unit() { # unit forth|back
 	services=
 	case $1 in
 	*.socket)
-		for service_of_socket in $(systemctl --user show -p Triggers --value -- "$1"); do
-			if systemctl --user is-active --quiet -- "$service_of_socket"; then
+		for service_of_socket in $(service_manager show -p Triggers --value -- "$1"); do
+			if service_manager is-active --quiet -- "$service_of_socket"; then
 				services="$services $service_of_socket"
 			fi
 		done
@@ -87,7 +87,7 @@ reload() { # unit
 	say "found reload $(date +%s.%6N)"
 	note_undo reload "$1" || return
 	stoppable
-	systemctl --user reload -- "$1" || show_failed "$1"
+	service_manager reload -- "$1" || show_failed "$1"
 }
 
 # systemctl says only that the job failed; the unit's state says why, as long as nothing was undone.
@@ -100,15 +100,15 @@ show_failed() { # unit
 
 start() { # unit
 	note_unit "$1" || return
-	[ "$state" = active ] || systemctl --user reset-failed -- "$1" 2>/dev/null
+	[ "$state" = active ] || service_manager reset-failed -- "$1" 2>/dev/null
 	stoppable
-	systemctl --user start -- "$1" || show_failed "$1"
+	service_manager start -- "$1" || show_failed "$1"
 }
 
 stop_unit() { # unit
 	note_unit "$1" || return
 	stoppable
-	systemctl --user stop -- "$1"
+	service_manager stop -- "$1"
 }
 
 note_unit() { # unit
@@ -126,5 +126,5 @@ unit_state() { # unit
 		"ActiveState:$1") state=$value ;;
 		esac
 	done <"$run/units"
-	[ -n "$state" ] || state=$(systemctl --user show -p ActiveState --value -- "$1")
+	[ -n "$state" ] || state=$(service_manager show -p ActiveState --value -- "$1")
 }

@@ -11,7 +11,7 @@ left_alone() {
 whose=$4
 read -r begun _ </proc/uptime
 # One that is being prepared has no unit yet, but its client has the lock.
-while systemctl --user is-active --quiet "shipit-$2" || {
+while service_manager is-active --quiet "shipit-$2" || {
 	[ "$(readlink "$root/pending")" = "runs/$2" ] && ! left_alone
 }; do
 	sleep 0.2
