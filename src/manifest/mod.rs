@@ -8,6 +8,7 @@ mod duration;
 pub mod env_file;
 mod env_problem;
 pub mod exec;
+mod files;
 mod health;
 mod hooks;
 mod http_url;
@@ -19,6 +20,7 @@ mod nearest;
 pub mod problem;
 mod read;
 mod read_environments;
+mod read_files;
 mod read_health;
 mod read_hooks;
 mod read_problem;
@@ -39,6 +41,7 @@ pub use address::{Address, AddressError};
 pub use duration::{DurationError, parse_duration};
 pub use env_file::{EnvFile, EnvProblem};
 pub use exec::{ExecCommand, ExecError};
+pub use files::{EntryPath, EntryPathError, FileEntry, GlobError, GlobPattern, SymlinkFault, TreeProblem};
 pub use health::{
     DEFAULT_INTERVAL, Header, HealthCheck, HostCommand, HttpQuestion, Question, TcpAddress, TcpAddressError,
     longest,

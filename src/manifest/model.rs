@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::address::Address;
+use super::files::FileEntry;
 use super::health::HealthCheck;
 use super::hooks::Hooks;
 use super::name::{EnvironmentName, ServiceName, Tag, UnitName, VarName};
@@ -56,6 +57,8 @@ pub struct Manifest {
     pub units: Vec<UnitSource>,
     /// The file with the service's environment variables.
     pub env_file: Option<PathBuf>,
+    /// What else goes into a release, in the order written.
+    pub files: Vec<FileEntry>,
     /// How the service is asked whether it is well, in this order; empty: staying up is enough.
     pub health: Vec<HealthCheck>,
     /// How long it must stay up before it counts as started.

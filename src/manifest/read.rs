@@ -30,6 +30,7 @@ const TOP_KEYS: &[&str] = &[
     "unit",
     "units",
     "env_file",
+    "files",
     "health",
     "settle",
     "confirm_timeout",
@@ -201,6 +202,7 @@ impl Reader<'_> {
         let binary = fields.get("binary").map(|node| self.path("binary", node));
         let units = self.units(&fields, root);
         let env_file = fields.get("env_file").map(|node| self.path("env_file", node));
+        let files = fields.get("files").map(|node| self.files(node));
         let health = fields.get("health").map(|node| self.health(node));
         let settle = fields.get("settle").map_or(Some(DEFAULT_SETTLE), |node| self.duration("settle", node));
         let hooks = fields.get("hooks").map(|node| self.hooks(node));
@@ -236,6 +238,7 @@ impl Reader<'_> {
             binary: binary.map_or(Some(None), |path| path.map(Some))?,
             units: units?,
             env_file: env_file.map_or(Some(None), |path| path.map(Some))?,
+            files: files.unwrap_or(Some(Vec::new()))?,
             health: health.unwrap_or(Some(Vec::new()))?,
             settle: settle?,
             confirm_timeout: confirm_timeout?,
@@ -499,6 +502,7 @@ fn quoted(words: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::read_environments::{ENVIRONMENT_KEYS, HOST_KEYS, RESERVED_VARS};
+    use super::super::read_files::FILE_KEYS;
     use super::super::read_health::HEALTH_KEYS;
     use super::super::read_hooks::{HOOK_KEYS, HOOKS_KEYS};
     use super::super::read_secrets::SECRET_KEYS;
@@ -510,6 +514,7 @@ mod tests {
         for key in [
             TOP_KEYS,
             UNIT_KEYS,
+            FILE_KEYS,
             HEALTH_KEYS,
             HOOKS_KEYS,
             HOOK_KEYS,

@@ -3,6 +3,7 @@ use thiserror::Error;
 
 use super::address::AddressError;
 use super::duration::DurationError;
+use super::files::{EntryPathError, GlobError};
 use super::health::TcpAddressError;
 use super::http_url::UrlError;
 use super::name::NameError;
@@ -156,6 +157,23 @@ pub enum ManifestProblem {
         /// The unit.
         unit: String,
     },
+    /// A place in a release that is none, or is taken.
+    #[error("`{key}` can't be a place in the release: {error}")]
+    EntryPath {
+        /// The key that says so.
+        key: &'static str,
+        /// What is wrong.
+        error: EntryPathError,
+    },
+    /// Two entries at the same place.
+    #[error("two entries of `files` have the path `{path}`")]
+    DuplicatePath {
+        /// The path.
+        path: String,
+    },
+    /// A pattern that is none.
+    #[error(transparent)]
+    Glob(#[from] GlobError),
     /// A number that has to be at least 1.
     #[error("`{key}` is a whole number from 1 to {max}, not {}", value.escape_debug())]
     NotACount {
@@ -236,6 +254,9 @@ impl ManifestProblem {
             Self::EmptyList { .. } => "empty_list",
             Self::DuplicateHost { .. } => "duplicate_host",
             Self::DuplicateUnit { .. } => "duplicate_unit",
+            Self::EntryPath { .. } => "entry_path",
+            Self::DuplicatePath { .. } => "duplicate_path",
+            Self::Glob(_) => "glob",
             Self::NotACount { .. } => "not_a_count",
             Self::ReservedVar { .. } => "reserved_var",
             Self::HostKey { .. } => "known_hosts",

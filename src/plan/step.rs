@@ -5,9 +5,10 @@ use serde::Serialize;
 
 use super::diff::{EnvChange, TextDiff};
 use super::facts::LinkState;
+use super::files::TreeChange;
 use super::layout::{LinkPath, RemotePath};
 use crate::manifest::{HealthCheck, HookHosts, HookPoint, ServiceUser, UnitName, UserName};
-use crate::release::{Mode, ReleaseId, ReleasePath, Sha256Digest};
+use crate::release::{Mode, ReleaseId, ReleasePath, Sha256Digest, Skeleton};
 
 /// One entry of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -36,8 +37,11 @@ pub enum Step {
         release: ReleaseId,
         /// Every file of it.
         files: Vec<FileChange>,
-        /// The files of the release that runs that it no longer has, by their path.
+        /// What of the release that runs it no longer has, by path.
         dropped: Vec<String>,
+        /// What it has beside files.
+        #[serde(flatten)]
+        tree: TreeChange,
     },
     /// Checks every file's hash on the host and gives the release its name.
     Seal {
@@ -50,6 +54,9 @@ pub enum Step {
         release: ReleaseId,
         /// What its own record says of its files.
         sums: Vec<FileSum>,
+        /// And of what it has beside them.
+        #[serde(skip_serializing_if = "Skeleton::is_empty")]
+        skeleton: Skeleton,
     },
     /// Makes or repairs a link.
     Link(LinkChange),
@@ -151,6 +158,9 @@ pub struct FileChange {
     pub was: Option<Sha256Digest>,
     /// How it gets to the host.
     pub transfer: Transfer,
+    /// The folder of the manifest's `files` that it came with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder: Option<ReleasePath>,
     /// What changed inside, where that can be said.
     pub detail: Detail,
 }
@@ -221,6 +231,8 @@ pub enum Reason {
     UnitChanged,
     /// The env file is another one.
     EnvChanged,
+    /// Something of the manifest's `files` is another one.
+    FilesChanged,
     /// It is not up; its `ActiveState`.
     NotRunning(String),
     /// What runs is not the binary of the current release.

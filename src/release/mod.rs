@@ -8,11 +8,14 @@ mod blocks;
 mod check;
 mod contents;
 mod digest;
+mod files;
 mod history;
 mod id;
 mod recipe;
 mod record;
+mod skeleton;
 mod sources;
+mod tree;
 
 pub use artifact::{Artifact, Content, Mode, ModeError, ReleasePath, ReleasePathError, Role};
 pub use binary::{BinaryError, BinaryKind, GlibcError, GlibcVersion, Linkage, Machine};
@@ -26,4 +29,5 @@ pub use record::{
     RecordError, RecordedArtifact, RecordedRole, RecordedUnit, ReleaseRecord, UnitProcess, UnitStart,
     UnitWork,
 };
+pub use skeleton::{LinkTarget, LinkTargetError, Skeleton, Symlink};
 pub use sources::{Release, Sources};

@@ -109,7 +109,7 @@ fn masked_plan(plan: &Plan, mask: &Mask) -> Plan {
 
 fn mask_step(step: &mut Step, mask: &Mask) {
     match step {
-        Step::Upload { release: _, files, dropped: _ } => {
+        Step::Upload { release: _, files, dropped: _, tree: _ } => {
             for file in files {
                 if let Detail::Text(diff) = &mut file.detail {
                     diff.change_texts(|text| hide(text, mask));

@@ -10,6 +10,7 @@ mod env_file_parity;
 mod failing_units;
 mod first_deploy;
 mod fixture;
+mod folders;
 mod freeze;
 mod hanging_units;
 mod harness;

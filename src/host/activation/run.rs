@@ -6,7 +6,7 @@ use super::program::ACTIVATION;
 use crate::host::journal::{MainProcess, UnitRuns, journal_script};
 use crate::host::script::Script;
 use crate::host::session::{Session, SessionError};
-use crate::host::sums::{sum, sums};
+use crate::host::sums::{skeleton, sum, sums};
 use crate::host::upload::Copies;
 use crate::manifest::{
     Address, EnvironmentName, HookPoint, Scope, ServiceUser, UnitName, UserKind, UserName,
@@ -205,14 +205,17 @@ impl Run<'_> {
                 let call = ["join_groups".to_owned(), user.to_string()].into_iter().chain(groups);
                 (Part::Session, call.collect())
             }
-            Step::Seal { release } => (
-                Part::Session,
-                words(["seal", &release.to_string(), &sums(self.steps, self.copies), &self.landing()]),
-            ),
-            Step::CheckRelease { release, sums } => {
+            Step::Seal { release } => {
+                let (sums, skeleton) = (sums(self.steps, self.copies), skeleton(self.steps));
+                (Part::Session, words(["seal", &release.to_string(), &sums, &skeleton, &self.landing()]))
+            }
+            Step::CheckRelease { release, sums, skeleton } => {
                 let lines: Vec<String> =
                     sums.iter().map(|file| sum(&file.sha256, file.path.as_str())).collect();
-                (Part::Session, words(["check_release", &release.to_string(), &lines.join("\n")]))
+                (Part::Session, {
+                    let skeleton = skeleton.lines().join("\n");
+                    words(["check_release", &release.to_string(), &lines.join("\n"), &skeleton])
+                })
             }
             Step::Stop { unit } => (Part::Unit, words(["stop_unit", unit.as_str()])),
             Step::Link(link) => {
