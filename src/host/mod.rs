@@ -13,6 +13,7 @@ mod journal;
 mod library;
 mod lock;
 mod probe;
+mod remove;
 mod request;
 mod root_shell;
 mod script;
@@ -30,7 +31,10 @@ pub use freeze::{Freeze, FreezeError, Frozen, Lift, freeze, lift};
 pub use health::{HealthError, Subject, ask};
 pub use journal::{JournalEntry, JournalQuery, MainProcess, UnitRuns, follow_script, read_journal};
 pub use lock::{Claim, Holder, Lock, LockOutcome, SILENCE};
+#[cfg(any(test, fuzzing))]
+pub(crate) use probe::read_answer;
 pub use probe::{Extent, ProbeError, probe};
+pub use remove::{Removal, RemoveError, remove};
 pub use root_shell::NoRoot;
 pub use script::Script;
 pub use session::{Password, Rights, Session, SessionError};

@@ -7,13 +7,17 @@ use super::script::Script;
 use super::session::{Session, SessionError};
 use crate::manifest::{Manifest, UnitName, UnitSource};
 use crate::plan::{
-    Access, Current, Elevation, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, Hold, Holder, Layout,
-    Libc, Lingering, LinkSpec, LinkState, Manager, PendingRun, RemotePath, RootAccess, RunLife, Standing,
-    Sudo, Systemd, Unpacker,
+    Access, Current, Elevation, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, FoundUser, Hold,
+    Holder, Layout, Libc, Lingering, LinkSpec, LinkState, Manager, PendingRun, RemotePath, RootAccess,
+    RunLife, Standing, Sudo, Systemd, Unpacker,
 };
 use crate::release::{GlibcVersion, History, ReleaseId, ReleaseRecord, Sha256Digest};
 
 const PROGRAM: &str = include_str!("probe.sh");
+
+/// Whether there is a user of this name, and its groups. A name that looks like a number is none.
+const USER: &str =
+    "if getent passwd -- \"$1\" >/dev/null; then\nprintf 'service_user %s\\n' \"$(id -nG -- \"$1\")\"\nfi";
 
 /// How long the probe may say nothing: a slow disk may take a while over the hashes.
 const IDLE: Duration = Duration::from_secs(60);
@@ -86,7 +90,12 @@ fn program(manifest: &Manifest, links: &[LinkSpec], extent: Extent) -> Script {
         arguments.push(link.path.as_str().to_owned());
         arguments.push(link.target.clone());
     }
-    Script::with_arguments(PROGRAM, arguments)
+    let mut script = Script::default();
+    if let Some(user) = &manifest.user {
+        script.append(&Script::with_arguments(USER, [user.name.as_str()]));
+    }
+    script.append(&Script::with_arguments(PROGRAM, arguments));
+    script
 }
 
 /// What the probe printed, sorted but not yet understood.
@@ -234,6 +243,7 @@ impl Answer {
             lock: self.hold("lock"),
             freeze: self.hold("freeze"),
             links: self.links(links)?,
+            service_user: self.service_user(),
         })
     }
 
@@ -314,6 +324,11 @@ impl Answer {
                 (_, why) => Sudo::Refused(why.trim().to_owned()),
             },
         })
+    }
+
+    fn service_user(&self) -> Option<FoundUser> {
+        let groups = self.values.get("service_user")?;
+        Some(FoundUser { groups: groups.split_whitespace().map(str::to_owned).collect() })
     }
 
     fn pending(&self) -> Option<PendingRun> {
@@ -441,6 +456,14 @@ fn found_unit(properties: &BTreeMap<String, String>, uptime: Option<Duration>) -
         main_pid: get("MainPID").parse().ok().filter(|pid| *pid != 0),
         executable: None,
     }
+}
+
+/// Takes a text for what the probe's program prints. For tests: no such text may do harm.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read_answer(text: &str, manifest: &Manifest) -> Result<Facts, ProbeError> {
+    let mut answer = Answer::default();
+    text.lines().for_each(|line| answer.take(line));
+    answer.facts(&manifest.units, &Layout::links(manifest))
 }
 
 #[cfg(test)]

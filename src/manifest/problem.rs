@@ -11,6 +11,7 @@ use super::env_file::EnvProblem;
 use super::files::TreeProblem;
 use super::lint::UnitProblem;
 pub use super::read_problem::ManifestProblem;
+use super::secrets::SecretProblem;
 use super::source::SourceText;
 use super::template::TemplateProblem;
 
@@ -159,6 +160,9 @@ pub enum ProblemKind {
     /// A file or folder of `files` can't be sent.
     #[error(transparent)]
     Tree(#[from] TreeProblem),
+    /// A secret can't be had.
+    #[error(transparent)]
+    Secret(#[from] SecretProblem),
 }
 
 impl ProblemKind {
@@ -166,7 +170,7 @@ impl ProblemKind {
     #[must_use]
     pub fn severity(&self) -> Severity {
         match self {
-            Self::File(_) | Self::Template(_) => Severity::Error,
+            Self::File(_) | Self::Template(_) | Self::Secret(_) => Severity::Error,
             Self::Manifest(problem) => problem.severity(),
             Self::Unit(problem) => problem.severity(),
             Self::Env(problem) => problem.severity(),
@@ -186,6 +190,7 @@ impl ProblemKind {
             Self::Env(problem) => ("env_file", problem.code()),
             Self::Binary(problem) => ("binary", problem.code()),
             Self::Tree(problem) => ("files", problem.code()),
+            Self::Secret(problem) => ("secret", problem.code()),
         };
         format!("shipit::{layer}::{name}")
     }

@@ -118,6 +118,9 @@ pub enum ManifestProblem {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// A service user for a service that runs as the login user.
+    #[error("`user` is for a service of the system's: a user's own services run as that user")]
+    UserNeedsSystem,
     /// Two keys that exclude each other.
     #[error("`{first}` and `{second}` can't both be given")]
     Conflict {
@@ -189,9 +192,27 @@ pub enum ManifestProblem {
         /// What it means.
         meaning: &'static str,
     },
+    /// A key of a host that can't be one.
+    #[error("this is not a line of known_hosts: {reason}")]
+    HostKey {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// A variable that no template uses.
     #[error("no template uses the variable `{name}`")]
     UnusedVar {
+        /// The name.
+        name: String,
+    },
+    /// A secret that nothing uses.
+    #[error("nothing uses the secret `{name}`")]
+    UnusedSecret {
+        /// The name.
+        name: String,
+    },
+    /// A text where it should be said where a secret comes from: it may be the secret.
+    #[error("the secret `{}` may stand here itself, in place of where it comes from", name.escape_debug())]
+    SecretInManifest {
         /// The name.
         name: String,
     },
@@ -200,7 +221,7 @@ pub enum ManifestProblem {
 impl ManifestProblem {
     pub(super) fn severity(&self) -> Severity {
         match self {
-            Self::UnusedVar { .. } => Severity::Warning,
+            Self::UnusedVar { .. } | Self::UnusedSecret { .. } => Severity::Warning,
             _ => Severity::Error,
         }
     }
@@ -227,6 +248,7 @@ impl ManifestProblem {
             Self::Tcp(_) => "tcp",
             Self::Header { .. } => "header",
             Self::Path { .. } => "path",
+            Self::UserNeedsSystem => "user_needs_system",
             Self::Conflict { .. } => "conflict",
             Self::MisplacedHook { .. } => "misplaced_hook",
             Self::EmptyList { .. } => "empty_list",
@@ -237,7 +259,10 @@ impl ManifestProblem {
             Self::Glob(_) => "glob",
             Self::NotACount { .. } => "not_a_count",
             Self::ReservedVar { .. } => "reserved_var",
+            Self::HostKey { .. } => "known_hosts",
             Self::UnusedVar { .. } => "unused_var",
+            Self::UnusedSecret { .. } => "unused_secret",
+            Self::SecretInManifest { .. } => "secret_in_manifest",
         }
     }
 }

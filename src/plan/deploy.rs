@@ -9,7 +9,7 @@ use super::diff::{EnvChange, TextDiff};
 use super::facts::{Facts, FoundUnit, Libc, Lingering, Standing};
 use super::files::{Packing, TreeChange, dropped, is_other};
 use super::layout::{Layout, RemotePath};
-use super::preflight::{changed_links, is_enabled, refuse_host, refuse_sudo};
+use super::preflight::{changed_links, is_enabled, refuse_host, refuse_sudo, user_step};
 use super::refusal::Refusal;
 use super::step::{Detail, FileChange, Privilege, Reason, Step, Transfer, WatchedUnit};
 use crate::manifest::{
@@ -125,6 +125,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
     if facts.lingering == Lingering::Off {
         steps.push(Step::EnableLingering { user: facts.user.clone() });
     }
+    steps.extend(user_step(manifest, facts));
     if !changes.none() || current.is_none() {
         steps.push(Step::Upload {
             release: target.clone(),

@@ -17,8 +17,8 @@ mod step;
 pub use deploy::{Inputs, Operator, Plan, Position, plan};
 pub use diff::{EnvChange, KeyChange, TextDiff};
 pub use facts::{
-    Access, Current, Elevation, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, Libc, Lingering,
-    LinkState, Manager, PendingRun, RootAccess, RunLife, Standing, Sudo, Systemd, Unpacker,
+    Access, Current, Elevation, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, FoundUser, Libc,
+    Lingering, LinkState, Manager, PendingRun, RootAccess, RunLife, Standing, Sudo, Systemd, Unpacker,
 };
 pub use files::{Packing, SymlinkChange, TreeChange};
 pub use holder::{Hold, Holder};

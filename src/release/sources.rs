@@ -17,7 +17,7 @@ use super::files::OtherFiles;
 use super::skeleton::Skeleton;
 use crate::manifest::env_file::masked_template;
 use crate::manifest::problem::{BinaryProblem, FileProblem, any_error};
-use crate::manifest::template::{self, TemplateContext, Used};
+use crate::manifest::template::{self, Needs, TemplateContext, TemplateInputs, Used};
 use crate::manifest::text_file::{self, Limit};
 use crate::manifest::{
     EnvFile, Environment, Host, Manifest, Problem, ServiceName, SourceText, UnitFile, UnitName, lint,
@@ -111,9 +111,10 @@ impl Sources {
         manifest: &Manifest,
         environment: &Environment,
         host: &Host,
+        inputs: &TemplateInputs,
     ) -> Result<Release, Vec<Problem>> {
-        let context = TemplateContext::new(manifest, environment, host);
-        let mut problems = Vec::new();
+        let context = TemplateContext::new(manifest, environment, host, inputs);
+        let mut problems = self.lint_templates();
         let mut artifacts = Vec::new();
         if let Some((artifact, _)) = &self.binary {
             artifacts.push(artifact.clone());
@@ -142,6 +143,7 @@ impl Sources {
                 artifacts.push(small(Role::EnvFile, manifest, text.text.as_bytes()));
                 let mut env = EnvFile::parse(&text.path, text.text.as_bytes());
                 problems.append(&mut env.problems);
+                problems.extend(self.mangled(&context, &text, &env));
                 Some(env)
             }
             Some(Err(problem)) => {
@@ -167,14 +169,44 @@ impl Sources {
 
     /// What the templates among the files use.
     pub(super) fn used(&self) -> Vec<Used> {
+        self.templates().map(|(source, ..)| template::used(source)).collect()
+    }
+
+    /// What each of the templates among the files needs.
+    #[must_use]
+    pub fn needs(&self) -> Vec<Needs> {
+        self.templates().map(|(source, ..)| template::needs(source)).collect()
+    }
+
+    /// Whether the file at `path` can only be made once the host was looked at.
+    #[must_use]
+    pub fn needs_facts(&self, path: &Path) -> bool {
+        self.templates().any(|(source, ..)| source.path == path && template::needs(source).facts)
+    }
+
+    /// The templates: each with the text that its problems point into, and what it is if everybody can read it.
+    fn templates(&self) -> impl Iterator<Item = (&Arc<SourceText>, &Arc<SourceText>, Option<&'static str>)> {
         let env = match &self.env_file {
-            Some(EnvSource::Template { source, .. }) => Some(source),
+            Some(EnvSource::Template { source, shown }) => Some((source, shown, None)),
             Some(EnvSource::Plain(_)) | None => None,
         };
-        let units = self.units.iter().map(|(_, source)| source);
-        let sources = units.chain(env).chain(self.others.templates());
-        let templates = sources.filter(|source| template::is_template(&source.path));
-        templates.map(|source| template::used(source)).collect()
+        let units = self.units.iter().map(|(_, source)| (source, source, Some("a unit file")));
+        let templates = units.chain(env).filter(|(source, ..)| template::is_template(&source.path));
+        templates.chain(self.others.templates())
+    }
+
+    fn lint_templates(&self) -> Vec<Problem> {
+        self.templates().flat_map(|(source, shown, for_all)| template::lint(source, shown, for_all)).collect()
+    }
+
+    /// The secrets that would not come through the env file as they are.
+    fn mangled(&self, context: &TemplateContext, text: &SourceText, env: &EnvFile) -> Vec<Problem> {
+        match &self.env_file {
+            Some(EnvSource::Template { source, shown }) => {
+                template::mangled(source, shown, context, &text.text, &env.entries)
+            }
+            Some(EnvSource::Plain(_)) | None => Vec::new(),
+        }
     }
 }
 
@@ -365,7 +397,7 @@ fn read_all(file: &mut File, mut take: impl FnMut(&[u8])) -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::load;
+    use crate::manifest::{self, load};
 
     const UNIT: &str = "[Service]\nEnvironmentFile=/etc/default/api.conf\nExecStart=/usr/local/bin/api\n\
          [Install]\nWantedBy=default.target\n";
@@ -385,12 +417,50 @@ mod tests {
         (dir, manifest)
     }
 
+    fn made(sources: &Sources, manifest: &Manifest, index: usize) -> Release {
+        let prod = manifest.environment(None).unwrap();
+        let host = &prod.hosts[index];
+        sources.release(manifest, prod, host, &TemplateInputs::offline(prod, host, None)).unwrap()
+    }
+
+    #[test]
+    fn a_secret_has_to_come_through_the_env_file_as_it_is() {
+        let (dir, mut manifest) = project();
+        let source = manifest::SecretSource::Env("T".to_owned());
+        let mut prod = manifest.environments.values().next().unwrap().clone();
+        prod.secrets.insert("TOKEN".parse().unwrap(), source);
+        manifest.environments.insert(prod.name.clone(), prod.clone());
+        let problems = |template: &str, value: &str| {
+            std::fs::write(dir.path().join("api.conf.j2"), template).unwrap();
+            let sources = Sources::open(&manifest).unwrap();
+            let mut inputs = TemplateInputs::offline(&prod, &prod.hosts[0], None);
+            let secret = Arc::new(secrecy::SecretString::from(value));
+            inputs.secrets = [("TOKEN".parse().unwrap(), secret)].into_iter().collect();
+            let problems = match sources.release(&manifest, &prod, &prod.hosts[0], &inputs) {
+                Ok(release) => release.warnings,
+                Err(problems) => problems,
+            };
+            let shown =
+                format!("{problems:?} {}", problems.iter().map(|p| p.file.text.as_str()).collect::<String>());
+            assert!(!value.contains("hunter2") || !shown.contains("hunter2"), "{shown}");
+            problems.iter().map(|problem| problem.kind.to_string()).collect::<Vec<_>>()
+        };
+        let mangled = ["the value of the secret `TOKEN` does not come through the env file as it is"];
+        assert_eq!(problems("A={{ secrets.TOKEN }}\n", "hunter2"), [""; 0]);
+        assert_eq!(problems("A=\"{{ secrets.TOKEN }}\"\n", "hunter2 3"), [""; 0]);
+        assert_eq!(problems("A=x{{ secrets.TOKEN }}\n", "hunter2\\"), mangled);
+        let two = problems("A={{ secrets.TOKEN }}\n", "hunter2\nhunter2");
+        assert!(two.contains(&mangled[0].to_owned()), "{two:?}");
+        for value in ["hunter2", " hunter2 ", "hunter2\nhunter2\n", "\"hunter2'\\`$"] {
+            assert_eq!(problems("A={{ secrets.TOKEN | env_quote }}\n", value), [""; 0], "{value:?}");
+        }
+    }
+
     #[test]
     fn each_host_gets_its_own_release() {
         let (_dir, manifest) = project();
         let sources = Sources::open(&manifest).unwrap();
-        let prod = manifest.environment(None).unwrap();
-        let release = |index: usize| sources.release(&manifest, prod, &prod.hosts[index]).unwrap();
+        let release = |index: usize| made(&sources, &manifest, index);
         let (one, two) = (release(0), release(1));
         let paths: Vec<_> = one.artifacts.iter().map(|a| format!("{} {}", a.mode, a.path)).collect();
         assert_eq!(paths, ["0755 bin/api", "0644 units/api.service", "0600 env/api.conf"]);
@@ -406,8 +476,7 @@ mod tests {
     fn a_binary_that_changes_after_it_was_hashed_is_noticed() {
         let (dir, manifest) = project();
         let sources = Sources::open(&manifest).unwrap();
-        let prod = manifest.environment(None).unwrap();
-        let release = sources.release(&manifest, prod, &prod.hosts[0]).unwrap();
+        let release = made(&sources, &manifest, 0);
         assert!(release.artifacts.iter().all(|artifact| artifact.is_unchanged().unwrap()));
         std::fs::write(dir.path().join("api"), "#!/bin/ash\n").unwrap();
         assert!(!release.artifacts[0].is_unchanged().unwrap());
@@ -419,8 +488,7 @@ mod tests {
     fn no_debug_print_shows_the_env_file() {
         let (_dir, manifest) = project();
         let sources = Sources::open(&manifest).unwrap();
-        let prod = manifest.environment(None).unwrap();
-        let release = sources.release(&manifest, prod, &prod.hosts[0]).unwrap();
+        let release = made(&sources, &manifest, 0);
         assert!(!format!("{sources:?} {release:?}").contains("there"));
     }
 

@@ -10,6 +10,8 @@ mod health_words;
 mod journal_line;
 mod json;
 mod line;
+mod mask;
+mod masked;
 mod notice_text;
 mod outcome_text;
 mod plain;
@@ -25,6 +27,8 @@ pub use event::{Command, Event, EventKind, Events, Failure, Recovery, RunCounts,
 pub use journal_line::{JournalStyle, journal_line};
 pub use json::{JsonReporter, SCHEMA_VERSION, escape_controls};
 pub use line::{Colour, sanitise};
+pub use mask::{Mask, MaskStream};
+pub use masked::{MaskedReporter, mask_journal_entry};
 pub use plain::{PlainReporter, TextStyle, Verbosity};
 pub use plan_text::{PlanDetail, PlanStyle, write_plan, write_plans};
 pub use terminal::{Suspend, TerminalReporter};

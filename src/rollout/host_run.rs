@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
+use super::draft::Draft;
 use super::engine::{Agreement, Context, OtherRuns, Purpose, Reach};
 use super::failure::{HostError, HostFailure};
 use super::gate::GateState;
@@ -53,7 +54,7 @@ pub enum Goal {
 
 impl Goal {
     /// How much has to be asked of the host.
-    fn extent(&self) -> Extent {
+    pub(super) fn extent(&self) -> Extent {
         match self {
             Self::Release(_) => Extent::Present,
             Self::Earlier(_) => Extent::Past { lines: 0 },
@@ -61,7 +62,7 @@ impl Goal {
     }
 
     /// Whether files may have to be sent.
-    fn sends(&self) -> bool {
+    pub(super) fn sends(&self) -> bool {
         match self {
             Self::Release(_) => true,
             Self::Earlier(_) => false,
@@ -109,7 +110,7 @@ pub async fn connect_host(reach: &Reach, host: &Address, events: &Events) -> Res
 pub(super) async fn prepare(
     context: &Context,
     host: &Host,
-    goal: Goal,
+    draft: Draft,
     position: Position,
 ) -> Result<Prepared, HostFailure> {
     let address = host.address.clone();
@@ -124,7 +125,7 @@ pub(super) async fn prepare(
         let connection = connection.clone();
         tokio::spawn(async move { connection.sftp_pool(channels).await })
     };
-    let mut sftp = (changes && goal.sends()).then(|| open_sftp(1));
+    let mut sftp = (changes && draft.sends()).then(|| open_sftp(1));
     let scope = context.manifest.scope;
     let mut session = Session::new(connection.clone(), scope, Rights::Login)
         .map_err(|error| HostFailure::not_reached(HostError::Random(error)))?;
@@ -143,10 +144,11 @@ pub(super) async fn prepare(
         })
     });
     let begun = Instant::now();
-    let facts = look(context, &mut session, goal.extent(), Whose::Others, &events).await?;
+    let facts = look(context, &mut session, draft.extent(), Whose::Others, &events).await?;
     let current = facts.current.release().cloned();
     events.send(EventKind::Probed { current, elapsed: begun.elapsed() });
 
+    let goal = draft.settle(&facts, &context.manifest).map_err(|failure| *failure)?;
     let plan = make_plan(context, &address, &goal, &facts, position).map_err(|failure| *failure)?;
     events.send(EventKind::Planned { plan: Arc::clone(&plan) });
     // More channels cost the host a process each, so they are opened for a large release that goes as a whole: one that

@@ -3,6 +3,7 @@ use std::fs;
 use std::path::Path;
 
 use jiff::Timestamp;
+use shipit::manifest::template::TemplateInputs;
 use shipit::manifest::{Manifest, load};
 use shipit::plan::{
     Access, Current, Elevation, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, Inputs, Layout, Libc,
@@ -78,7 +79,9 @@ impl Service {
         let manifest = self.manifest();
         let environment = manifest.environment(None).unwrap();
         let sources = Sources::open(&manifest).unwrap();
-        let mut release = sources.release(&manifest, environment, &environment.hosts[0]).unwrap();
+        let host = &environment.hosts[0];
+        let inputs = TemplateInputs::offline(environment, host, None);
+        let mut release = sources.release(&manifest, environment, host, &inputs).unwrap();
         release.binary = Some(elf(Machine::X86_64, None));
         release
     }
@@ -127,6 +130,7 @@ impl Service {
         let links = Layout::links(&self.manifest());
         let access = |path: &str| if path.starts_with("~/") { Access::Direct } else { Access::Root };
         Facts {
+            service_user: None,
             home: RemotePath::new("/home/deploy").unwrap(),
             user: "deploy".to_owned(),
             uid: 1000,

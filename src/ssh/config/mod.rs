@@ -38,8 +38,11 @@ use tokio::sync::OnceCell;
 use self::client::Client;
 use self::expand::Machine;
 
+#[cfg(any(test, fuzzing))]
+pub(super) use self::dump::read_dump;
 pub use self::error::{ConfigError, ConfigProblem};
-pub use self::file::read_text;
+#[cfg(any(test, fuzzing))]
+pub(super) use self::file::read_text;
 pub use self::host_config::{
     AddressFamily, HostConfig, IdentityAgent, ProxySetting, StrictHostKeyChecking, UpdateHostKeys,
 };
