@@ -196,11 +196,8 @@ impl Sources {
             Some(EnvSource::Plain(_)) | None => None,
         };
         let units = self.units.iter().map(|(_, source)| (source, source, Some("a unit file")));
-        let others = self.others.templates().map(|(source, mode)| {
-            let for_all = mode.bits() & 0o004 != 0;
-            (source, source, for_all.then_some("a file that everybody on the host can read"))
-        });
-        units.chain(env).chain(others).filter(|(source, ..)| template::is_template(&source.path))
+        let templates = units.chain(env).filter(|(source, ..)| template::is_template(&source.path));
+        templates.chain(self.others.templates())
     }
 
     fn lint_templates(&self) -> Vec<Problem> {
