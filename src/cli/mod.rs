@@ -30,6 +30,7 @@ mod say;
 mod scan;
 mod selection;
 mod status;
+mod warn;
 
 use std::io;
 use std::process::ExitCode;
@@ -94,7 +95,9 @@ pub fn run() -> ExitCode {
     set_up_reports(&cli.global);
     set_up_tracing(&cli.global);
     let look = cli.global.look();
-    let exit = dispatch(cli).unwrap_or_else(|error| {
+    let result = dispatch(cli);
+    warn::finish();
+    let exit = result.unwrap_or_else(|error| {
         let exit = error.exit();
         // With nobody to tell there is still the exit code.
         let _ = error.show(&mut io::stderr().lock(), look);
@@ -143,7 +146,8 @@ fn set_up_reports(global: &GlobalArgs) {
 
 fn set_up_tracing(global: &GlobalArgs) {
     let level = match global.verbose {
-        0 => return,
+        0 if global.quiet => return,
+        0 => return warn::begin(),
         1 => "warn,shipit=debug",
         _ => "debug,shipit=trace",
     };

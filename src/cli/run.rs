@@ -40,6 +40,7 @@ impl Run {
     pub(super) fn begin(global: &GlobalArgs) -> Self {
         let (events, mut receiver) = Events::channel();
         let (mut reporter, suspend) = reporter(global);
+        super::warn::beside(&suspend);
         let shown = Shown { events: events.clone(), number: Arc::default() };
         let number = Arc::clone(&shown.number);
         // Of its own, so that a slow terminal does not hold up a deploy.
@@ -105,6 +106,8 @@ impl Run {
     }
 
     async fn over(self, counts: RunCounts, exit: Exit) {
+        // They are no part of the end.
+        super::warn::finish();
         self.events.send(EventKind::RunFinished {
             counts,
             warnings: self.warnings.count(),
