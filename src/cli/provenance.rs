@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use jiff::Timestamp;
 
 use crate::host::Holder;
+use crate::manifest::template::TemplateRevision;
 use crate::release::Revision;
 use crate::ssh::child;
 
@@ -45,6 +46,12 @@ pub(super) fn holder(command: &str, message: Option<String>) -> Holder {
 fn said(command: &mut Command) -> Option<String> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// The same, as templates see it.
+#[must_use]
+pub(super) fn template_revision(folder: &Path) -> Option<TemplateRevision> {
+    revision(folder).map(|Revision { commit, dirty }| TemplateRevision { commit, dirty })
 }
 
 /// The revision of a folder, where it is in a git repository and git is installed.

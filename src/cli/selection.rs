@@ -14,10 +14,14 @@ use super::global::{ConnectArgs, Format, GlobalArgs};
 use super::pinned;
 use super::problem::ProblemReport;
 use super::prompt::Asker;
+use super::provenance;
 use super::say::say;
+use super::secret_values::Secrets;
+use crate::manifest::problem::any_error;
+use crate::manifest::template::{self, Needs, TemplateFacts, TemplateInputs, TemplateRevision};
 use crate::manifest::{self, Environment, Host, Manifest, Problem, Tag};
-use crate::release::Sources;
-use crate::rollout::{Goal, Reach};
+use crate::release::{Recipe, Sources};
+use crate::rollout::{Draft, Goal, Reach};
 use crate::ssh::config::Reader;
 use crate::ssh::{ConnectOptions, Flags, PinnedKeys, Routes, SshConfig, UnknownHostKey};
 
@@ -34,30 +38,61 @@ pub(super) fn releases(
     manifest: &Manifest,
     environment: &Environment,
     hosts: Vec<Host>,
-) -> Result<Vec<(Host, Goal)>, CliError> {
-    let sources = Sources::open(manifest).map_err(CliError::Problems)?;
+    secrets: &Secrets,
+) -> Result<Vec<(Host, Draft)>, CliError> {
+    let sources = Arc::new(Sources::open(manifest).map_err(CliError::Problems)?);
+    let needs = sources.needs();
+    let wants_facts = needs.iter().any(|needs| needs.facts);
+    let revision = revision(&needs, manifest);
+    let kept = (Arc::new(manifest.clone()), Arc::new(environment.clone()));
     let mut warnings = sources.warnings.clone();
     let mut problems: Vec<Problem> = Vec::new();
     let mut releases = Vec::new();
     for host in hosts {
-        let found = match sources.release(manifest, environment, &host) {
-            Ok(release) => {
-                let found = release.warnings.clone();
-                releases.push((host, Goal::Release(Box::new(release))));
-                found
-            }
+        let facts = TemplateFacts::of_nobody(&host);
+        let inputs =
+            TemplateInputs { facts, revision: revision.clone(), secrets: secrets.of(environment, &host) };
+        let made = sources.release(manifest, environment, &host, &inputs);
+        // What depends on the facts is known when the host was looked at.
+        let made = made.map(Some).or_else(|found| {
+            let found: Vec<Problem> = found.into_iter().filter(|p| !template::depends_on_facts(p)).collect();
+            if any_error(&found) { Err(found) } else { Ok(None) }
+        });
+        let draft = match made {
             Err(found) => {
                 add_new(&mut problems, found);
                 continue;
             }
+            Ok(release) => {
+                add_new(
+                    &mut warnings,
+                    release.as_ref().map(|made| made.warnings.clone()).unwrap_or_default(),
+                );
+                match release.filter(|_| !wants_facts) {
+                    Some(release) => Draft::Settled(Goal::Release(Box::new(release))),
+                    None => Draft::Recipe(Box::new(Recipe {
+                        sources: Arc::clone(&sources),
+                        manifest: Arc::clone(&kept.0),
+                        environment: Arc::clone(&kept.1),
+                        host: host.clone(),
+                        inputs,
+                    })),
+                }
+            }
         };
-        add_new(&mut warnings, found);
+        releases.push((host, draft));
     }
     if !problems.is_empty() {
         return Err(CliError::Problems(problems));
     }
     warn(global, &warnings);
     Ok(releases)
+}
+
+/// The state of the sources, where a template asks for it.
+pub(super) fn revision(needs: &[Needs], manifest: &Manifest) -> Option<TemplateRevision> {
+    let asked = needs.iter().any(|needs| needs.revision);
+    asked.then(|| provenance::template_revision(&manifest.dir)).flatten()
 }
 
 /// What is wrong in a plain file is wrong for every host, and said once.

@@ -15,7 +15,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer};
 
 use super::say::say;
-use crate::report::Suspend;
+use crate::report::{Mask, Suspend};
 
 /// For how long the end of a run waits for its last warning to be on the terminal.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -27,6 +27,8 @@ struct Printer {
     /// Who draws on the terminal.
     suspend: Mutex<Suspend>,
     seen: Mutex<HashSet<String>>,
+    /// What must not be shown.
+    mask: Mask,
 }
 
 enum Job {
@@ -43,9 +45,10 @@ impl Printer {
 }
 
 /// From now on warnings are printed.
-pub(super) fn begin() {
+pub(super) fn begin(mask: Mask) {
     let (jobs, printed) = channel();
-    let printer = Printer { jobs: Mutex::new(jobs), suspend: Mutex::default(), seen: Mutex::default() };
+    let (jobs, suspend, seen) = (Mutex::new(jobs), Mutex::default(), Mutex::default());
+    let printer = Printer { jobs, suspend, seen, mask };
     if PRINTER.set(printer).is_err() {
         return;
     }
@@ -61,7 +64,7 @@ fn print(jobs: &Receiver<Job>) {
         match job {
             Job::Print(text) => {
                 let suspend = printer.suspend.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                suspend.suspend(|| say(&format!("warning: {text}")));
+                suspend.suspend(|| say(&printer.mask.text(&format!("warning: {text}"))));
             }
             Job::Done(answer) => drop(answer.send(())),
         }

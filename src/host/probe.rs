@@ -1,5 +1,5 @@
 //! One program that finds out everything a plan needs, in one round trip; and the reading of what it prints.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -7,13 +7,17 @@ use super::script::Script;
 use super::session::{Session, SessionError};
 use crate::manifest::{Manifest, UnitName, UnitSource};
 use crate::plan::{
-    Access, Current, Elevation, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, Hold, Holder, Layout,
-    Libc, Lingering, LinkSpec, LinkState, Manager, PendingRun, RemotePath, RootAccess, RunLife, Standing,
-    Sudo, Systemd,
+    Access, Current, Elevation, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, FoundUser, Hold,
+    Holder, Layout, Libc, Lingering, LinkSpec, LinkState, Manager, PendingRun, RemotePath, RootAccess,
+    RunLife, Standing, Sudo, Systemd, Unpacker,
 };
 use crate::release::{GlibcVersion, History, ReleaseId, ReleaseRecord, Sha256Digest};
 
 const PROGRAM: &str = include_str!("probe.sh");
+
+/// Whether there is a user of this name, and its groups. A name that looks like a number is none.
+const USER: &str =
+    "if getent passwd -- \"$1\" >/dev/null; then\nprintf 'service_user %s\\n' \"$(id -nG -- \"$1\")\"\nfi";
 
 /// How long the probe may say nothing: a slow disk may take a while over the hashes.
 const IDLE: Duration = Duration::from_secs(60);
@@ -86,7 +90,12 @@ fn program(manifest: &Manifest, links: &[LinkSpec], extent: Extent) -> Script {
         arguments.push(link.path.as_str().to_owned());
         arguments.push(link.target.clone());
     }
-    Script::with_arguments(PROGRAM, arguments)
+    let mut script = Script::default();
+    if let Some(user) = &manifest.user {
+        script.append(&Script::with_arguments(USER, [user.name.as_str()]));
+    }
+    script.append(&Script::with_arguments(PROGRAM, arguments));
+    script
 }
 
 /// What the probe printed, sorted but not yet understood.
@@ -96,6 +105,8 @@ struct Answer {
     manager: BTreeMap<String, String>,
     hashes: BTreeMap<String, Sha256Digest>,
     modes: BTreeMap<String, (u32, u64)>,
+    symlinks: BTreeMap<String, String>,
+    folders: BTreeSet<String>,
     texts: BTreeMap<String, String>,
     releases: Vec<FoundRelease>,
     records: BTreeMap<ReleaseId, String>,
@@ -137,6 +148,14 @@ impl Answer {
                 }
             }
             Some(("file", rest)) => self.modes.extend(file_mode(rest)),
+            Some(("symlink", rest)) => {
+                if let Some((path, says)) = rest.split_once('\t') {
+                    self.symlinks.insert(path.to_owned(), says.to_owned());
+                }
+            }
+            Some(("folder", path)) => {
+                self.folders.insert(path.to_owned());
+            }
             Some(("executable", rest)) => {
                 if let Some((pid, hash)) = rest.split_once(' ') {
                     self.executables.insert(pid.to_owned(), hash.to_owned());
@@ -181,8 +200,7 @@ impl Answer {
         let record = self.texts.remove("release.json");
         let record = record.and_then(|json| ReleaseRecord::from_json(&json).ok());
         if self.values.contains_key("intact") {
-            let recorded = record.iter().flat_map(|record| &record.artifacts);
-            self.hashes = recorded.map(|file| (file.path.to_string(), file.sha256)).collect();
+            self.as_recorded(record.as_ref());
         }
         let files = self.files();
         let releases = self.releases();
@@ -216,13 +234,31 @@ impl Answer {
             pending: self.pending(),
             units: self.units(units, &files),
             files,
+            symlinks: std::mem::take(&mut self.symlinks),
+            folders: std::mem::take(&mut self.folders),
+            unpacker: if self.values.contains_key("tar") { Unpacker::Tar } else { Unpacker::Missing },
             texts: std::mem::take(&mut self.texts),
             releases,
             history: std::mem::take(&mut self.history),
             lock: self.hold("lock"),
             freeze: self.hold("freeze"),
             links: self.links(links)?,
+            service_user: self.service_user(),
         })
+    }
+
+    /// Nothing of the release has been touched since it was sealed: it is what its record says.
+    fn as_recorded(&mut self, record: Option<&ReleaseRecord>) {
+        for file in record.iter().flat_map(|record| &record.artifacts) {
+            let path = file.path.to_string();
+            self.modes.insert(path.clone(), (file.mode.bits(), file.size));
+            self.hashes.insert(path, file.sha256);
+        }
+        for link in record.iter().flat_map(|record| &record.skeleton.symlinks) {
+            self.symlinks.insert(link.path.to_string(), link.target.to_string());
+        }
+        let folders = record.iter().flat_map(|record| &record.skeleton.folders);
+        self.folders.extend(folders.map(ToString::to_string));
     }
 
     /// The releases, oldest first, each with what is on file about it.
@@ -288,6 +324,11 @@ impl Answer {
                 (_, why) => Sudo::Refused(why.trim().to_owned()),
             },
         })
+    }
+
+    fn service_user(&self) -> Option<FoundUser> {
+        let groups = self.values.get("service_user")?;
+        Some(FoundUser { groups: groups.split_whitespace().map(str::to_owned).collect() })
     }
 
     fn pending(&self) -> Option<PendingRun> {

@@ -13,11 +13,14 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::address::Address;
+use super::files::FileEntry;
 use super::health::HealthCheck;
 use super::hooks::Hooks;
 use super::name::{EnvironmentName, ServiceName, Tag, UnitName, VarName};
 use super::nearest::nearest;
+use super::secrets::SecretSource;
 use super::service_root::ServiceRoot;
+use super::service_user::ServiceUser;
 use super::source::SourceText;
 
 /// How long a service must stay up before it counts as started, unless the manifest says otherwise.
@@ -46,12 +49,16 @@ pub struct Manifest {
     pub scope: Scope,
     /// Where its releases stand on a host, if not where the scope has it.
     pub root: Option<ServiceRoot>,
+    /// The Linux user that it runs as, where that is to be made. Only in the system's scope.
+    pub user: Option<ServiceUser>,
     /// The program, if the release brings one.
     pub binary: Option<PathBuf>,
     /// The unit files, in the order written; at least one.
     pub units: Vec<UnitSource>,
     /// The file with the service's environment variables.
     pub env_file: Option<PathBuf>,
+    /// What else goes into a release, in the order written.
+    pub files: Vec<FileEntry>,
     /// How the service is asked whether it is well, in this order; empty: staying up is enough.
     pub health: Vec<HealthCheck>,
     /// How long it must stay up before it counts as started.
@@ -145,6 +152,8 @@ pub struct Environment {
     pub hosts: Vec<Host>,
     /// What templates may use on all its hosts.
     pub vars: BTreeMap<VarName, String>,
+    /// Where what nobody may see comes from, for all its hosts.
+    pub secrets: BTreeMap<VarName, SecretSource>,
     /// Whether a person has to agree.
     pub confirm: Confirm,
     /// The keys of its hosts, where they are pinned: its own, or else the manifest's.
@@ -169,6 +178,8 @@ pub struct Host {
     pub tags: Vec<Tag>,
     /// What templates may use on this host, before the environment's variables of the same name.
     pub vars: BTreeMap<VarName, String>,
+    /// Where its own secrets come from, before the environment's of the same name.
+    pub secrets: BTreeMap<VarName, SecretSource>,
 }
 
 /// Where the values of a manifest stand in its text: byte ranges by path, such as `binary`, `units[1]` or

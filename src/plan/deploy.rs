@@ -7,8 +7,9 @@ use serde::Serialize;
 
 use super::diff::{EnvChange, TextDiff};
 use super::facts::{Facts, FoundUnit, Libc, Lingering, Standing};
+use super::files::{Packing, TreeChange, dropped, is_other};
 use super::layout::{Layout, RemotePath};
-use super::preflight::{changed_links, is_enabled, refuse_host, refuse_sudo};
+use super::preflight::{changed_links, is_enabled, refuse_host, refuse_sudo, user_step};
 use super::refusal::Refusal;
 use super::step::{Detail, FileChange, Privilege, Reason, Step, Transfer, WatchedUnit};
 use crate::manifest::{
@@ -124,11 +125,13 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
     if facts.lingering == Lingering::Off {
         steps.push(Step::EnableLingering { user: facts.user.clone() });
     }
+    steps.extend(user_step(manifest, facts));
     if !changes.none() || current.is_none() {
         steps.push(Step::Upload {
             release: target.clone(),
             files: changes.files.clone(),
             dropped: changes.dropped.clone(),
+            tree: changes.tree.clone(),
         });
         steps.push(Step::Seal { release: target.clone() });
         refuse_room(&changes, &layout, facts, &mut refusals);
@@ -190,7 +193,9 @@ struct Changes {
     binary: bool,
     env: bool,
     units: BTreeSet<UnitName>,
+    others: bool,
     dropped: Vec<String>,
+    tree: TreeChange,
 }
 
 impl Changes {
@@ -201,7 +206,9 @@ impl Changes {
             binary: false,
             env: false,
             units: BTreeSet::new(),
-            dropped: Vec::new(),
+            others: false,
+            dropped: dropped(release, facts),
+            tree: TreeChange::between(release, facts),
         };
         for artifact in &release.artifacts {
             let file = change_of(artifact, release, facts);
@@ -212,6 +219,7 @@ impl Changes {
                 match &artifact.role {
                     Role::Binary => changes.binary = true,
                     Role::EnvFile => changes.env = true,
+                    Role::File { .. } => changes.others = true,
                     Role::Unit(name) => {
                         changes.units.insert(name.clone());
                     }
@@ -219,11 +227,9 @@ impl Changes {
             }
             changes.files.push(file);
         }
+        changes.tree.packing = Packing::of(&changes.files, facts.unpacker);
         // A file that the new release no longer has is a change, too.
-        if facts.current.release().is_some() {
-            let kept = |path: &str| release.artifacts.iter().any(|artifact| artifact.path.as_str() == path);
-            changes.dropped = facts.files.keys().filter(|path| !kept(path)).cloned().collect();
-        }
+        changes.others |= changes.tree.has_new(facts) || changes.dropped.iter().any(|path| is_other(path));
         changes
     }
 
@@ -232,7 +238,7 @@ impl Changes {
     }
 
     fn none(&self) -> bool {
-        !self.binary && !self.env && self.units.is_empty() && self.dropped.is_empty()
+        !self.binary && !self.env && !self.others && self.units.is_empty() && self.dropped.is_empty()
     }
 }
 
@@ -244,7 +250,7 @@ fn change_of(artifact: &Artifact, release: &Release, facts: &Facts) -> FileChang
     let taken_over = found.is_some_and(|f| same_bytes && f.mode == artifact.mode.bits());
     let old = facts.texts.get(path).map(String::as_str);
     let detail = match (&artifact.role, same_bytes) {
-        (_, true) | (Role::Binary, false) => Detail::Opaque,
+        (_, true) | (Role::Binary | Role::File { .. }, false) => Detail::Opaque,
         (Role::Unit(_), false) => match (old, artifact.text()) {
             (Some(old), Some(new)) => TextDiff::between(old, new, path).map_or(Detail::Opaque, Detail::Text),
             _ => Detail::Opaque,
@@ -262,6 +268,10 @@ fn change_of(artifact: &Artifact, release: &Release, facts: &Facts) -> FileChang
         sha256: artifact.sha256,
         was: found.map(|f| f.sha256),
         transfer: if taken_over { Transfer::TakeOver } else { Transfer::Send },
+        folder: match &artifact.role {
+            Role::File { folder, .. } => folder.clone(),
+            Role::Binary | Role::Unit(_) | Role::EnvFile => None,
+        },
         detail,
     }
 }
@@ -350,6 +360,9 @@ fn reasons(
         if changes.env {
             reasons.push(Reason::EnvChanged);
         }
+        if changes.others {
+            reasons.push(Reason::FilesChanged);
+        }
         let wanted = release.binary_hash();
         let stale = found.executable.is_some() && found.executable != wanted;
         if runs_binary && !changes.binary && found.is_up() && stale {
@@ -366,7 +379,7 @@ fn reasons(
 }
 
 fn refuse_room(changes: &Changes, layout: &Layout, facts: &Facts, refusals: &mut Vec<Refusal>) {
-    let needs = changes.files.iter().map(|file| file.size).sum::<u64>() + SPARE_BYTES;
+    let needs = changes.files.iter().map(FileChange::room).sum::<u64>() + SPARE_BYTES;
     if let Some(has) = facts.free_bytes
         && has < needs
     {
@@ -374,7 +387,8 @@ fn refuse_room(changes: &Changes, layout: &Layout, facts: &Facts, refusals: &mut
     }
     // The files, their folders, the release's own folder and record, `current` and the links; the run's folder and its
     // files, and the unit that goes back after a power cut.
-    let needs = 2 * changes.files.len() as u64 + 24;
+    let tree = &changes.tree;
+    let needs = 2 * (changes.files.len() + tree.symlinks.len() + tree.folders.len()) as u64 + 24;
     if let Some(has) = facts.free_inodes
         && has < needs
     {

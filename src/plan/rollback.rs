@@ -1,17 +1,18 @@
 //! The plan of a rollback: what it takes to have a host run a release that is on it already.
 //!
 //! Nothing of the operator's machine but the manifest is needed: what the release is made of stands in its own record.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::deploy::{Operator, Plan};
 use super::facts::{Facts, FoundRelease, FoundUnit, Lingering, Standing};
 use super::layout::{Layout, LinkSpec};
-use super::preflight::{changed_links, is_enabled, refuse_host, refuse_sudo};
+use super::preflight::{changed_links, is_enabled, refuse_host, refuse_sudo, user_step};
 use super::refusal::{Refusal, ReleaseLine};
 use super::step::{FileSum, Reason, Step, WatchedUnit};
 use crate::manifest::{Address, Manifest, UnitKind, UnitName};
 use crate::release::{
-    RecordedRole, RecordedUnit, ReleaseRecord, Sha256Digest, UnitProcess, UnitStart, UnitWork,
+    RecordedRole, RecordedUnit, ReleasePath, ReleaseRecord, Sha256Digest, Skeleton, UnitProcess, UnitStart,
+    UnitWork,
 };
 
 /// Everything that the plan of a rollback is made from.
@@ -75,8 +76,10 @@ pub fn plan_rollback(inputs: &RollbackInputs<'_>) -> Result<Plan, Vec<Refusal>> 
     if facts.lingering == Lingering::Off {
         steps.push(Step::EnableLingering { user: facts.user.clone() });
     }
+    steps.extend(user_step(manifest, facts));
     let sums = record.artifacts.iter().map(|file| FileSum { path: file.path.clone(), sha256: file.sha256 });
-    steps.push(Step::CheckRelease { release: release.id.clone(), sums: sums.collect() });
+    let (sums, skeleton) = (sums.collect(), record.skeleton.clone());
+    steps.push(Step::CheckRelease { release: release.id.clone(), sums, skeleton });
     let links = changed_links(&layout, &links_of(manifest, record), facts, &mut refusals);
     steps.extend(links.into_iter().map(Step::Link));
     steps.extend(stops(manifest, facts, record));
@@ -207,7 +210,7 @@ fn is_to_start(
 /// What is different between the release that runs and the one to go to.
 struct Differences {
     units: Vec<UnitName>,
-    /// The binary, or the env file.
+    /// The binary, the env file, or anything else that is no unit.
     program: bool,
 }
 
@@ -223,14 +226,24 @@ impl Differences {
             match (file.role, &file.unit) {
                 (RecordedRole::Unit, Some(unit)) => differences.units.push(unit.clone()),
                 (RecordedRole::Unit, None) => {}
-                (RecordedRole::Binary | RecordedRole::EnvFile | RecordedRole::Other, _) => {
+                (
+                    RecordedRole::Binary | RecordedRole::EnvFile | RecordedRole::File | RecordedRole::Other,
+                    _,
+                ) => {
                     differences.program = true;
                 }
             }
         }
         // What runs may have an env file that the other one has not.
-        let kept = |path: &str| record.artifacts.iter().any(|file| file.path.as_str() == path);
-        differences.program |= running.keys().any(|path| !path.starts_with("units/") && !kept(path));
+        let kept: BTreeSet<&str> = record.artifacts.iter().map(|file| file.path.as_str()).collect();
+        differences.program |= running.keys().any(|path| !path.starts_with("units/") && !kept.contains(path));
+        let Skeleton { symlinks, folders } = &record.skeleton;
+        let symlinks: BTreeMap<&str, &str> =
+            symlinks.iter().map(|link| (link.path.as_str(), link.target.as_str())).collect();
+        let folders: BTreeSet<&str> = folders.iter().map(ReleasePath::as_str).collect();
+        differences.program |=
+            !facts.symlinks.iter().map(|(path, says)| (path.as_str(), says.as_str())).eq(symlinks)
+                || !facts.folders.iter().map(String::as_str).eq(folders);
         differences
     }
 }

@@ -5,9 +5,10 @@ use serde::Serialize;
 
 use super::diff::{EnvChange, TextDiff};
 use super::facts::LinkState;
+use super::files::TreeChange;
 use super::layout::{LinkPath, RemotePath};
-use crate::manifest::{HealthCheck, HookHosts, HookPoint, UnitName};
-use crate::release::{Mode, ReleaseId, ReleasePath, Sha256Digest};
+use crate::manifest::{HealthCheck, HookHosts, HookPoint, ServiceUser, UnitName, UserName};
+use crate::release::{Mode, ReleaseId, ReleasePath, Sha256Digest, Skeleton};
 
 /// One entry of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -18,14 +19,29 @@ pub enum Step {
         /// Whose.
         user: String,
     },
+    /// Makes the user that the service runs as. It stays, whatever becomes of the release.
+    MakeUser {
+        /// Which, and how.
+        user: ServiceUser,
+    },
+    /// Puts the user that the service runs as into groups.
+    JoinGroups {
+        /// Whom.
+        user: UserName,
+        /// The groups that it is not in yet.
+        groups: Vec<UserName>,
+    },
     /// Puts the release's files on the host, beside everything that runs.
     Upload {
         /// The new release.
         release: ReleaseId,
         /// Every file of it.
         files: Vec<FileChange>,
-        /// The files of the release that runs that it no longer has, by their path.
+        /// What of the release that runs it no longer has, by path.
         dropped: Vec<String>,
+        /// What it has beside files.
+        #[serde(flatten)]
+        tree: TreeChange,
     },
     /// Checks every file's hash on the host and gives the release its name.
     Seal {
@@ -38,6 +54,9 @@ pub enum Step {
         release: ReleaseId,
         /// What its own record says of its files.
         sums: Vec<FileSum>,
+        /// And of what it has beside them.
+        #[serde(skip_serializing_if = "Skeleton::is_empty")]
+        skeleton: Skeleton,
     },
     /// Makes or repairs a link.
     Link(LinkChange),
@@ -139,6 +158,9 @@ pub struct FileChange {
     pub was: Option<Sha256Digest>,
     /// How it gets to the host.
     pub transfer: Transfer,
+    /// The folder of the manifest's `files` that it came with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder: Option<ReleasePath>,
     /// What changed inside, where that can be said.
     pub detail: Detail,
 }
@@ -209,6 +231,8 @@ pub enum Reason {
     UnitChanged,
     /// The env file is another one.
     EnvChanged,
+    /// Something of the manifest's `files` is another one.
+    FilesChanged,
     /// It is not up; its `ActiveState`.
     NotRunning(String),
     /// What runs is not the binary of the current release.
@@ -229,6 +253,8 @@ impl Step {
     pub fn name(&self) -> &'static str {
         match self {
             Self::EnableLingering { .. } => "enable_lingering",
+            Self::MakeUser { .. } => "make_user",
+            Self::JoinGroups { .. } => "join_groups",
             Self::Upload { .. } => "upload",
             Self::Seal { .. } => "seal",
             Self::CheckRelease { .. } => "check_release",
@@ -253,7 +279,9 @@ impl Step {
         match self {
             Self::EnableLingering { .. } => Privilege::Root,
             Self::Link(link) => link.privilege,
-            Self::Upload { .. }
+            Self::MakeUser { .. }
+            | Self::JoinGroups { .. }
+            | Self::Upload { .. }
             | Self::Seal { .. }
             | Self::CheckRelease { .. }
             | Self::Stop { .. }
@@ -288,6 +316,8 @@ impl Step {
             // Those after the switch come behind a step that does.
             Self::Hook { .. }
             | Self::EnableLingering { .. }
+            | Self::MakeUser { .. }
+            | Self::JoinGroups { .. }
             | Self::Upload { .. }
             | Self::Seal { .. }
             | Self::CheckRelease { .. }

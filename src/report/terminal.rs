@@ -66,7 +66,11 @@ impl TerminalReporter {
     }
 
     /// A reporter that draws moving lines on `target`, and writes what stays to `out`: the same terminal.
-    fn with_target(out: Box<dyn Write + Send>, target: ProgressDrawTarget, style: TextStyle) -> Self {
+    pub(super) fn with_target(
+        out: Box<dyn Write + Send>,
+        target: ProgressDrawTarget,
+        style: TextStyle,
+    ) -> Self {
         let bars = MultiProgress::with_draw_target(target);
         Self { out, bars, style, run: RunState::default(), hosts: HashMap::new(), total: None }
     }

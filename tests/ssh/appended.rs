@@ -98,11 +98,14 @@ fn without_hashes(text: &[u8], path: &Path, name: &str) -> (Vec<String>, bool) {
     (lines.collect(), found.status.success())
 }
 
+/// Names and texts.
+type Files = &'static [(&'static str, &'static str)];
+
 #[test]
 fn what_is_appended_is_what_ssh_appends() {
     let Some(server) = Server::start("") else { return };
     let rules = "StrictHostKeyChecking accept-new\nUpdateHostKeys no\n";
-    let cases: [(&str, &str, &[(&str, &str)]); 7] = [
+    let cases: [(&str, &str, Files); 7] = [
         ("no file yet", "UserKnownHostsFile FOLDER/known", &[]),
         (
             "several files, and the second one is there",

@@ -6,9 +6,11 @@ use super::program::ACTIVATION;
 use crate::host::journal::{MainProcess, UnitRuns, journal_script};
 use crate::host::script::Script;
 use crate::host::session::{Session, SessionError};
-use crate::host::sums::{sum, sums};
+use crate::host::sums::{skeleton, sum, sums};
 use crate::host::upload::Copies;
-use crate::manifest::{Address, EnvironmentName, HookPoint, Scope, UnitName};
+use crate::manifest::{
+    Address, EnvironmentName, HookPoint, Scope, ServiceUser, UnitName, UserKind, UserName,
+};
 use crate::plan::{Layout, Privilege, RemotePath, Step};
 use crate::release::{ReleaseId, RunId};
 
@@ -197,14 +199,23 @@ impl Run<'_> {
         Some(match step {
             Step::Upload { .. } | Step::AskHealth { .. } => return None,
             Step::EnableLingering { .. } => (Part::Session, words(["enable_lingering"])),
-            Step::Seal { release } => (
-                Part::Session,
-                words(["seal", &release.to_string(), &sums(self.steps, self.copies), &self.landing()]),
-            ),
-            Step::CheckRelease { release, sums } => {
+            Step::MakeUser { user } => (Part::Session, useradd(user)),
+            Step::JoinGroups { user, groups } => {
+                let groups = groups.iter().map(ToString::to_string);
+                let call = ["join_groups".to_owned(), user.to_string()].into_iter().chain(groups);
+                (Part::Session, call.collect())
+            }
+            Step::Seal { release } => {
+                let (sums, skeleton) = (sums(self.steps, self.copies), skeleton(self.steps));
+                (Part::Session, words(["seal", &release.to_string(), &sums, &skeleton, &self.landing()]))
+            }
+            Step::CheckRelease { release, sums, skeleton } => {
                 let lines: Vec<String> =
                     sums.iter().map(|file| sum(&file.sha256, file.path.as_str())).collect();
-                (Part::Session, words(["check_release", &release.to_string(), &lines.join("\n")]))
+                (Part::Session, {
+                    let skeleton = skeleton.lines().join("\n");
+                    words(["check_release", &release.to_string(), &lines.join("\n"), &skeleton])
+                })
             }
             Step::Stop { unit } => (Part::Unit, words(["stop_unit", unit.as_str()])),
             Step::Link(link) => {
@@ -254,6 +265,27 @@ enum Part {
     AfterCommit,
     /// Whoever went back.
     OnFailure,
+}
+
+/// The call of useradd(8).
+fn useradd(user: &ServiceUser) -> Vec<String> {
+    let mut call = words(["make_user", "--user-group", "--shell", &user.shell]);
+    match (user.kind, &user.home) {
+        (UserKind::System, None) => {
+            call.extend(words(["--system", "--home-dir", "/nonexistent", "--no-create-home"]));
+        }
+        (UserKind::System, Some(home)) => {
+            call.extend(words(["--system", "--home-dir", home, "--create-home"]));
+        }
+        (UserKind::Regular, None) => call.extend(words(["--create-home"])),
+        (UserKind::Regular, Some(home)) => call.extend(words(["--home-dir", home, "--create-home"])),
+    }
+    if !user.groups.is_empty() {
+        let groups: Vec<&str> = user.groups.iter().map(UserName::as_str).collect();
+        call.extend(words(["--groups", &groups.join(",")]));
+    }
+    call.extend(words(["--", user.name.as_str()]));
+    call
 }
 
 fn words<const N: usize>(words: [&str; N]) -> Vec<String> {
