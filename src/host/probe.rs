@@ -7,13 +7,17 @@ use super::script::Script;
 use super::session::{Session, SessionError};
 use crate::manifest::{Manifest, UnitName, UnitSource};
 use crate::plan::{
-    Access, Current, Elevation, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, Hold, Holder, Layout,
-    Libc, Lingering, LinkSpec, LinkState, Manager, PendingRun, RemotePath, RootAccess, RunLife, Standing,
-    Sudo, Systemd,
+    Access, Current, Elevation, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, FoundUser, Hold,
+    Holder, Layout, Libc, Lingering, LinkSpec, LinkState, Manager, PendingRun, RemotePath, RootAccess,
+    RunLife, Standing, Sudo, Systemd,
 };
 use crate::release::{GlibcVersion, History, ReleaseId, ReleaseRecord, Sha256Digest};
 
 const PROGRAM: &str = include_str!("probe.sh");
+
+/// Whether there is a user of this name, and its groups. A name that looks like a number is none.
+const USER: &str =
+    "if getent passwd -- \"$1\" >/dev/null; then\nprintf 'service_user %s\\n' \"$(id -nG -- \"$1\")\"\nfi";
 
 /// How long the probe may say nothing: a slow disk may take a while over the hashes.
 const IDLE: Duration = Duration::from_secs(60);
@@ -86,7 +90,12 @@ fn program(manifest: &Manifest, links: &[LinkSpec], extent: Extent) -> Script {
         arguments.push(link.path.as_str().to_owned());
         arguments.push(link.target.clone());
     }
-    Script::with_arguments(PROGRAM, arguments)
+    let mut script = Script::default();
+    if let Some(user) = &manifest.user {
+        script.append(&Script::with_arguments(USER, [user.name.as_str()]));
+    }
+    script.append(&Script::with_arguments(PROGRAM, arguments));
+    script
 }
 
 /// What the probe printed, sorted but not yet understood.
@@ -222,6 +231,7 @@ impl Answer {
             lock: self.hold("lock"),
             freeze: self.hold("freeze"),
             links: self.links(links)?,
+            service_user: self.service_user(),
         })
     }
 
@@ -288,6 +298,11 @@ impl Answer {
                 (_, why) => Sudo::Refused(why.trim().to_owned()),
             },
         })
+    }
+
+    fn service_user(&self) -> Option<FoundUser> {
+        let groups = self.values.get("service_user")?;
+        Some(FoundUser { groups: groups.split_whitespace().map(str::to_owned).collect() })
     }
 
     fn pending(&self) -> Option<PendingRun> {

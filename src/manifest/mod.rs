@@ -23,6 +23,7 @@ mod read_health;
 mod read_hooks;
 mod read_problem;
 mod service_root;
+mod service_user;
 mod source;
 pub mod template;
 pub(crate) mod text_file;
@@ -49,6 +50,7 @@ pub use model::{
 pub use name::{EnvironmentName, HostName, NameError, ServiceName, Tag, UnitName, UserName, VarName};
 pub use problem::{Problem, ProblemKind, Severity};
 pub use service_root::{ServiceRoot, ServiceRootError};
+pub use service_user::{ServiceUser, UserKind};
 pub use source::SourceText;
 pub use unit_file::UnitFile;
 pub use unit_kind::UnitKind;

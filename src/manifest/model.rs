@@ -18,6 +18,7 @@ use super::hooks::Hooks;
 use super::name::{EnvironmentName, ServiceName, Tag, UnitName, VarName};
 use super::nearest::nearest;
 use super::service_root::ServiceRoot;
+use super::service_user::ServiceUser;
 use super::source::SourceText;
 
 /// How long a service must stay up before it counts as started, unless the manifest says otherwise.
@@ -46,6 +47,8 @@ pub struct Manifest {
     pub scope: Scope,
     /// Where its releases stand on a host, if not where the scope has it.
     pub root: Option<ServiceRoot>,
+    /// The Linux user that it runs as, where that is to be made. Only in the system's scope.
+    pub user: Option<ServiceUser>,
     /// The program, if the release brings one.
     pub binary: Option<PathBuf>,
     /// The unit files, in the order written; at least one.

@@ -24,6 +24,7 @@ const TOP_KEYS: &[&str] = &[
     "name",
     "scope",
     "root",
+    "user",
     "binary",
     "unit",
     "units",
@@ -180,6 +181,12 @@ impl Reader<'_> {
         };
         let scope = fields.get("scope").map_or(Some(Scope::User), |node| self.scope(node));
         let service_root = fields.get("root").map(|node| self.service_root(node));
+        let user = fields.get("user").map(|node| {
+            if scope == Some(Scope::User) {
+                self.refuse_user_scope(node);
+            }
+            self.service_user(node)
+        });
         let binary = fields.get("binary").map(|node| self.path("binary", node));
         let units = self.units(&fields, root);
         let env_file = fields.get("env_file").map(|node| self.path("env_file", node));
@@ -213,6 +220,7 @@ impl Reader<'_> {
             name: name?,
             scope: scope?,
             root: service_root.map_or(Some(None), |root| root.map(Some))?,
+            user: user.map_or(Some(None), |user| user.map(Some))?,
             // An error inside leaves `Some(None)`, which ends this.
             binary: binary.map_or(Some(None), |path| path.map(Some))?,
             units: units?,

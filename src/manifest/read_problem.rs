@@ -117,6 +117,9 @@ pub enum ManifestProblem {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// A service user for a service that runs as the login user.
+    #[error("`user` is for a service of the system's: a user's own services run as that user")]
+    UserNeedsSystem,
     /// Two keys that exclude each other.
     #[error("`{first}` and `{second}` can't both be given")]
     Conflict {
@@ -209,6 +212,7 @@ impl ManifestProblem {
             Self::Tcp(_) => "tcp",
             Self::Header { .. } => "header",
             Self::Path { .. } => "path",
+            Self::UserNeedsSystem => "user_needs_system",
             Self::Conflict { .. } => "conflict",
             Self::MisplacedHook { .. } => "misplaced_hook",
             Self::EmptyList { .. } => "empty_list",

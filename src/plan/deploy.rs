@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::diff::{EnvChange, TextDiff};
 use super::facts::{Facts, Libc, Lingering, Standing};
 use super::layout::{Layout, RemotePath};
-use super::preflight::{changed_links, refuse_host, refuse_sudo};
+use super::preflight::{changed_links, refuse_host, refuse_sudo, user_step};
 use super::refusal::Refusal;
 use super::step::{Detail, FileChange, Privilege, Step, Transfer};
 use super::units;
@@ -122,6 +122,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
     if facts.lingering == Lingering::Off {
         steps.push(Step::EnableLingering { user: facts.user.clone() });
     }
+    steps.extend(user_step(manifest, facts));
     if !changes.none() || current.is_none() {
         steps.push(Step::Upload {
             release: target.clone(),

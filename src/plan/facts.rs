@@ -65,6 +65,15 @@ pub struct Facts {
     pub units: BTreeMap<UnitName, FoundUnit>,
     /// The state of each link the release wants.
     pub links: Vec<FoundLink>,
+    /// The user that the manifest's service runs as; `None` where it names none, or there is none of that name.
+    pub service_user: Option<FoundUser>,
+}
+
+/// A Linux user of the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundUser {
+    /// The groups that it is in.
+    pub groups: Vec<String>,
 }
 
 // By hand: `texts` has the env file's values, which no log may show.

@@ -17,8 +17,8 @@ mod units;
 pub use deploy::{Inputs, Operator, Plan, Position, plan};
 pub use diff::{EnvChange, KeyChange, TextDiff};
 pub use facts::{
-    Access, Current, Elevation, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, Libc, Lingering,
-    LinkState, Manager, PendingRun, RootAccess, RunLife, Standing, Sudo, Systemd,
+    Access, Current, Elevation, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, FoundUser, Libc,
+    Lingering, LinkState, Manager, PendingRun, RootAccess, RunLife, Standing, Sudo, Systemd,
 };
 pub use holder::{Hold, Holder};
 pub use layout::{Layout, LinkPath, LinkSpec, RemotePath};

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::deploy::{Operator, Plan};
 use super::facts::{Facts, FoundRelease, FoundUnit, Lingering, Standing};
 use super::layout::{Layout, LinkSpec};
-use super::preflight::{changed_links, is_enabled, refuse_host, refuse_sudo};
+use super::preflight::{changed_links, is_enabled, refuse_host, refuse_sudo, user_step};
 use super::refusal::{Refusal, ReleaseLine};
 use super::step::{FileSum, Reason, Step, WatchedUnit};
 use crate::manifest::{Address, Manifest, UnitKind, UnitName};
@@ -75,6 +75,7 @@ pub fn plan_rollback(inputs: &RollbackInputs<'_>) -> Result<Plan, Vec<Refusal>> 
     if facts.lingering == Lingering::Off {
         steps.push(Step::EnableLingering { user: facts.user.clone() });
     }
+    steps.extend(user_step(manifest, facts));
     let sums = record.artifacts.iter().map(|file| FileSum { path: file.path.clone(), sha256: file.sha256 });
     steps.push(Step::CheckRelease { release: release.id.clone(), sums: sums.collect() });
     let links = changed_links(&layout, &links_of(manifest, record), facts, &mut refusals);

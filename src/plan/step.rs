@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::diff::{EnvChange, TextDiff};
 use super::facts::LinkState;
 use super::layout::{LinkPath, RemotePath};
-use crate::manifest::{HealthCheck, HookHosts, HookPoint, UnitName};
+use crate::manifest::{HealthCheck, HookHosts, HookPoint, ServiceUser, UnitName, UserName};
 use crate::release::{Mode, ReleaseId, ReleasePath, Sha256Digest};
 
 /// One entry of a plan.
@@ -17,6 +17,18 @@ pub enum Step {
     EnableLingering {
         /// Whose.
         user: String,
+    },
+    /// Makes the user that the service runs as. It stays, whatever becomes of the release.
+    MakeUser {
+        /// Which, and how.
+        user: ServiceUser,
+    },
+    /// Puts the user that the service runs as into groups.
+    JoinGroups {
+        /// Whom.
+        user: UserName,
+        /// The groups that it is not in yet.
+        groups: Vec<UserName>,
     },
     /// Puts the release's files on the host, beside everything that runs.
     Upload {
@@ -229,6 +241,8 @@ impl Step {
     pub fn name(&self) -> &'static str {
         match self {
             Self::EnableLingering { .. } => "enable_lingering",
+            Self::MakeUser { .. } => "make_user",
+            Self::JoinGroups { .. } => "join_groups",
             Self::Upload { .. } => "upload",
             Self::Seal { .. } => "seal",
             Self::CheckRelease { .. } => "check_release",
@@ -253,7 +267,9 @@ impl Step {
         match self {
             Self::EnableLingering { .. } => Privilege::Root,
             Self::Link(link) => link.privilege,
-            Self::Upload { .. }
+            Self::MakeUser { .. }
+            | Self::JoinGroups { .. }
+            | Self::Upload { .. }
             | Self::Seal { .. }
             | Self::CheckRelease { .. }
             | Self::Stop { .. }
@@ -288,6 +304,8 @@ impl Step {
             // Those after the switch come behind a step that does.
             Self::Hook { .. }
             | Self::EnableLingering { .. }
+            | Self::MakeUser { .. }
+            | Self::JoinGroups { .. }
             | Self::Upload { .. }
             | Self::Seal { .. }
             | Self::CheckRelease { .. }

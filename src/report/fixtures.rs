@@ -57,6 +57,7 @@ fn manifest() -> Manifest {
         name: "simple_api".parse().unwrap(),
         scope: Scope::User,
         root: None,
+        user: None,
         binary: Some("simple_api".into()),
         units: vec![UnitSource {
             name: "simple_api.service".parse().unwrap(),

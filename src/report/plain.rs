@@ -232,6 +232,8 @@ fn is_long(step: &Step) -> bool {
         | Step::Hook { .. } => true,
         Step::Observe { settle, .. } => *settle >= LONG_SETTLE,
         Step::EnableLingering { .. }
+        | Step::MakeUser { .. }
+        | Step::JoinGroups { .. }
         | Step::Seal { .. }
         | Step::Link(_)
         | Step::Switch { .. }

@@ -132,7 +132,9 @@ fn summary_lines(plan: &Plan) -> Vec<Line> {
             Step::Restart { .. } | Step::Reload { .. } | Step::Start { .. } | Step::Stop { .. } => {
                 parts.push(describe_step(step));
             }
+            Step::MakeUser { .. } => parts.push(describe_step(step)),
             Step::EnableLingering { .. }
+            | Step::JoinGroups { .. }
             | Step::Seal { .. }
             | Step::CheckRelease { .. }
             | Step::Switch { .. }
@@ -308,6 +310,8 @@ fn steps_section(plan: &Plan, lines: &mut Vec<Line>) {
     let steps = plan.steps.iter().filter(|step| match step {
         Step::Upload { .. } | Step::Seal { .. } | Step::Link(_) => false,
         Step::EnableLingering { .. }
+        | Step::MakeUser { .. }
+        | Step::JoinGroups { .. }
         | Step::CheckRelease { .. }
         | Step::Stop { .. }
         | Step::Switch { .. }

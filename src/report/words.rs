@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::event::{Command, RunCounts, Verdict};
 use super::health_words::health_words;
-use crate::manifest::{HookHosts, HookPoint, first_line};
+use crate::manifest::{HookHosts, HookPoint, UserKind, UserName, first_line};
 use crate::plan::{FileChange, LinkChange, LinkState, Privilege, Reason, Step, Transfer, WatchedUnit};
 
 /// What the step does, in the words of an order: `restart simple_api.service (binary and env file changed)`.
@@ -39,6 +39,17 @@ pub(super) fn step_words(step: &Step, tense: Tense) -> String {
         Step::EnableLingering { user } => {
             let verb = tense.of("enable", "enabling", "enabled");
             format!("{verb} lingering for {user}, so that its services outlive the last login")
+        }
+        Step::MakeUser { user } => {
+            let kind = match user.kind {
+                UserKind::System => "system user",
+                UserKind::Regular => "user",
+            };
+            format!("{} the {kind} {}", tense.of("make", "making", "made"), user.name)
+        }
+        Step::JoinGroups { user, groups } => {
+            let groups: Vec<&str> = groups.iter().map(UserName::as_str).collect();
+            format!("{} the user {user} to {}", tense.of("add", "adding", "added"), joined(&groups))
         }
         Step::Upload { release: _, files, dropped: _ } => upload_words(files, tense),
         Step::Seal { release: _ } => {

@@ -149,6 +149,33 @@ fn a_sudo_password_is_asked_for_once_and_used_for_all() {
 }
 
 #[test]
+fn the_services_own_user_is_made_once_and_stays() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let project = SystemProject::new(&user);
+    let (own, unit) = (format!("u{}", &project.name[4..]), format!("{}.service", project.name));
+    project.edit(&unit, "User=nobody", &format!("User={own}"));
+    project.edit("deploy.yaml", "binary:", &format!("user: {{ name: {own}, groups: [no-such-group] }}\nbinary:"));
+    // A group that is not there: nothing was begun.
+    project.shipit(&["deploy", "prod"]).exits(1).says("no-such-group").says("untouched");
+    project.standing(&user).is_not_deployed();
+    project.edit("deploy.yaml", ", groups: [no-such-group]", "");
+    let ran = project.deploy();
+    ran.says(&format!("made the system user {own}"));
+    let runs = |format: &str| {
+        let name = &project.name;
+        user.run(&format!("ps -o {format}= -p $(systemctl show -p MainPID --value {name}.service)"))
+    };
+    assert_eq!(runs("user:32").trim(), own);
+    assert_eq!(user.run(&format!("getent passwd {own} | cut -d: -f6,7")), "/nonexistent:/usr/sbin/nologin\n");
+    project.deploy().says("nothing to do");
+    project.edit("deploy.yaml", &format!("name: {own}"), &format!("name: {own}, groups: [adm]"));
+    project.deploy().says(&format!("added the user {own} to adm"));
+    assert_eq!(user.run(&format!("id -nG {own}")), format!("{own} adm\n"));
+    project.deploy().says("nothing to do");
+    user.root(&format!("systemctl stop {unit}; userdel {own}"));
+}
+
+#[test]
 fn a_freeze_is_roots_to_make_and_everybodys_to_see() {
     let Some(user) = TestUser::new(UserOptions::default()) else { return };
     let project = SystemProject::new(&user);

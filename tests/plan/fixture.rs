@@ -121,6 +121,7 @@ impl Service {
         let links = Layout::links(&self.manifest());
         let access = |path: &str| if path.starts_with("~/") { Access::Direct } else { Access::Root };
         Facts {
+            service_user: None,
             home: RemotePath::new("/home/deploy").unwrap(),
             user: "deploy".to_owned(),
             uid: 1000,

@@ -8,7 +8,9 @@ use crate::host::script::Script;
 use crate::host::session::{Session, SessionError};
 use crate::host::sums::{sum, sums};
 use crate::host::upload::Copies;
-use crate::manifest::{Address, EnvironmentName, HookPoint, Scope, UnitName};
+use crate::manifest::{
+    Address, EnvironmentName, HookPoint, Scope, ServiceUser, UnitName, UserKind, UserName,
+};
 use crate::plan::{Layout, Privilege, RemotePath, Step};
 use crate::release::{ReleaseId, RunId};
 
@@ -197,6 +199,12 @@ impl Run<'_> {
         Some(match step {
             Step::Upload { .. } | Step::AskHealth { .. } => return None,
             Step::EnableLingering { .. } => (Part::Session, words(["enable_lingering"])),
+            Step::MakeUser { user } => (Part::Session, useradd(user)),
+            Step::JoinGroups { user, groups } => {
+                let groups = groups.iter().map(ToString::to_string);
+                let call = ["join_groups".to_owned(), user.to_string()].into_iter().chain(groups);
+                (Part::Session, call.collect())
+            }
             Step::Seal { release } => (
                 Part::Session,
                 words(["seal", &release.to_string(), &sums(self.steps, self.copies), &self.landing()]),
@@ -254,6 +262,27 @@ enum Part {
     AfterCommit,
     /// Whoever went back.
     OnFailure,
+}
+
+/// The call of useradd(8).
+fn useradd(user: &ServiceUser) -> Vec<String> {
+    let mut call = words(["make_user", "--user-group", "--shell", &user.shell]);
+    match (user.kind, &user.home) {
+        (UserKind::System, None) => {
+            call.extend(words(["--system", "--home-dir", "/nonexistent", "--no-create-home"]));
+        }
+        (UserKind::System, Some(home)) => {
+            call.extend(words(["--system", "--home-dir", home, "--create-home"]));
+        }
+        (UserKind::Regular, None) => call.extend(words(["--create-home"])),
+        (UserKind::Regular, Some(home)) => call.extend(words(["--home-dir", home, "--create-home"])),
+    }
+    if !user.groups.is_empty() {
+        let groups: Vec<&str> = user.groups.iter().map(UserName::as_str).collect();
+        call.extend(words(["--groups", &groups.join(",")]));
+    }
+    call.extend(words(["--", user.name.as_str()]));
+    call
 }
 
 fn words<const N: usize>(words: [&str; N]) -> Vec<String> {
