@@ -136,14 +136,18 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
     let hooks = |when: HookPoint| if switched { hook_steps(inputs, when) } else { Vec::new() };
     steps.extend(hooks(HookPoint::BeforeActivate));
     let links = changed_links(&layout, &Layout::links(manifest), facts, &mut refusals);
-    let units_linked = links.iter().any(|link| link.path.as_str().starts_with("~/"));
+    let unit_folder = Layout::unit_folder(manifest.scope);
+    let units_linked = links.iter().any(|link| link.path.as_str().starts_with(unit_folder));
     steps.extend(links.into_iter().map(Step::Link));
+    let leaving = units::leaving(inputs, &layout);
+    let units_left = !leaving.is_empty();
+    steps.extend(leaving);
     if switched {
         steps.push(Step::Switch { from: current.cloned(), to: target.clone() });
     }
     // Reading all units of the user anew takes a while. Other files are read when a unit starts.
     let units_new = switched && (changes.units_changed() || current.is_none());
-    if units_new || units_linked {
+    if units_new || units_linked || units_left {
         steps.push(Step::ReloadManager);
     }
     steps.extend(units::steps(inputs, &changes));

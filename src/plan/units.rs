@@ -1,9 +1,61 @@
 //! The steps of a deploy that have to do with units: which of them are enabled and started, why, and how they are watched.
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
 use super::deploy::{Changes, Inputs};
-use super::facts::FoundUnit;
+use super::facts::{Facts, FoundLink, FoundUnit, LinkState};
+use super::layout::{Layout, LinkSpec};
 use super::preflight::is_enabled;
 use super::step::{Reason, Step, WatchedUnit};
 use crate::manifest::{OnChange, UnitKind, UnitName, UnitSource};
+
+/// What is done, before the switch, to units that the new release does not have.
+pub(super) fn leaving(inputs: &Inputs<'_>, layout: &Layout) -> Vec<Step> {
+    let Inputs { manifest, facts, .. } = *inputs;
+    let stays: BTreeSet<&UnitName> = manifest.started_units().map(|(name, _)| name).collect();
+    farewell(layout, facts, &stays, &Layout::links(manifest))
+}
+
+/// Stops the units that do not stay, has them no longer start at boot, and removes the links to unit files that are not
+/// wanted any more. What is not a link of the service's own is left as it is, and so is the unit that it brings.
+pub(super) fn farewell(
+    layout: &Layout,
+    facts: &Facts,
+    stays: &BTreeSet<&UnitName>,
+    wanted: &[LinkSpec],
+) -> Vec<Step> {
+    let folder = Layout::unit_folder(layout.scope());
+    let file_of = |found: &FoundLink| Some(found.path.as_str().strip_prefix(folder)?[1..].to_owned());
+    let leads_to_us = |found: &FoundLink, file: &str| {
+        let target = layout.root().join(&Layout::unit_link(layout.scope(), file).target);
+        matches!(&found.state, LinkState::Symlink(points_to) if points_to == target.as_str())
+    };
+    let is_anothers = |unit: &UnitName| {
+        let path = Layout::unit_link(layout.scope(), unit.file().as_str()).path;
+        facts.links.iter().find(|found| found.path == path).is_some_and(|found| {
+            found.state != LinkState::Missing && !leads_to_us(found, unit.file().as_str())
+        })
+    };
+    let mut leaving: Vec<(&UnitName, &FoundUnit)> =
+        facts.units.iter().filter(|(unit, _)| !stays.contains(unit) && !is_anothers(unit)).collect();
+    // What would start others goes first, then in the reverse of the order they were started in.
+    let started = |unit: &UnitName| {
+        facts.record.as_ref().and_then(|record| record.units.iter().position(|known| known.name == *unit))
+    };
+    leaving.sort_by_key(|(unit, _)| (!unit.kind().triggers(), Reverse(started(unit))));
+    let runs = |found: &FoundUnit| !matches!(found.active_state.as_str(), "" | "inactive");
+    let stops = leaving.iter().filter(|(_, found)| runs(found));
+    let disables = leaving.iter().filter(|(_, found)| is_enabled(found));
+    let unlinks = facts.links.iter().filter_map(|found| {
+        let file = file_of(found)?;
+        let goes = !wanted.iter().any(|spec| spec.path == found.path) && leads_to_us(found, &file);
+        let target = layout.root().join(&Layout::unit_link(layout.scope(), &file).target);
+        goes.then(|| Step::Unlink { path: found.path.clone(), target })
+    });
+    let stops = stops.map(|(unit, _)| Step::Stop { unit: (*unit).clone() });
+    let disables = disables.map(|(unit, _)| Step::Disable { unit: (*unit).clone() });
+    stops.chain(disables).chain(unlinks).collect()
+}
 
 /// What is done to the units, once `current` points to the release.
 pub(super) fn steps(inputs: &Inputs<'_>, changes: &Changes) -> Vec<Step> {

@@ -7,3 +7,4 @@ mod prune;
 mod refusals;
 mod rollback;
 mod steps;
+mod units;

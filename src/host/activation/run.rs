@@ -215,6 +215,10 @@ impl Run<'_> {
                 (Part::Session, words(["check_release", &release.to_string(), &lines.join("\n")]))
             }
             Step::Stop { unit } => (Part::Unit, words(["stop_unit", unit.as_str()])),
+            Step::Disable { unit } => (Part::Unit, words(["disable", unit.as_str()])),
+            Step::Unlink { path, target } => {
+                (Part::Unit, words(["unlink_unit", path.as_str(), target.as_str()]))
+            }
             Step::Link(link) => {
                 let rights = match link.privilege {
                     Privilege::User => "direct",
