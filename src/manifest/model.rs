@@ -288,6 +288,11 @@ impl Manifest {
         format!("/etc/default/{}.conf", self.name)
     }
 
+    /// The units that are started, in the order written, each with the file it is from.
+    pub fn started_units(&self) -> impl Iterator<Item = (&UnitName, &UnitSource)> {
+        self.units.iter().map(|source| (&source.name, source))
+    }
+
     /// How many hosts all environments have together.
     #[must_use]
     pub fn host_count(&self) -> usize {

@@ -77,6 +77,18 @@ pub enum Step {
         /// Which.
         unit: UnitName,
     },
+    /// Has a unit no longer start at boot that the release to be switched to does not have.
+    Disable {
+        /// Which.
+        unit: UnitName,
+    },
+    /// Removes a link that the release to be switched to does not want, if it still leads where it did.
+    Unlink {
+        /// Where.
+        path: LinkPath,
+        /// What it points to.
+        target: RemotePath,
+    },
     /// Points `current` to the release: from here on, it is what a start would run.
     Switch {
         /// What `current` pointed to.
@@ -273,6 +285,8 @@ impl Step {
             Self::CheckRelease { .. } => "check_release",
             Self::Link(_) => "link",
             Self::Stop { .. } => "stop",
+            Self::Disable { .. } => "disable",
+            Self::Unlink { .. } => "unlink",
             Self::Switch { .. } => "switch",
             Self::ReloadManager => "reload_manager",
             Self::Enable { .. } => "enable",
@@ -299,6 +313,8 @@ impl Step {
             | Self::Prepare { .. }
             | Self::CheckRelease { .. }
             | Self::Stop { .. }
+            | Self::Disable { .. }
+            | Self::Unlink { .. }
             | Self::Switch { .. }
             | Self::ReloadManager
             | Self::Enable { .. }
@@ -318,6 +334,8 @@ impl Step {
     pub fn touches_service(&self) -> bool {
         match self {
             Self::Stop { .. }
+            | Self::Disable { .. }
+            | Self::Unlink { .. }
             | Self::Switch { .. }
             | Self::ReloadManager
             | Self::Enable { .. }

@@ -139,6 +139,8 @@ fn mask_step(step: &mut Step, mask: &Mask) {
         | Step::Seal { .. }
         | Step::CheckRelease { .. }
         | Step::Stop { .. }
+        | Step::Disable { .. }
+        | Step::Unlink { .. }
         | Step::Switch { .. }
         | Step::ReloadManager
         | Step::Enable { .. }

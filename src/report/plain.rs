@@ -237,6 +237,8 @@ fn is_long(step: &Step) -> bool {
         | Step::JoinGroups { .. }
         | Step::Seal { .. }
         | Step::Link(_)
+        | Step::Disable { .. }
+        | Step::Unlink { .. }
         | Step::Switch { .. }
         | Step::ReloadManager
         | Step::Enable { .. }

@@ -66,6 +66,13 @@ pub(super) fn step_words(step: &Step, tense: Tense) -> String {
         Step::Stop { unit } => {
             format!("{} {unit}, which the release does not have", tense.of("stop", "stopping", "stopped"))
         }
+        Step::Disable { unit } => {
+            let verb = tense.of("disable", "disabling", "disabled");
+            format!("{verb} {unit}, which starts no more at boot")
+        }
+        Step::Unlink { path, target: _ } => {
+            format!("{} the link {path}", tense.of("remove", "removing", "removed"))
+        }
         Step::Switch { from: _, to } => {
             format!("{} current to {to}", tense.of("switch", "switching", "switched"))
         }

@@ -41,5 +41,6 @@ mod several_units;
 mod ssh_config;
 mod system_scope;
 mod transaction;
+mod units_leave;
 mod wrong_binary;
 mod zero_downtime;
