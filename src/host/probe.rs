@@ -109,6 +109,7 @@ struct Answer {
     folders: BTreeSet<String>,
     texts: BTreeMap<String, String>,
     releases: Vec<FoundRelease>,
+    prepared: BTreeSet<String>,
     records: BTreeMap<ReleaseId, String>,
     sizes: BTreeMap<ReleaseId, BTreeMap<String, u64>>,
     history: History,
@@ -155,6 +156,9 @@ impl Answer {
             }
             Some(("folder", path)) => {
                 self.folders.insert(path.to_owned());
+            }
+            Some(("prepared", key)) => {
+                self.prepared.insert(key.to_owned());
             }
             Some(("executable", rest)) => {
                 if let Some((pid, hash)) = rest.split_once(' ') {
@@ -244,6 +248,7 @@ impl Answer {
             freeze: self.hold("freeze"),
             links: self.links(links)?,
             service_user: self.service_user(),
+            prepared: std::mem::take(&mut self.prepared),
         })
     }
 

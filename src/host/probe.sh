@@ -163,6 +163,12 @@ for release in "$root"/releases/*; do
 	fact release "${release##*/} $standing"
 done
 
+for whole in "$root"/prepared/*.whole; do
+	[ -e "$whole" ] || continue
+	whole=${whole##*/}
+	fact prepared "${whole%.whole}"
+done
+
 # What stands in a file of one line.
 fact_line() { # key file
 	line=

@@ -18,6 +18,7 @@ use super::health::HealthCheck;
 use super::hooks::Hooks;
 use super::name::{EnvironmentName, ServiceName, Tag, UnitName, VarName};
 use super::nearest::nearest;
+use super::prepare::Prepare;
 use super::secrets::SecretSource;
 use super::service_root::ServiceRoot;
 use super::service_user::ServiceUser;
@@ -65,6 +66,8 @@ pub struct Manifest {
     pub settle: Duration,
     /// How long a host waits for the client's word before it goes back by itself.
     pub confirm_timeout: Duration,
+    /// What is built on the hosts for a release.
+    pub prepare: Vec<Prepare>,
     /// What is run around the switch.
     pub hooks: Hooks,
     /// How many good releases stay on a host.

@@ -134,13 +134,14 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
             tree: changes.tree.clone(),
         });
         steps.push(Step::Seal { release: target.clone() });
+        steps.extend(builds(release, facts));
         refuse_room(&changes, &layout, facts, &mut refusals);
     }
     let switched = current != Some(&target);
     let hooks = |when: HookPoint| if switched { hook_steps(inputs, when) } else { Vec::new() };
     steps.extend(hooks(HookPoint::BeforeActivate));
     let links = changed_links(&layout, &Layout::links(manifest), facts, &mut refusals);
-    let units_linked = links.iter().any(|link| link.path.as_str().starts_with("~/"));
+    let units_linked = links.iter().any(|link| link.path.is_a_units());
     steps.extend(links.into_iter().map(Step::Link));
     if switched {
         steps.push(Step::Switch { from: current.cloned(), to: target.clone() });
@@ -175,6 +176,17 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
         from: current.cloned(),
         release: target,
         steps,
+    })
+}
+
+/// What has to be built on the host for the release: what it has not been built from yet.
+fn builds(release: &Release, facts: &Facts) -> impl Iterator<Item = Step> {
+    let missing = release.prepared.iter().filter(|prepared| !facts.prepared.contains(&prepared.key));
+    missing.map(|prepared| Step::Prepare {
+        name: prepared.name.clone(),
+        key: prepared.key.clone(),
+        run: prepared.how.run.clone(),
+        timeout: prepared.how.timeout,
     })
 }
 

@@ -7,7 +7,7 @@ use super::diff::{EnvChange, TextDiff};
 use super::facts::LinkState;
 use super::files::TreeChange;
 use super::layout::{LinkPath, RemotePath};
-use crate::manifest::{HealthCheck, HookHosts, HookPoint, ServiceUser, UnitName, UserName};
+use crate::manifest::{HealthCheck, HookHosts, HookPoint, PreparedName, ServiceUser, UnitName, UserName};
 use crate::release::{Mode, ReleaseId, ReleasePath, Sha256Digest, Skeleton};
 
 /// One entry of a plan.
@@ -47,6 +47,18 @@ pub enum Step {
     Seal {
         /// The new release.
         release: ReleaseId,
+    },
+    /// Builds a folder of the release on the host, by a program of the operator's.
+    Prepare {
+        /// What it is called in the release.
+        name: PreparedName,
+        /// What it is called beside the releases: its name, and the hash of what it is built from.
+        key: String,
+        /// The text of a shell program.
+        run: String,
+        /// How long it may run.
+        #[serde(serialize_with = "as_milliseconds", rename = "timeout_ms")]
+        timeout: Duration,
     },
     /// Checks the hash of every file of a release that is on the host already.
     CheckRelease {
@@ -257,6 +269,7 @@ impl Step {
             Self::JoinGroups { .. } => "join_groups",
             Self::Upload { .. } => "upload",
             Self::Seal { .. } => "seal",
+            Self::Prepare { .. } => "prepare",
             Self::CheckRelease { .. } => "check_release",
             Self::Link(_) => "link",
             Self::Stop { .. } => "stop",
@@ -283,6 +296,7 @@ impl Step {
             | Self::JoinGroups { .. }
             | Self::Upload { .. }
             | Self::Seal { .. }
+            | Self::Prepare { .. }
             | Self::CheckRelease { .. }
             | Self::Stop { .. }
             | Self::Switch { .. }
@@ -320,6 +334,7 @@ impl Step {
             | Self::JoinGroups { .. }
             | Self::Upload { .. }
             | Self::Seal { .. }
+            | Self::Prepare { .. }
             | Self::CheckRelease { .. }
             | Self::Link(_) => false,
         }

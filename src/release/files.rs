@@ -102,9 +102,14 @@ impl OtherFiles {
         self.skeleton.clone()
     }
 
-    /// The templates among them, each with the mode that its file gets.
-    pub(super) fn templates(&self) -> impl Iterator<Item = (&Arc<SourceText>, Mode)> {
-        self.templates.iter().map(|template| (&template.source, template.mode))
+    /// The templates among them: each with the text that its problems point into, and what it is if everybody can read it.
+    pub(super) fn templates(
+        &self,
+    ) -> impl Iterator<Item = (&Arc<SourceText>, &Arc<SourceText>, Option<&'static str>)> {
+        self.templates.iter().map(|Template { mode, source, .. }| {
+            let for_all = (mode.bits() & 0o004 != 0).then_some("a file without a `mode` such as `\"0640\"`");
+            (source, source, for_all)
+        })
     }
 }
 

@@ -133,7 +133,7 @@ fn summary_lines(plan: &Plan) -> Vec<Line> {
             Step::Restart { .. } | Step::Reload { .. } | Step::Start { .. } | Step::Stop { .. } => {
                 parts.push(describe_step(step));
             }
-            Step::MakeUser { .. } => parts.push(describe_step(step)),
+            Step::MakeUser { .. } | Step::Prepare { .. } => parts.push(describe_step(step)),
             Step::EnableLingering { .. }
             | Step::JoinGroups { .. }
             | Step::Seal { .. }
@@ -270,6 +270,7 @@ fn steps_section(plan: &Plan, lines: &mut Vec<Line>) {
         Step::EnableLingering { .. }
         | Step::MakeUser { .. }
         | Step::JoinGroups { .. }
+        | Step::Prepare { .. }
         | Step::CheckRelease { .. }
         | Step::Stop { .. }
         | Step::Switch { .. }

@@ -56,6 +56,9 @@ pub(super) fn step_words(step: &Step, tense: Tense) -> String {
             let verb = tense.of("check", "checking", "checked");
             format!("{verb} the SHA-256 of every file on the host")
         }
+        Step::Prepare { name, key: _, run, timeout: _ } => {
+            format!("{} {name} on the host: {}", tense.of("build", "building", "built"), first_line(run))
+        }
         Step::CheckRelease { release, sums: _, skeleton: _ } => {
             format!("{} the SHA-256 of every file of {release}", tense.of("check", "checking", "checked"))
         }

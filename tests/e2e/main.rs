@@ -29,6 +29,7 @@ mod odd_accounts;
 mod odd_rights;
 mod odd_servers;
 mod plan_matches;
+mod prepare;
 mod prune;
 mod remove;
 mod repair;

@@ -119,7 +119,9 @@ impl Run<'_> {
     /// How long the run may say nothing: a hook may be silent for as long as it may run, and so is a watch.
     fn idle(&self) -> Duration {
         let silent = self.steps.iter().filter_map(|step| match step {
-            Step::Hook { timeout: time, .. } | Step::Observe { settle: time, .. } => Some(*time),
+            Step::Hook { timeout: time, .. }
+            | Step::Prepare { timeout: time, .. }
+            | Step::Observe { settle: time, .. } => Some(*time),
             _ => None,
         });
         IDLE + silent.max().unwrap_or_default()
@@ -186,7 +188,7 @@ impl Run<'_> {
                 && of == part
             {
                 let function = match step {
-                    Step::Hook { .. } => "live_step",
+                    Step::Hook { .. } | Step::Prepare { .. } => "live_step",
                     _ => "step",
                 };
                 script.call(function, std::iter::once(number.to_string()).chain(call));
@@ -208,6 +210,9 @@ impl Run<'_> {
             Step::Seal { release } => {
                 let (sums, skeleton) = (sums(self.steps, self.copies), skeleton(self.steps));
                 (Part::Session, words(["seal", &release.to_string(), &sums, &skeleton, &self.landing()]))
+            }
+            Step::Prepare { name: _, key, run, timeout } => {
+                (Part::Session, words(["prepare", &timeout.as_secs_f64().to_string(), key, run]))
             }
             Step::CheckRelease { release, sums, skeleton } => {
                 let lines: Vec<String> =
