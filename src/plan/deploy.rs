@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::diff::{EnvChange, TextDiff};
 use super::facts::{Facts, FoundUnit, Libc, Lingering, Standing};
-use super::files::{Packing, TreeChange, dropped, is_other};
+use super::files::{Packing, TreeChange, changed_paths, dropped, is_other, notifications, validations};
 use super::layout::{Layout, RemotePath};
 use super::preflight::{changed_links, is_enabled, refuse_host, refuse_sudo, user_step};
 use super::refusal::Refusal;
@@ -140,16 +140,21 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
     let hooks = |when: HookPoint| if switched { hook_steps(inputs, when) } else { Vec::new() };
     steps.extend(hooks(HookPoint::BeforeActivate));
     let links = changed_links(&layout, &Layout::links(manifest), facts, &mut refusals);
-    let units_linked = links.iter().any(|link| link.path.as_str().starts_with("~/"));
+    let units_linked = links
+        .iter()
+        .any(|link| link.target.as_str().starts_with(layout.root().join("current/units/").as_str()));
     steps.extend(links.into_iter().map(Step::Link));
     if switched {
         steps.push(Step::Switch { from: current.cloned(), to: target.clone() });
     }
+    let changed = changed_paths(&changes.files, &changes.tree, &changes.dropped, facts);
+    steps.extend(validations(manifest, &changed));
     // Reading all units of the user anew takes a while. Other files are read when a unit starts.
     let units_new = switched && (changes.units_changed() || current.is_none());
     if units_new || units_linked {
         steps.push(Step::ReloadManager);
     }
+    steps.extend(notifications(manifest, &changed));
     steps.extend(unit_steps(inputs, &changes));
     steps.extend(hooks(HookPoint::AfterActivate));
     if steps.iter().any(|step| matches!(step, Step::Observe { .. })) {

@@ -154,6 +154,10 @@ impl Layout {
             path: LinkPath(format!("{unit_folder}/{}", unit.name)),
             target: format!("current/units/{}", unit.name),
         }));
+        links.extend(manifest.files.iter().filter_map(|entry| {
+            let path = LinkPath(entry.link.as_ref()?.as_str().to_owned());
+            Some(LinkSpec { path, target: format!("current/{}", entry.path) })
+        }));
         links
     }
 

@@ -72,6 +72,23 @@ pub enum Step {
         /// What it will point to.
         to: ReleaseId,
     },
+    /// Sees whether changed files are valid, by a program of the operator's; if not, the host goes back before anybody is
+    /// told of them.
+    Validate {
+        /// The text of a shell program.
+        run: String,
+        /// How long it may run.
+        #[serde(serialize_with = "as_milliseconds", rename = "timeout_ms")]
+        timeout: Duration,
+    },
+    /// Tells of changed files, by a program of the operator's; and again if the host goes back.
+    OnChange {
+        /// The text of a shell program.
+        run: String,
+        /// How long it may run.
+        #[serde(serialize_with = "as_milliseconds", rename = "timeout_ms")]
+        timeout: Duration,
+    },
     /// Has the service manager read the unit files again.
     ReloadManager,
     /// Has the unit start at boot.
@@ -261,6 +278,8 @@ impl Step {
             Self::Link(_) => "link",
             Self::Stop { .. } => "stop",
             Self::Switch { .. } => "switch",
+            Self::Validate { .. } => "validate",
+            Self::OnChange { .. } => "on_change",
             Self::ReloadManager => "reload_manager",
             Self::Enable { .. } => "enable",
             Self::Restart { .. } => "restart",
@@ -286,6 +305,8 @@ impl Step {
             | Self::CheckRelease { .. }
             | Self::Stop { .. }
             | Self::Switch { .. }
+            | Self::Validate { .. }
+            | Self::OnChange { .. }
             | Self::ReloadManager
             | Self::Enable { .. }
             | Self::Restart { .. }
@@ -305,6 +326,8 @@ impl Step {
         match self {
             Self::Stop { .. }
             | Self::Switch { .. }
+            | Self::Validate { .. }
+            | Self::OnChange { .. }
             | Self::ReloadManager
             | Self::Enable { .. }
             | Self::Restart { .. }

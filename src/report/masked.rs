@@ -117,7 +117,9 @@ fn mask_step(step: &mut Step, mask: &Mask) {
                 }
             }
         }
-        Step::Hook { when: _, run, hosts: _, timeout: _ } => hide(run, mask),
+        Step::Hook { when: _, run, hosts: _, timeout: _ }
+        | Step::Validate { run, timeout: _ }
+        | Step::OnChange { run, timeout: _ } => hide(run, mask),
         Step::Link(link) => {
             if let LinkState::Symlink(target) = &mut link.was {
                 hide(target, mask);

@@ -129,6 +129,7 @@ fn summary_lines(plan: &Plan) -> Vec<Line> {
             }
             Step::Link(_) => links += 1,
             Step::Hook { .. } => hooks += 1,
+            Step::OnChange { .. } => parts.push(describe_step(step)),
             Step::Enable { unit } => enabled.push(unit.as_str()),
             Step::Restart { .. } | Step::Reload { .. } | Step::Start { .. } | Step::Stop { .. } => {
                 parts.push(describe_step(step));
@@ -139,6 +140,7 @@ fn summary_lines(plan: &Plan) -> Vec<Line> {
             | Step::Seal { .. }
             | Step::CheckRelease { .. }
             | Step::Switch { .. }
+            | Step::Validate { .. }
             | Step::ReloadManager
             | Step::Observe { .. }
             | Step::AskHealth { .. }
@@ -273,6 +275,8 @@ fn steps_section(plan: &Plan, lines: &mut Vec<Line>) {
         | Step::CheckRelease { .. }
         | Step::Stop { .. }
         | Step::Switch { .. }
+        | Step::Validate { .. }
+        | Step::OnChange { .. }
         | Step::ReloadManager
         | Step::Enable { .. }
         | Step::Restart { .. }
