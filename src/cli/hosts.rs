@@ -14,7 +14,7 @@ use super::{scan, selection};
 use crate::manifest::Address;
 use crate::report::{SCHEMA_VERSION, escape_controls, sanitise};
 use crate::ssh::config::{Files, Keyword};
-use crate::ssh::{AgentKeys, Flags, Hop, Proxy, UnknownHostKey};
+use crate::ssh::{AgentKeys, Hop, Proxy, Routes, UnknownHostKey};
 
 /// Show what each host resolves to, and who says so: address, user, port, keys, jump hosts
 #[derive(Debug, Args)]
@@ -59,7 +59,7 @@ pub(super) async fn hosts(args: &HostsArgs, global: &GlobalArgs) -> Result<Exit,
     }
     for host in &hosts {
         let hop = reach.way(&host.address).await?;
-        let resolved = Resolved::new(&hop, routes.flags(), Written::InTheManifest);
+        let resolved = Resolved::new(&hop, routes, Written::InTheManifest);
         match global.format {
             Format::Text => text.push_str(&sanitise(&format!("\n{}\n{}", host.address, resolved.text(0)))),
             Format::Json => {
@@ -183,11 +183,14 @@ struct Resolved {
     #[serde(skip_serializing_if = "Option::is_none")]
     host_key_alias: Option<Said<String>>,
     unknown_host_key: Said<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_followed: Vec<String>,
     connect_timeout_s: Said<u64>,
 }
 
 impl Resolved {
-    fn new(hop: &Hop, flags: &Flags, written: Written) -> Self {
+    fn new(hop: &Hop, routes: &Routes, written: Written) -> Self {
+        let flags = routes.flags();
         let options = &hop.options;
         let by_file = |keyword| {
             if hop.found.configured.contains(&keyword) { From::SshConfig } else { From::Default }
@@ -234,7 +237,7 @@ impl Resolved {
             via: match &options.proxy {
                 Proxy::Jump(_) => {
                     let hops = hop.way();
-                    hops.iter().map(|hop| Self::alone(hop, flags)).collect()
+                    hops.iter().map(|hop| Self::alone(hop, routes)).collect()
                 }
                 Proxy::Direct | Proxy::Command { .. } => Vec::new(),
             },
@@ -273,6 +276,7 @@ impl Resolved {
                 },
                 from: by_flag(flags.unknown_host_key.is_some(), Keyword::StrictHostKeyChecking),
             },
+            not_followed: routes.not_followed(&hop.found.config).iter().map(ToString::to_string).collect(),
             connect_timeout_s: Said {
                 value: options.connect_timeout.as_secs(),
                 from: by_flag(flags.connect_timeout.is_some(), Keyword::ConnectTimeout),
@@ -281,8 +285,8 @@ impl Resolved {
     }
 
     /// A jump host, whose own way is told by those before it.
-    fn alone(hop: &Hop, flags: &Flags) -> Self {
-        Self { via: Vec::new(), ..Self::new(hop, flags, Written::InTheConfiguration) }
+    fn alone(hop: &Hop, routes: &Routes) -> Self {
+        Self { via: Vec::new(), ..Self::new(hop, routes, Written::InTheConfiguration) }
     }
 
     /// As a table, and below it one for each jump host.
@@ -324,6 +328,9 @@ impl Resolved {
         row("unknown key", self.unknown_host_key.value.to_owned(), self.unknown_host_key.from);
         row("time-out", format!("{} s", self.connect_timeout_s.value), self.connect_timeout_s.from);
         let mut text = indented(&columns(&rows), depth);
+        for setting in &self.not_followed {
+            text.push_str(&indented(&format!("  not followed: {setting}\n"), depth));
+        }
         for hop in &self.via {
             let name = format!("{}@{}", hop.user.value, hop.address.value);
             text.push_str(&indented(&format!("  by way of {name}\n"), depth));

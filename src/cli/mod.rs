@@ -33,6 +33,7 @@ mod scan;
 mod secret_values;
 mod selection;
 mod status;
+mod warn;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -100,7 +101,9 @@ pub fn run() -> ExitCode {
     set_up_reports(&cli.global);
     set_up_tracing(&cli.global);
     let (look, mask) = (cli.global.look(), cli.global.mask.clone());
-    let exit = dispatch(cli).unwrap_or_else(|error| {
+    let result = dispatch(cli);
+    warn::finish();
+    let exit = result.unwrap_or_else(|error| {
         let exit = error.exit();
         let mut text = Vec::new();
         // With nobody to tell there is still the exit code.
@@ -153,7 +156,8 @@ fn set_up_reports(global: &GlobalArgs) {
 
 fn set_up_tracing(global: &GlobalArgs) {
     let level = match global.verbose {
-        0 => return,
+        0 if global.quiet => return,
+        0 => return warn::begin(global.mask.clone()),
         1 => "warn,shipit=debug",
         _ => "debug,shipit=trace",
     };

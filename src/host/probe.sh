@@ -1,16 +1,17 @@
 # Prints the facts of this host that a plan is made from. Changes nothing.
 #
-# Arguments: the service's name, its root, the units' names in one argument with spaces between, how much is asked ("present";
-# "holds": also who holds the service; a number: also the records of all releases, and so many lines of the history), then
-# pairs of a link's path and what it should point to below the service's root.
+# Arguments: the service's name, its root, the units' names in one argument with spaces between, the folder of links to units,
+# how much is asked ("present"; "holds": also who holds the service; a number: also the records of all releases, and so many
+# lines of the history), then pairs of a link's path and what it should point to below the service's root.
 # Output: lines of "key value"; what other programs print stands as they print it, see probe.rs.
 tab='	'
 name=$1
 expand_home "$2"
 root=$path
 units=$3
-extent=$4
-shift 4
+unit_folder=$4
+extent=$5
+shift 5
 home=${login_home:-$HOME}
 
 fact() {
@@ -41,8 +42,43 @@ manager() {
 }
 manager &
 
+# What releases have of units, and the manifest perhaps no longer: their names, and the files below units/.
+others=
+unit_files=$newline
+look_into() { # folder of a release...
+	for release in "$@"; do
+		shift
+		set -- "$@" "$release/release.json"
+		for file in "$release"/units/* "$release"/units/*.d/*; do
+			[ -f "$file" ] || continue
+			file=${file##*/units/}
+			case $file in
+			*[[:cntrl:]]*) continue ;;
+			esac
+			case $unit_files in
+			*"$newline$file$newline"*) ;;
+			*) unit_files=$unit_files$file$newline ;;
+			esac
+		done
+	done
+	set -f
+	# shellcheck disable=SC2013 # names have no white space
+	for unit in $(sed -n -e 's/.*"units":\[{"name":"\([^]]*\)}\].*/\1/' -e 't names' -e d -e ':names' \
+		-e 's/"[^{]*{"name":"/ /g' -e 's/".*//' -e 's/\\\\/\\/g' -e p "$@" 2>/dev/null); do
+		case " $units $others " in
+		*" $unit "*) ;;
+		*) others="$others $unit" ;;
+		esac
+	done
+	set +f
+}
+case $extent in
+present | holds) [ ! -L "$root/current" ] || look_into "$root/current" ;;
+*) [ ! -d "$root/releases" ] || look_into "$root"/releases/* ;;
+esac
 set -f # a unit's name has no white space, and is not a pattern
 shown=
+units=$units$others
 if [ -n "$units" ]; then
 	# shellcheck disable=SC2086 # one argument a unit
 	shown=$(service_manager show \
@@ -54,6 +90,15 @@ system=$(uname -snm)
 nearest_folder "$root"
 room=$(stat -f -c '%a %S %d' -- "$folder" 2>/dev/null)
 wait
+fact others "$others"
+set -f
+IFS=$newline
+for file in $unit_files; do
+	fact unit_file "$file"
+	set -- "$@" "$unit_folder/$file" "current/units/$file"
+done
+unset IFS
+set +f
 fact system "$system"
 if [ -w "$folder" ]; then
 	fact root writable
@@ -161,6 +206,12 @@ for release in "$root"/releases/*; do
 	standing=unproven
 	[ -e "$release/good" ] && standing=good
 	fact release "${release##*/} $standing"
+done
+
+for whole in "$root"/prepared/*.whole; do
+	[ -e "$whole" ] || continue
+	whole=${whole##*/}
+	fact prepared "${whole%.whole}"
 done
 
 # What stands in a file of one line.

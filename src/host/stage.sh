@@ -86,6 +86,13 @@ unpack() { # root run-id folder-of-archives archive
 
 # Removes an upload that came to nothing; no other one, since the lock may be someone else's by now.
 sweep() { # root run-id landing
-	rm -rf "${1:?}/incoming/${2:?}" "${1:?}/incoming/${2:?}.bundles"
-	[ "$3" = - ] || rm -rf "$3/${2:?}" "$3/${2:?}.bundles"
+	folder=${1:?}/incoming/${2:?}
+	landing=$folder
+	[ "$3" = - ] || landing=$3/${2:?}
+	# The sftp-server may be at work on what was on its way.
+	tries=0
+	until rm -rf "$folder" "$folder.bundles" "$landing" "$landing.bundles" 2>/dev/null || [ "$tries" = 20 ]; do
+		tries=$((tries + 1))
+		sleep 0.1
+	done
 }

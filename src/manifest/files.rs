@@ -207,6 +207,12 @@ pub enum TreeProblem {
         /// The file.
         path: String,
     },
+    /// Nothing of the release is there.
+    #[error("nothing of the release is at `{path}`")]
+    NoInput {
+        /// Where.
+        path: String,
+    },
     /// Its path is longer than a release takes.
     #[error("`{path}` has too long a path")]
     PathTooLong {
@@ -302,6 +308,7 @@ impl TreeProblem {
             Self::Unreadable { .. } => "unreadable",
             Self::Symlink { .. } => "symlink",
             Self::Ignore { .. } => "ignore",
+            Self::NoInput { .. } => "no_input",
             Self::Collision { .. } => "collision",
             Self::Nothing { .. } => "nothing",
         }

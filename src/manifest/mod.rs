@@ -17,6 +17,7 @@ mod load;
 mod model;
 mod name;
 mod nearest;
+mod prepare;
 pub mod problem;
 mod read;
 mod read_environments;
@@ -56,7 +57,10 @@ pub use model::{
     Confirm, DEFAULT_HEALTH_TIMEOUT, DEFAULT_KEEP_RELEASES, DEFAULT_SETTLE, Environment, Host, KnownHosts,
     Manifest, OnChange, Scope, SelectError, Spans, UnitSource,
 };
-pub use name::{EnvironmentName, HostName, NameError, ServiceName, Tag, UnitName, UserName, VarName};
+pub use name::{
+    EnvironmentName, HostName, NameError, PreparedName, ServiceName, Tag, UnitName, UserName, VarName,
+};
+pub use prepare::{DEFAULT_PREPARE_TIMEOUT, Prepare};
 pub use problem::{Problem, ProblemKind, Severity};
 pub use secrets::{SecretCommand, SecretProblem, SecretSource, SecretValues};
 pub use service_root::{ServiceRoot, ServiceRootError};

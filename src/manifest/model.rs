@@ -18,6 +18,7 @@ use super::health::HealthCheck;
 use super::hooks::Hooks;
 use super::name::{EnvironmentName, ServiceName, Tag, UnitName, VarName};
 use super::nearest::nearest;
+use super::prepare::Prepare;
 use super::secrets::SecretSource;
 use super::service_root::ServiceRoot;
 use super::service_user::ServiceUser;
@@ -65,6 +66,8 @@ pub struct Manifest {
     pub settle: Duration,
     /// How long a host waits for the client's word before it goes back by itself.
     pub confirm_timeout: Duration,
+    /// What is built on the hosts for a release.
+    pub prepare: Vec<Prepare>,
     /// What is run around the switch.
     pub hooks: Hooks,
     /// How many good releases stay on a host.
@@ -283,6 +286,11 @@ impl Manifest {
     #[must_use]
     pub fn env_file_link(&self) -> String {
         format!("/etc/default/{}.conf", self.name)
+    }
+
+    /// The units that are started, in the order written, each with the file it is from.
+    pub fn started_units(&self) -> impl Iterator<Item = (&UnitName, &UnitSource)> {
+        self.units.iter().map(|source| (&source.name, source))
     }
 
     /// How many hosts all environments have together.

@@ -157,12 +157,12 @@ pub enum ProblemKind {
     /// A binary can't be the program of a service.
     #[error(transparent)]
     Binary(#[from] BinaryProblem),
-    /// A file or folder of `files` can't be sent.
-    #[error(transparent)]
-    Tree(#[from] TreeProblem),
     /// A secret can't be had.
     #[error(transparent)]
     Secret(#[from] SecretProblem),
+    /// A file or folder of `files` can't be sent.
+    #[error(transparent)]
+    Tree(#[from] TreeProblem),
 }
 
 impl ProblemKind {
@@ -189,8 +189,8 @@ impl ProblemKind {
             Self::Unit(problem) => ("unit", problem.code()),
             Self::Env(problem) => ("env_file", problem.code()),
             Self::Binary(problem) => ("binary", problem.code()),
-            Self::Tree(problem) => ("files", problem.code()),
             Self::Secret(problem) => ("secret", problem.code()),
+            Self::Tree(problem) => ("files", problem.code()),
         };
         format!("shipit::{layer}::{name}")
     }

@@ -35,6 +35,7 @@ const TOP_KEYS: &[&str] = &[
     "settle",
     "confirm_timeout",
     "keep_releases",
+    "prepare",
     "hooks",
     "known_hosts",
     "environments",
@@ -205,6 +206,7 @@ impl Reader<'_> {
         let files = fields.get("files").map(|node| self.files(node));
         let health = fields.get("health").map(|node| self.health(node));
         let settle = fields.get("settle").map_or(Some(DEFAULT_SETTLE), |node| self.duration("settle", node));
+        let prepare = fields.get("prepare").map(|node| self.prepares(node));
         let hooks = fields.get("hooks").map(|node| self.hooks(node));
         let confirm_timeout = self.confirm_timeout(&fields, health.as_ref(), settle);
         let keep_releases = fields.get("keep_releases").map_or(Some(DEFAULT_KEEP_RELEASES), |node| {
@@ -242,6 +244,7 @@ impl Reader<'_> {
             health: health.unwrap_or(Some(Vec::new()))?,
             settle: settle?,
             confirm_timeout: confirm_timeout?,
+            prepare: prepare.unwrap_or_else(|| Some(Vec::new()))?,
             hooks: hooks.unwrap_or_else(|| Some(Hooks::default()))?,
             keep_releases: keep_releases?,
             environments: environments?,
@@ -501,6 +504,7 @@ fn quoted(words: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::prepare::PREPARE_KEYS;
     use super::super::read_environments::{ENVIRONMENT_KEYS, HOST_KEYS, RESERVED_VARS};
     use super::super::read_files::FILE_KEYS;
     use super::super::read_health::HEALTH_KEYS;
@@ -521,6 +525,7 @@ mod tests {
             ENVIRONMENT_KEYS,
             HOST_KEYS,
             SECRET_KEYS,
+            PREPARE_KEYS,
         ]
         .concat()
         {

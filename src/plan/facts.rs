@@ -71,6 +71,8 @@ pub struct Facts {
     pub units: BTreeMap<UnitName, FoundUnit>,
     /// The state of each link the release wants.
     pub links: Vec<FoundLink>,
+    /// The folders that were built on the host and are whole, by their keys.
+    pub prepared: BTreeSet<String>,
     /// The user that the manifest's service runs as; `None` where it names none, or there is none of that name.
     pub service_user: Option<FoundUser>,
 }

@@ -13,6 +13,7 @@ mod preflight;
 mod refusal;
 mod rollback;
 mod step;
+mod units;
 
 pub use deploy::{Inputs, Operator, Plan, Position, plan};
 pub use diff::{EnvChange, KeyChange, TextDiff};

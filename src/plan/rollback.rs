@@ -10,6 +10,7 @@ use super::layout::{Layout, LinkSpec};
 use super::preflight::{changed_links, is_enabled, refuse_host, refuse_sudo, user_step};
 use super::refusal::{Refusal, ReleaseLine};
 use super::step::{FileSum, Reason, Step, WatchedUnit};
+use super::units;
 use crate::manifest::{Address, Manifest, UnitKind, UnitName};
 use crate::release::{
     RecordedRole, RecordedUnit, ReleasePath, ReleaseRecord, Sha256Digest, Skeleton, UnitProcess, UnitStart,
@@ -81,15 +82,18 @@ pub fn plan_rollback(inputs: &RollbackInputs<'_>) -> Result<Plan, Vec<Refusal>> 
     let sums = record.artifacts.iter().map(|file| FileSum { path: file.path.clone(), sha256: file.sha256 });
     let (sums, skeleton) = (sums.collect(), record.skeleton.clone());
     steps.push(Step::CheckRelease { release: release.id.clone(), sums, skeleton });
-    let links = changed_links(&layout, &links_of(manifest, record), facts, &mut refusals);
+    let wanted = links_of(manifest, record);
+    let links = changed_links(&layout, &wanted, facts, &mut refusals);
     steps.extend(links.into_iter().map(Step::Link));
-    steps.extend(stops(manifest, facts, record));
+    let units = record.all_units();
+    let stays = units.iter().map(|unit| &unit.name).collect();
+    steps.extend(units::farewell(&layout, facts, &stays, &wanted));
     steps.push(Step::Switch { from: current.cloned(), to: release.id.clone() });
     let differs = differences(facts, record);
     steps.extend(validations(manifest, &differs));
     steps.push(Step::ReloadManager);
     steps.extend(notifications(manifest, &differs));
-    steps.extend(unit_steps(manifest, facts, record));
+    steps.extend(unit_steps(manifest, facts, record, units));
 
     refuse_sudo(&plan.steps, facts, operator, &mut refusals);
     if refusals.is_empty() { Ok(plan) } else { Err(refusals) }
@@ -144,7 +148,7 @@ fn complete_record<'a>(release: &'a FoundRelease, manifest: &Manifest) -> Result
     Ok(record)
 }
 
-/// The links that the manifest wants and that would lead somewhere.
+/// The links that the manifest wants and that would lead somewhere, and those to the release's units.
 fn links_of(manifest: &Manifest, record: &ReleaseRecord) -> Vec<LinkSpec> {
     let leads = |link: &LinkSpec| {
         let path = link.target.strip_prefix("current/").unwrap_or(&link.target);
@@ -156,21 +160,20 @@ fn links_of(manifest: &Manifest, record: &ReleaseRecord) -> Vec<LinkSpec> {
             || record.skeleton.folders.iter().any(|folder| is_there(folder.as_str()))
             || record.skeleton.symlinks.iter().any(|link| is_there(link.path.as_str()))
     };
-    Layout::links(manifest).into_iter().filter(leads).collect()
+    let units = record.artifacts.iter().filter_map(|file| file.path.as_str().strip_prefix("units/"));
+    let units = units.map(|file| Layout::unit_link(manifest.scope, file));
+    Layout::program_links(manifest).into_iter().filter(leads).chain(units).collect()
 }
 
-/// Stops for what is up and has no unit in the release.
-fn stops(manifest: &Manifest, facts: &Facts, record: &ReleaseRecord) -> Vec<Step> {
-    let units = manifest.units.iter().map(|unit| &unit.name).filter(|unit| record.unit(unit).is_none());
-    let up = units.filter(|unit| facts.units.get(*unit).is_some_and(FoundUnit::is_up));
-    up.map(|unit| Step::Stop { unit: unit.clone() }).collect()
-}
-
-fn unit_steps(manifest: &Manifest, facts: &Facts, record: &ReleaseRecord) -> Vec<Step> {
+fn unit_steps(
+    manifest: &Manifest,
+    facts: &Facts,
+    record: &ReleaseRecord,
+    units: Vec<RecordedUnit>,
+) -> Vec<Step> {
     let differences = Differences::between(facts, record);
     let (mut enables, mut starts, mut watched) = (Vec::new(), Vec::new(), Vec::new());
-    for source in &manifest.units {
-        let Some(unit) = record.unit(&source.name) else { continue };
+    for unit in units {
         let found = facts.units.get(&unit.name).cloned().unwrap_or_default();
         if unit.start == UnitStart::Enabled && !is_enabled(&found) {
             enables.push(Step::Enable { unit: unit.name.clone() });

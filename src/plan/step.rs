@@ -7,7 +7,7 @@ use super::diff::{EnvChange, TextDiff};
 use super::facts::LinkState;
 use super::files::TreeChange;
 use super::layout::{LinkPath, RemotePath};
-use crate::manifest::{HealthCheck, HookHosts, HookPoint, ServiceUser, UnitName, UserName};
+use crate::manifest::{HealthCheck, HookHosts, HookPoint, PreparedName, ServiceUser, UnitName, UserName};
 use crate::release::{Mode, ReleaseId, ReleasePath, Sha256Digest, Skeleton};
 
 /// One entry of a plan.
@@ -48,6 +48,18 @@ pub enum Step {
         /// The new release.
         release: ReleaseId,
     },
+    /// Builds a folder of the release on the host, by a program of the operator's.
+    Prepare {
+        /// What it is called in the release.
+        name: PreparedName,
+        /// What it is called beside the releases: its name, and the hash of what it is built from.
+        key: String,
+        /// The text of a shell program.
+        run: String,
+        /// How long it may run.
+        #[serde(serialize_with = "as_milliseconds", rename = "timeout_ms")]
+        timeout: Duration,
+    },
     /// Checks the hash of every file of a release that is on the host already.
     CheckRelease {
         /// Which.
@@ -64,6 +76,18 @@ pub enum Step {
     Stop {
         /// Which.
         unit: UnitName,
+    },
+    /// Has a unit no longer start at boot that the release to be switched to does not have.
+    Disable {
+        /// Which.
+        unit: UnitName,
+    },
+    /// Removes a link that the release to be switched to does not want, if it still leads where it did.
+    Unlink {
+        /// Where.
+        path: LinkPath,
+        /// What it points to.
+        target: RemotePath,
     },
     /// Points `current` to the release: from here on, it is what a start would run.
     Switch {
@@ -274,9 +298,12 @@ impl Step {
             Self::JoinGroups { .. } => "join_groups",
             Self::Upload { .. } => "upload",
             Self::Seal { .. } => "seal",
+            Self::Prepare { .. } => "prepare",
             Self::CheckRelease { .. } => "check_release",
             Self::Link(_) => "link",
             Self::Stop { .. } => "stop",
+            Self::Disable { .. } => "disable",
+            Self::Unlink { .. } => "unlink",
             Self::Switch { .. } => "switch",
             Self::Validate { .. } => "validate",
             Self::OnChange { .. } => "on_change",
@@ -302,8 +329,11 @@ impl Step {
             | Self::JoinGroups { .. }
             | Self::Upload { .. }
             | Self::Seal { .. }
+            | Self::Prepare { .. }
             | Self::CheckRelease { .. }
             | Self::Stop { .. }
+            | Self::Disable { .. }
+            | Self::Unlink { .. }
             | Self::Switch { .. }
             | Self::Validate { .. }
             | Self::OnChange { .. }
@@ -325,6 +355,8 @@ impl Step {
     pub fn touches_service(&self) -> bool {
         match self {
             Self::Stop { .. }
+            | Self::Disable { .. }
+            | Self::Unlink { .. }
             | Self::Switch { .. }
             | Self::Validate { .. }
             | Self::OnChange { .. }
@@ -343,6 +375,7 @@ impl Step {
             | Self::JoinGroups { .. }
             | Self::Upload { .. }
             | Self::Seal { .. }
+            | Self::Prepare { .. }
             | Self::CheckRelease { .. }
             | Self::Link(_) => false,
         }

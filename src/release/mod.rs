@@ -11,6 +11,7 @@ mod digest;
 mod files;
 mod history;
 mod id;
+mod prepared;
 mod recipe;
 mod record;
 mod skeleton;
@@ -24,6 +25,7 @@ pub use check::check;
 pub use digest::{ContentDigest, DigestError, Sha256Digest};
 pub use history::{History, HistoryRun, Revision, RunVerdict};
 pub use id::{IdError, ReleaseId, RunId};
+pub use prepared::Prepared;
 pub use recipe::Recipe;
 pub use record::{
     RecordError, RecordedArtifact, RecordedRole, RecordedUnit, ReleaseRecord, UnitProcess, UnitStart,

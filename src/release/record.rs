@@ -195,19 +195,22 @@ impl ReleaseRecord {
         }
     }
 
-    /// What is on record about a unit; `None` when the release has none of that name.
+    /// Its units that are started, in the order they were started in.
     #[must_use]
-    pub fn unit(&self, name: &UnitName) -> Option<RecordedUnit> {
-        let recorded = self.units.iter().find(|unit| unit.name == *name).cloned();
-        recorded.or_else(|| {
-            let known = self.artifacts.iter().any(|artifact| artifact.unit.as_ref() == Some(name));
-            known.then(|| RecordedUnit {
-                name: name.clone(),
-                start: UnitStart::default(),
-                process: UnitProcess::default(),
-                work: UnitWork::default(),
-            })
-        })
+    pub fn all_units(&self) -> Vec<RecordedUnit> {
+        if !self.units.is_empty() {
+            return self.units.clone();
+        }
+        // One that is older than what is on record about units has their files.
+        let files = self.artifacts.iter().filter(|artifact| artifact.role == RecordedRole::Unit);
+        let units = files.filter_map(|artifact| artifact.unit.clone());
+        let units = units.map(|name| RecordedUnit {
+            name,
+            start: UnitStart::default(),
+            process: UnitProcess::default(),
+            work: UnitWork::default(),
+        });
+        units.collect()
     }
 
     /// The hash of the binary, if the release has one.
@@ -327,14 +330,13 @@ mod tests {
 
     #[test]
     fn units_are_on_record_and_words_of_a_later_shipit_are_taken_for_the_usual() {
-        let name: UnitName = "api.service".parse().unwrap();
-        let bare = record().unit(&name).unwrap();
+        let bare = record().all_units().remove(0);
+        assert_eq!(bare.name.as_str(), "api.service");
         assert_eq!((bare.start, bare.process, bare.work), Default::default());
-        assert_eq!(record().unit(&"other.service".parse().unwrap()), None);
         let units =
             r#"{"units":[{"name":"api.service","start":"enabled","process":"wasm","work":"oneshot"}],"#;
         let read = ReleaseRecord::from_json(&record().to_json().unwrap().replacen('{', units, 1)).unwrap();
-        let unit = read.unit(&name).unwrap();
+        let unit = read.all_units().remove(0);
         assert_eq!(
             (unit.start, unit.process, unit.work),
             (UnitStart::Enabled, UnitProcess::Other, UnitWork::Oneshot)

@@ -14,6 +14,7 @@ use super::binary::{BinaryError, BinaryKind};
 use super::blocks::{BlockHasher, Blocks};
 use super::digest::{ContentDigest, Sha256Digest};
 use super::files::OtherFiles;
+use super::prepared::{Prepared, prepared};
 use super::skeleton::Skeleton;
 use crate::manifest::env_file::masked_template;
 use crate::manifest::problem::{BinaryProblem, FileProblem, any_error};
@@ -62,6 +63,8 @@ pub struct Release {
     pub artifacts: Vec<Artifact>,
     /// What it has beside files.
     pub skeleton: Skeleton,
+    /// The folders that are built for it on the host.
+    pub prepared: Vec<Prepared>,
     /// The hash of all of them.
     pub digest: ContentDigest,
     /// What kind of program the binary is.
@@ -151,7 +154,8 @@ impl Sources {
                 None
             }
         };
-        let skeleton = self.others.render(&context, &mut artifacts, &mut problems);
+        let mut skeleton = self.others.render(&context, &mut artifacts, &mut problems);
+        let prepared = prepared(manifest, &artifacts, &mut skeleton, &mut problems);
         if any_error(&problems) {
             return Err(problems);
         }
@@ -160,6 +164,7 @@ impl Sources {
             digest: ContentDigest::with_skeleton(&artifacts, &skeleton),
             artifacts,
             skeleton,
+            prepared,
             binary: self.binary.as_ref().map(|(_, kind)| kind.clone()),
             units,
             env,

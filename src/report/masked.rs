@@ -118,6 +118,7 @@ fn mask_step(step: &mut Step, mask: &Mask) {
             }
         }
         Step::Hook { when: _, run, hosts: _, timeout: _ }
+        | Step::Prepare { name: _, key: _, run, timeout: _ }
         | Step::Validate { run, timeout: _ }
         | Step::OnChange { run, timeout: _ } => hide(run, mask),
         Step::Link(link) => {
@@ -140,6 +141,8 @@ fn mask_step(step: &mut Step, mask: &Mask) {
         | Step::Seal { .. }
         | Step::CheckRelease { .. }
         | Step::Stop { .. }
+        | Step::Disable { .. }
+        | Step::Unlink { .. }
         | Step::Switch { .. }
         | Step::ReloadManager
         | Step::Enable { .. }

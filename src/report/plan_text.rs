@@ -5,8 +5,8 @@ use super::files_text::files_lines;
 use super::line::{Colour, Line, Paint};
 use super::words::{self, describe_step};
 use crate::plan::{
-    Detail, EnvChange, FileChange, KeyChange, LinkChange, LinkState, Plan, Privilege, Step, TextDiff,
-    Transfer,
+    Detail, EnvChange, FileChange, KeyChange, LinkChange, LinkPath, LinkState, Plan, Privilege, Step,
+    TextDiff, Transfer,
 };
 
 /// How a plan is shown.
@@ -116,7 +116,7 @@ pub(super) fn announcement(plan: &Plan) -> Vec<Line> {
 fn summary_lines(plan: &Plan) -> Vec<Line> {
     let mut lines = vec![headline(plan)];
     let mut parts = Vec::new();
-    let (mut links, mut hooks, mut enabled) = (0, 0, Vec::new());
+    let (mut links, mut unlinked, mut hooks, mut enabled, mut disabled) = (0, 0, 0, Vec::new(), Vec::new());
     for step in &plan.steps {
         match step {
             Step::Upload { files, .. } => {
@@ -130,11 +130,13 @@ fn summary_lines(plan: &Plan) -> Vec<Line> {
             Step::Link(_) => links += 1,
             Step::Hook { .. } => hooks += 1,
             Step::OnChange { .. } => parts.push(describe_step(step)),
+            Step::Unlink { .. } => unlinked += 1,
             Step::Enable { unit } => enabled.push(unit.as_str()),
+            Step::Disable { unit } => disabled.push(unit.as_str()),
             Step::Restart { .. } | Step::Reload { .. } | Step::Start { .. } | Step::Stop { .. } => {
                 parts.push(describe_step(step));
             }
-            Step::MakeUser { .. } => parts.push(describe_step(step)),
+            Step::MakeUser { .. } | Step::Prepare { .. } => parts.push(describe_step(step)),
             Step::EnableLingering { .. }
             | Step::JoinGroups { .. }
             | Step::Seal { .. }
@@ -150,11 +152,17 @@ fn summary_lines(plan: &Plan) -> Vec<Line> {
     if links > 0 {
         parts.push(words::count(links, "link", "links"));
     }
+    if unlinked > 0 {
+        parts.push(format!("{} to remove", words::count(unlinked, "link", "links")));
+    }
     if hooks > 0 {
         parts.push(words::count(hooks, "hook", "hooks"));
     }
     if !enabled.is_empty() {
         parts.push(format!("enable {}", enabled.join(" ")));
+    }
+    if !disabled.is_empty() {
+        parts.push(format!("disable {}", disabled.join(" ")));
     }
     if !parts.is_empty() {
         lines.push(Line::of(parts.join(", ")));
@@ -202,7 +210,11 @@ fn full(plan: &Plan, hosts: &str) -> Vec<Line> {
             _ => None,
         })
         .collect();
-    links_section(&links, &mut lines);
+    let unlinked = plan.steps.iter().filter_map(|step| match step {
+        Step::Unlink { path, .. } => Some(path),
+        _ => None,
+    });
+    links_section(&links, &unlinked.collect::<Vec<_>>(), &mut lines);
     steps_section(plan, &mut lines);
     lines
 }
@@ -241,8 +253,8 @@ fn env_section(file: &FileChange, changes: &[EnvChange], lines: &mut Vec<Line>) 
     }
 }
 
-fn links_section(links: &[&LinkChange], lines: &mut Vec<Line>) {
-    if links.is_empty() {
+fn links_section(links: &[&LinkChange], unlinked: &[&LinkPath], lines: &mut Vec<Line>) {
+    if links.is_empty() && unlinked.is_empty() {
         return;
     }
     section(Line::new().bold("links"), lines);
@@ -263,17 +275,22 @@ fn links_section(links: &[&LinkChange], lines: &mut Vec<Line>) {
             LinkState::Folder => lines.push(Line::of("        ").dim("now: a folder")),
         }
     }
+    for path in unlinked {
+        lines.push(Line::of("    ").red("-").plain(format!(" {path}  (not in the new release)")));
+    }
 }
 
 /// What is not files or links, in the order it is done in.
 fn steps_section(plan: &Plan, lines: &mut Vec<Line>) {
     let steps = plan.steps.iter().filter(|step| match step {
-        Step::Upload { .. } | Step::Seal { .. } | Step::Link(_) => false,
+        Step::Upload { .. } | Step::Seal { .. } | Step::Link(_) | Step::Unlink { .. } => false,
         Step::EnableLingering { .. }
         | Step::MakeUser { .. }
         | Step::JoinGroups { .. }
+        | Step::Prepare { .. }
         | Step::CheckRelease { .. }
         | Step::Stop { .. }
+        | Step::Disable { .. }
         | Step::Switch { .. }
         | Step::Validate { .. }
         | Step::OnChange { .. }

@@ -56,12 +56,22 @@ pub(super) fn step_words(step: &Step, tense: Tense) -> String {
             let verb = tense.of("check", "checking", "checked");
             format!("{verb} the SHA-256 of every file on the host")
         }
+        Step::Prepare { name, key: _, run, timeout: _ } => {
+            format!("{} {name} on the host: {}", tense.of("build", "building", "built"), first_line(run))
+        }
         Step::CheckRelease { release, sums: _, skeleton: _ } => {
             format!("{} the SHA-256 of every file of {release}", tense.of("check", "checking", "checked"))
         }
         Step::Link(link) => link_words(link, tense),
         Step::Stop { unit } => {
             format!("{} {unit}, which the release does not have", tense.of("stop", "stopping", "stopped"))
+        }
+        Step::Disable { unit } => {
+            let verb = tense.of("disable", "disabling", "disabled");
+            format!("{verb} {unit}, which starts no more at boot")
+        }
+        Step::Unlink { path, target: _ } => {
+            format!("{} the link {path}", tense.of("remove", "removing", "removed"))
         }
         Step::Switch { from: _, to } => {
             format!("{} current to {to}", tense.of("switch", "switching", "switched"))

@@ -465,6 +465,11 @@ impl HostError {
                     .to_owned(),
             ),
             Self::Health(_) => Some("the journal above says what the service was doing".to_owned()),
+            Self::Step { said, .. } if said.iter().any(|line| misses_the_network(line)) => Some(
+                "the host does not reach what the program wants from the network: send it along with `files`, such as wheels \
+                 that `pip download` has fetched, and have the program take it from there"
+                    .to_owned(),
+            ),
             Self::Remove(RemoveError::Left { paths }) => {
                 Some(format!("they lead nowhere now; on the host: sudo rm {}", paths.join(" ")))
             }
@@ -481,6 +486,20 @@ impl HostError {
             | Self::Random(_) => None,
         }
     }
+}
+
+/// Whether this is how programs say that there is no network: what the C library says of it (gai_strerror(3), strerror(3)),
+/// and curl.
+fn misses_the_network(line: &str) -> bool {
+    const PHRASES: [&str; 6] = [
+        "Temporary failure in name resolution",
+        "Name or service not known",
+        "Network is unreachable",
+        "No route to host",
+        "Could not resolve host",
+        "Connection timed out",
+    ];
+    PHRASES.iter().any(|phrase| line.contains(phrase))
 }
 
 fn upload_code(error: &UploadError) -> &'static str {

@@ -14,7 +14,7 @@
 //! | `handshake`, `host_key_algorithms` | key exchange |
 //! | `known_hosts`, `host_keys`, `host_certificate`, `pinned_keys`, `revoked_keys`, `scan`, `pattern` | whether to believe a host |
 //! | `auth`, `offer`, `answers`, `method` | logging in: which way next, by a key, by answers |
-//! | `candidates`, `certificates`, `agent`, `keyring`, `key_text`, `signer`, `passwords` | what there is to log in with |
+//! | `candidates`, `certificates`, `agent`, `keyring`, `key_text`, `signer`, `passwords`, `user_key_algorithms` | what there is to log in with |
 //! | `channel`, `process`, `forward` | what runs in a channel |
 //! | `child` | what runs on this machine |
 //! | `ending` | why a connection ended |
@@ -70,6 +70,7 @@ mod sftp_noise;
 mod signer;
 mod target;
 mod upload;
+mod user_key_algorithms;
 mod wire;
 
 pub use auth_failure::{Attempt, AttemptOutcome, AuthenticationFailure, Credential};

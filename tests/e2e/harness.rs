@@ -96,7 +96,7 @@ impl Project {
     pub fn remove_from_system(&self, user: &TestUser) {
         let name = &self.name;
         user.root(&format!(
-            "systemctl disable --now {name}.service; rm -rf /opt/{name} /etc/systemd/system/*{name}* \
+            "systemctl disable --now {name}.service; systemctl stop '{name}*'; rm -rf /opt/{name} /etc/systemd/system/*{name}* \
              /etc/systemd/system/*.wants/*{name}* /usr/local/bin/{name} /etc/default/{name}.conf; systemctl daemon-reload"
         ));
     }
@@ -238,6 +238,16 @@ impl Project {
         user.run(&format!("{} show -p {key} --value {name}.service", self.scope.systemctl()))
             .trim()
             .to_owned()
+    }
+
+    /// `systemctl`, as the service's manager wants it.
+    pub fn systemctl(&self) -> &'static str {
+        self.scope.systemctl()
+    }
+
+    /// The folder on the host that units are linked from.
+    pub fn units(&self) -> &'static str {
+        self.scope.units()
     }
 
     /// The release that `current` points to.

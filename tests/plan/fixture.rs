@@ -131,6 +131,7 @@ impl Service {
         let access = |path: &str| if path.starts_with("~/") { Access::Direct } else { Access::Root };
         Facts {
             service_user: None,
+            prepared: Default::default(),
             home: RemotePath::new("/home/deploy").unwrap(),
             user: "deploy".to_owned(),
             uid: 1000,

@@ -8,3 +8,4 @@ mod prune;
 mod refusals;
 mod rollback;
 mod steps;
+mod units;

@@ -119,7 +119,9 @@ impl Run<'_> {
     /// How long the run may say nothing: a hook may be silent for as long as it may run, and so is a watch.
     fn idle(&self) -> Duration {
         let silent = self.steps.iter().filter_map(|step| match step {
-            Step::Hook { timeout: time, .. } | Step::Observe { settle: time, .. } => Some(*time),
+            Step::Hook { timeout: time, .. }
+            | Step::Prepare { timeout: time, .. }
+            | Step::Observe { settle: time, .. } => Some(*time),
             _ => None,
         });
         IDLE + silent.max().unwrap_or_default()
@@ -186,7 +188,10 @@ impl Run<'_> {
                 && of == part
             {
                 let function = match step {
-                    Step::Hook { .. } | Step::Validate { .. } | Step::OnChange { .. } => "live_step",
+                    Step::Hook { .. }
+                    | Step::Prepare { .. }
+                    | Step::Validate { .. }
+                    | Step::OnChange { .. } => "live_step",
                     _ => "step",
                 };
                 script.call(function, std::iter::once(number.to_string()).chain(call));
@@ -209,6 +214,9 @@ impl Run<'_> {
                 let (sums, skeleton) = (sums(self.steps, self.copies), skeleton(self.steps));
                 (Part::Session, words(["seal", &release.to_string(), &sums, &skeleton, &self.landing()]))
             }
+            Step::Prepare { name: _, key, run, timeout } => {
+                (Part::Session, words(["prepare", &timeout.as_secs_f64().to_string(), key, run]))
+            }
             Step::CheckRelease { release, sums, skeleton } => {
                 let lines: Vec<String> =
                     sums.iter().map(|file| sum(&file.sha256, file.path.as_str())).collect();
@@ -218,6 +226,10 @@ impl Run<'_> {
                 })
             }
             Step::Stop { unit } => (Part::Unit, words(["stop_unit", unit.as_str()])),
+            Step::Disable { unit } => (Part::Unit, words(["disable", unit.as_str()])),
+            Step::Unlink { path, target } => {
+                (Part::Unit, words(["unlink_unit", path.as_str(), target.as_str()]))
+            }
             Step::Link(link) => {
                 let rights = match link.privilege {
                     Privilege::User => "direct",

@@ -25,6 +25,7 @@ mod include;
 mod jump;
 mod keyword;
 mod login;
+mod not_followed;
 mod settings;
 mod value;
 mod words;
@@ -48,6 +49,7 @@ pub use self::host_config::{
 };
 pub use self::keyword::Keyword;
 pub use self::login::Login;
+pub use self::not_followed::NotFollowed;
 
 /// Which files are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
