@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::diff::{EnvChange, TextDiff};
 use super::facts::{Facts, Libc, Lingering, Standing};
-use super::files::{Packing, TreeChange, dropped, is_other};
+use super::files::{Packing, TreeChange, changed_paths, dropped, is_other, notifications, validations};
 use super::layout::{Layout, RemotePath};
 use super::preflight::{changed_links, refuse_host, refuse_sudo, user_step};
 use super::refusal::Refusal;
@@ -148,11 +148,14 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
     if switched {
         steps.push(Step::Switch { from: current.cloned(), to: target.clone() });
     }
+    let changed = changed_paths(&changes.files, &changes.tree, &changes.dropped, facts);
+    steps.extend(validations(manifest, &changed));
     // Reading all units of the user anew takes a while. Other files are read when a unit starts.
     let units_new = switched && (changes.units_changed() || current.is_none());
     if units_new || units_linked || units_left {
         steps.push(Step::ReloadManager);
     }
+    steps.extend(notifications(manifest, &changed));
     steps.extend(units::steps(inputs, &changes));
     steps.extend(hooks(HookPoint::AfterActivate));
     if steps.iter().any(|step| matches!(step, Step::Observe { .. })) {

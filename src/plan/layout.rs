@@ -172,6 +172,10 @@ impl Layout {
                 target: format!("current/env/{name}.conf"),
             });
         }
+        links.extend(manifest.files.iter().filter_map(|entry| {
+            let path = LinkPath(entry.link.as_ref()?.as_str().to_owned());
+            Some(LinkSpec { path, target: format!("current/{}", entry.path) })
+        }));
         links
     }
 

@@ -29,6 +29,7 @@ mod network;
 mod odd_accounts;
 mod odd_rights;
 mod odd_servers;
+mod outside_files;
 mod plan_matches;
 mod prepare;
 mod prune;
