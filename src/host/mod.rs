@@ -4,6 +4,7 @@
 //! nothing: the plan did. Every program's text is a constant of this folder (`*.sh`); values travel as quoted
 //! arguments, made in [`script`] and nowhere else.
 mod activation;
+mod elapse;
 mod exit_status;
 mod freeze;
 mod health;
