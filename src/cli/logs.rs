@@ -82,7 +82,7 @@ pub(super) async fn logs(args: &LogsArgs, global: &GlobalArgs) -> Result<Exit, C
     let reach = selection::reach(&args.connect, global, environment, &hosts, &asker).await?;
     let query = JournalQuery {
         scope: manifest.scope,
-        units: manifest.units.iter().map(|unit| unit.name.clone()).collect(),
+        units: manifest.started_units().map(|(name, _)| name.clone()).collect(),
         lines: Some(args.lines),
         since: args.since.clone(),
         after: None,

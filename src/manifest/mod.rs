@@ -22,13 +22,16 @@ mod read_environments;
 mod read_health;
 mod read_hooks;
 mod read_problem;
+mod read_units;
 mod service_root;
 mod service_user;
 mod source;
 pub mod template;
 pub(crate) mod text_file;
 pub mod unit_file;
+mod unit_files;
 mod unit_kind;
+mod unit_order;
 mod unit_problem;
 mod yaml;
 
@@ -44,14 +47,17 @@ pub use hooks::{DEFAULT_HOOK_TIMEOUT, HookHosts, HookPoint, Hooks, HostHook, Loc
 pub use http_url::{HttpUrl, UrlError};
 pub use load::{LoadError, Loaded, load, parse};
 pub use model::{
-    Confirm, DEFAULT_HEALTH_TIMEOUT, DEFAULT_KEEP_RELEASES, DEFAULT_SETTLE, Environment, Host, KnownHosts,
-    Manifest, OnChange, Scope, SelectError, Spans, UnitSource,
+    Confirm, DEFAULT_HEALTH_TIMEOUT, DEFAULT_KEEP_RELEASES, DEFAULT_SETTLE, DropIn, Environment, Host,
+    KnownHosts, Manifest, OnChange, Scope, SelectError, Spans, UnitSource,
 };
-pub use name::{EnvironmentName, HostName, NameError, ServiceName, Tag, UnitName, UserName, VarName};
+pub use name::{
+    DropInName, EnvironmentName, HostName, NameError, ServiceName, Tag, UnitName, UserName, VarName,
+};
 pub use problem::{Problem, ProblemKind, Severity};
 pub use service_root::{ServiceRoot, ServiceRootError};
 pub use service_user::{ServiceUser, UserKind};
 pub use source::SourceText;
 pub use unit_file::UnitFile;
+pub use unit_files::UnitFiles;
 pub use unit_kind::UnitKind;
 pub use unit_problem::UnitProblem;

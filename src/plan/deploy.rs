@@ -194,6 +194,7 @@ pub(super) struct Changes {
     pub(super) env: bool,
     pub(super) units: BTreeSet<UnitName>,
     dropped: Vec<String>,
+    instances: bool,
 }
 
 impl Changes {
@@ -205,6 +206,7 @@ impl Changes {
             env: false,
             units: BTreeSet::new(),
             dropped: Vec::new(),
+            instances: false,
         };
         for artifact in &release.artifacts {
             let file = change_of(artifact, release, facts);
@@ -215,7 +217,7 @@ impl Changes {
                 match &artifact.role {
                     Role::Binary => changes.binary = true,
                     Role::EnvFile => changes.env = true,
-                    Role::Unit(name) => {
+                    Role::Unit(name) | Role::DropIn(name, _) => {
                         changes.units.insert(name.clone());
                     }
                 }
@@ -226,6 +228,15 @@ impl Changes {
         if facts.current.release().is_some() {
             let kept = |path: &str| release.artifacts.iter().any(|artifact| artifact.path.as_str() == path);
             changes.dropped = facts.files.keys().filter(|path| !kept(path)).cloned().collect();
+            // "units/api.service.d/limits.conf": the unit is another one without it.
+            let folders =
+                changes.dropped.iter().filter_map(|path| path.strip_prefix("units/")?.split_once(".d/"));
+            changes.units.extend(folders.filter_map(|(unit, _)| unit.parse().ok()));
+        }
+        // More instances of a template, or fewer, are a change that no file shows.
+        if let Some(record) = &facts.record {
+            let recorded: BTreeSet<_> = record.all_units().into_iter().map(|unit| unit.name).collect();
+            changes.instances = recorded != release.started.iter().map(|(name, _)| name.clone()).collect();
         }
         changes
     }
@@ -235,7 +246,7 @@ impl Changes {
     }
 
     fn none(&self) -> bool {
-        !self.binary && !self.env && self.units.is_empty() && self.dropped.is_empty()
+        !self.binary && !self.env && self.units.is_empty() && self.dropped.is_empty() && !self.instances
     }
 }
 
@@ -248,7 +259,7 @@ fn change_of(artifact: &Artifact, release: &Release, facts: &Facts) -> FileChang
     let old = facts.texts.get(path).map(String::as_str);
     let detail = match (&artifact.role, same_bytes) {
         (_, true) | (Role::Binary, false) => Detail::Opaque,
-        (Role::Unit(_), false) => match (old, artifact.text()) {
+        (Role::Unit(_) | Role::DropIn(..), false) => match (old, artifact.text()) {
             (Some(old), Some(new)) => TextDiff::between(old, new, path).map_or(Detail::Opaque, Detail::Text),
             _ => Detail::Opaque,
         },

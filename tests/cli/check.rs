@@ -223,3 +223,18 @@ environments:
         .write("simple_api.service.j2", unit.replace("{{ BIN }}", "{{ BIN }}/{{ host }} --of {{ service }}"));
     insta::assert_snapshot!(project.check());
 }
+
+#[test]
+fn units_that_wait_for_each_other() {
+    let project = Project::new();
+    let units = "units: [simple_api.service, worker.service, queue.service]";
+    project.write("deploy.yaml", MANIFEST.replace("unit: simple_api.service", units));
+    let after = |name: &str| UNIT.replace("[Service]", &format!("After={name}\n\n[Service]"));
+    project.write("simple_api.service", after("network-online.target queue.service"));
+    project.write("worker.service", after("simple_api.service"));
+    project.write(
+        "queue.service",
+        UNIT.replace("[Service]", "Before=simple_api.service\nAfter=worker.service\n\n[Service]"),
+    );
+    insta::assert_snapshot!(project.check());
+}

@@ -154,7 +154,11 @@ fn the_services_own_user_is_made_once_and_stays() {
     let project = SystemProject::new(&user);
     let (own, unit) = (format!("u{}", &project.name[4..]), format!("{}.service", project.name));
     project.edit(&unit, "User=nobody", &format!("User={own}"));
-    project.edit("deploy.yaml", "binary:", &format!("user: {{ name: {own}, groups: [no-such-group] }}\nbinary:"));
+    project.edit(
+        "deploy.yaml",
+        "binary:",
+        &format!("user: {{ name: {own}, groups: [no-such-group] }}\nbinary:"),
+    );
     // A group that is not there: nothing was begun.
     project.shipit(&["deploy", "prod"]).exits(1).says("no-such-group").says("untouched");
     project.standing(&user).is_not_deployed();
