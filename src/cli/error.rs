@@ -64,6 +64,9 @@ pub(super) enum CliError {
         /// The service.
         service: String,
     },
+    /// The log files are wanted, and the manifest names none.
+    #[error("the manifest names no `log_files`")]
+    NoLogFiles,
     /// The operator said no.
     #[error("not confirmed: nothing was changed")]
     Declined,
@@ -136,6 +139,7 @@ impl CliError {
             | Self::NoSuchFile { .. }
             | Self::Unconfirmed { .. }
             | Self::UnconfirmedRemoval { .. }
+            | Self::NoLogFiles
             | Self::NoHome
             | Self::KnownHosts { .. }
             | Self::KnownHostsNotWritten { .. }
@@ -209,7 +213,7 @@ impl Diagnostic for Shown {
             CliError::Problems(_) => return None,
             CliError::Select(_) => "shipit::cli::environment",
             CliError::NoHost { .. } | CliError::Pattern { .. } => "shipit::cli::no_host",
-            CliError::NoSuchFile { .. } => "shipit::cli::no_file",
+            CliError::NoSuchFile { .. } | CliError::NoLogFiles => "shipit::cli::no_file",
             CliError::Unconfirmed { .. } | CliError::UnconfirmedRemoval { .. } | CliError::Declined => {
                 "shipit::cli::unconfirmed"
             }
@@ -247,6 +251,10 @@ impl Diagnostic for Shown {
             }
             CliError::UnconfirmedRemoval { .. } => {
                 "look at `shipit status`, and say `shipit remove --yes` if it is what you want".to_owned()
+            }
+            CliError::NoLogFiles => {
+                "add them, such as `log_files: [/var/log/api.log]`; without --files the journal is shown"
+                    .to_owned()
             }
             CliError::Left(hosts) => left_help(hosts),
             CliError::Hook { .. } => {

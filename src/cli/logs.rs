@@ -17,7 +17,7 @@ use super::prompt::Asker;
 use super::run::colour;
 use super::secret_values::Secrets;
 use super::selection;
-use crate::host::{JournalEntry, JournalQuery, follow_script};
+use crate::host::{JournalEntry, JournalQuery, files_script, follow_script};
 use crate::manifest::Address;
 use crate::report::{Events, JournalStyle, Mask, journal_line, mask_journal_entry, sanitise};
 use crate::rollout::{Reach, connect_host};
@@ -40,6 +40,9 @@ pub(super) struct LogsArgs {
     /// Only since then: "2026-11-20 14:00", "yesterday", "-1h" (systemd.time(7) on the host)
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub since: Option<String>,
+    /// In place of the journal, the files that `log_files` of the manifest names
+    #[arg(long, conflicts_with = "since")]
+    pub files: bool,
     /// How to connect, and to which hosts.
     #[command(flatten)]
     pub connect: ConnectArgs,
@@ -51,6 +54,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(15);
 /// What comes from a host.
 enum Said {
     Entry(Address, Box<JournalEntry>),
+    /// A line of a file.
+    Line(Address, String),
     Failed(Address, SshError),
     Note(Address, String),
     /// journalctl would not; it has said why.
@@ -74,6 +79,60 @@ struct HostEntry<'a> {
     entry: &'a JournalEntry,
 }
 
+/// A line of a file with its host, as `--format json` has it.
+#[derive(Serialize)]
+struct HostLine<'a> {
+    v: u32,
+    host: &'a Address,
+    line: &'a str,
+}
+
+/// What is read.
+#[derive(Clone)]
+enum Source {
+    Journal(JournalQuery),
+    Files {
+        paths: Vec<String>,
+        /// How many of the last lines; none once the connection was made anew.
+        lines: u32,
+    },
+}
+
+impl Source {
+    fn program(&self, follow: bool) -> Vec<u8> {
+        let script = match self {
+            Self::Journal(query) => follow_script(query, follow),
+            Self::Files { paths, lines } => files_script(paths, *lines, follow),
+        };
+        script.as_str().as_bytes().to_vec()
+    }
+
+    /// What the host has sent; nothing where it is no entry. Reading anew begins behind it.
+    fn take(&mut self, host: &Address, line: &str) -> Option<Said> {
+        match self {
+            Self::Journal(query) => {
+                let entry = JournalEntry::parse(line)?;
+                query.after = Some(entry.cursor.clone());
+                query.lines = None;
+                query.since = None;
+                Some(Said::Entry(host.clone(), Box::new(entry)))
+            }
+            Self::Files { lines, .. } => {
+                *lines = 0;
+                Some(Said::Line(host.clone(), line.to_owned()))
+            }
+        }
+    }
+
+    /// Whether anything has come.
+    fn has_begun(&self) -> bool {
+        match self {
+            Self::Journal(query) => query.after.is_some(),
+            Self::Files { lines, .. } => *lines == 0,
+        }
+    }
+}
+
 /// Runs the command.
 pub(super) async fn logs(args: &LogsArgs, global: &GlobalArgs) -> Result<Exit, CliError> {
     let manifest = selection::load(&args.manifest, global)?;
@@ -82,6 +141,9 @@ pub(super) async fn logs(args: &LogsArgs, global: &GlobalArgs) -> Result<Exit, C
     let asker = Asker::new(global);
     let reach = selection::reach(&args.connect, global, environment, &hosts, &asker).await?;
     Secrets::hide_what_is_at_hand(environment, &hosts, global);
+    if args.files && manifest.log_files.is_empty() {
+        return Err(CliError::NoLogFiles);
+    }
     let query = JournalQuery {
         scope: manifest.scope,
         units: manifest.started_units().map(|(name, _)| name.clone()).collect(),
@@ -89,16 +151,20 @@ pub(super) async fn logs(args: &LogsArgs, global: &GlobalArgs) -> Result<Exit, C
         since: args.since.clone(),
         after: None,
     };
+    let source = match args.files {
+        true => Source::Files { paths: manifest.log_files.clone(), lines: args.lines },
+        false => Source::Journal(query),
+    };
 
     // Bounded: a reader that is slow (`| less`) holds back the hosts, and memory does not grow.
     let (sender, mut receiver) = mpsc::channel(256);
     let mut tasks = JoinSet::new();
     for host in &hosts {
-        let (reach, query, sender, host) =
-            (reach.clone(), query.clone(), sender.clone(), host.address.clone());
+        let (reach, source, sender, host) =
+            (reach.clone(), source.clone(), sender.clone(), host.address.clone());
         let follow = args.follow;
         tasks.spawn(async move {
-            if let Err(error) = read_host(&reach, &host, query, follow, &sender).await {
+            if let Err(error) = read_host(&reach, &host, source, follow, &sender).await {
                 // The receiver is gone when the operator has left.
                 let _ = sender.send(Said::Failed(host, error)).await;
             }
@@ -126,6 +192,11 @@ pub(super) async fn logs(args: &LogsArgs, global: &GlobalArgs) -> Result<Exit, C
             }
             Some(Said::Refused) => exit = Exit::most_urgent([exit, Exit::Failed].into_iter()),
             Some(Said::Note(host, note)) => printer.note(&host, &note),
+            Some(Said::Line(host, line)) => {
+                if printer.line(&host, &line).is_err() {
+                    break;
+                }
+            }
             // Without --follow the hosts' entries are put in order first.
             Some(Said::Entry(host, entry)) if !args.follow && hosts.len() > 1 => held.push((host, entry)),
             Some(Said::Entry(host, entry)) => {
@@ -150,22 +221,21 @@ pub(super) async fn logs(args: &LogsArgs, global: &GlobalArgs) -> Result<Exit, C
 async fn read_host(
     reach: &Reach,
     host: &Address,
-    mut query: JournalQuery,
+    mut source: Source,
     follow: bool,
     sender: &mpsc::Sender<Said>,
 ) -> Result<(), SshError> {
     let mut wait = Duration::from_secs(1);
     let mut connected_once = false;
     loop {
-        match read_once(reach, host, &mut query, follow, sender, &mut connected_once).await {
+        match read_once(reach, host, &mut source, follow, sender, &mut connected_once).await {
             Ok(Ended::Refused) => {
                 let _ = sender.send(Said::Refused).await;
                 return Ok(());
             }
             Ok(Ended::Read) if !follow => return Ok(()),
             Ok(Ended::Read) => {
-                let _ =
-                    sender.send(Said::Note(host.clone(), "the journal ended; reading on".to_owned())).await;
+                let _ = sender.send(Said::Note(host.clone(), "the log ended; reading on".to_owned())).await;
             }
             Err(error) if !follow || !connected_once => return Err(error),
             Err(error) => {
@@ -184,7 +254,7 @@ async fn read_host(
 async fn read_once(
     reach: &Reach,
     host: &Address,
-    query: &mut JournalQuery,
+    source: &mut Source,
     follow: bool,
     sender: &mpsc::Sender<Said>,
     connected_once: &mut bool,
@@ -193,7 +263,7 @@ async fn read_once(
     // A connection of its own: its output is held back when the operator's terminal is slow.
     let connection = connect_host(reach, host, &events).await?;
     *connected_once = true;
-    let program = follow_script(query, follow).as_str().as_bytes().to_vec();
+    let program = source.program(follow);
     let (mut stdin, mut output) = connection.start_stream("exec /bin/sh -s", program).await?.split();
     if !follow {
         stdin.close().await;
@@ -216,11 +286,8 @@ async fn read_once(
         while let Some(length) = buffer[begin..].iter().position(|byte| *byte == b'\n') {
             let line = String::from_utf8_lossy(&buffer[begin..begin + length]);
             begin += length + 1;
-            let Some(entry) = JournalEntry::parse(&line) else { continue };
-            query.after = Some(entry.cursor.clone());
-            query.lines = None;
-            query.since = None;
-            if sender.send(Said::Entry(host.clone(), Box::new(entry))).await.is_err() {
+            let Some(said) = source.take(host, &line) else { continue };
+            if sender.send(said).await.is_err() {
                 return Ok(Ended::Read);
             }
         }
@@ -228,7 +295,7 @@ async fn read_once(
     }
     connection.close().await;
     // While following, the program ends by a signal however journalctl ended.
-    let refused = complained && query.after.is_none() && status != Some(ExitStatus::Code(0));
+    let refused = complained && !source.has_begun() && status != Some(ExitStatus::Code(0));
     Ok(if refused { Ended::Refused } else { Ended::Read })
 }
 
@@ -268,6 +335,28 @@ impl Printer {
                     format!("{name:width$}")
                 });
                 journal_line(entry, label.as_deref(), &self.style)
+            }
+        };
+        let mut stdout = io::stdout().lock();
+        writeln!(stdout, "{line}")?;
+        stdout.flush()
+    }
+
+    fn line(&mut self, host: &Address, line: &str) -> io::Result<()> {
+        let line = self.mask.text(line);
+        let line = match self.format {
+            Format::Json => serde_json::to_string(&HostLine { v: 1, host, line: &line }).unwrap_or_default(),
+            Format::Text => {
+                let text = sanitise(&line);
+                let text = text.trim_end();
+                match &mut self.width {
+                    Some(width) => {
+                        let name = host.host.to_string();
+                        *width = name.len().max(*width);
+                        format!("{name:width$}  {text}")
+                    }
+                    None => text.to_owned(),
+                }
             }
         };
         let mut stdout = io::stdout().lock();

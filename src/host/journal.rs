@@ -117,6 +117,53 @@ else
 fi
 "#;
 
+/// The ends of log files, and what is written to them then, whatever they are renamed to; with root's rights where they
+/// are not the login user's to read.
+const FILES: &str = r#"
+follow=$1
+lines=$2
+shift 2
+if [ "$follow" = follow ]; then
+	{
+		tail -q -n "$lines" -F -- "$@" </dev/null
+		kill $$
+	} &
+	read -r _
+	trap '' TERM
+	kill 0
+else
+	exec tail -q -n "$lines" -- "$@" </dev/null
+fi
+"#;
+
+/// Has that program run by whoever may read the files.
+const FILES_READER: &str = r#"
+program=$1
+shift
+follow=$1
+lines=$2
+shift 2
+for path in "$@"; do
+	if [ ! -r "$path" ]; then
+		if sudo -n true 2>/dev/null; then
+			exec sudo -n -- /bin/sh -c "$program" sh "$follow" "$lines" "$@"
+		elif doas -n true 2>/dev/null; then
+			exec doas -n -- /bin/sh -c "$program" sh "$follow" "$lines" "$@"
+		fi
+	fi
+done
+exec /bin/sh -c "$program" sh "$follow" "$lines" "$@"
+"#;
+
+/// The program that prints the last lines of files on the host, and goes on with what comes.
+#[must_use]
+pub fn files_script(paths: &[String], lines: u32, follow: bool) -> Script {
+    let lines = lines.to_string();
+    let mut arguments = vec![FILES, if follow { "follow" } else { "" }, &lines];
+    arguments.extend(paths.iter().map(String::as_str));
+    Script::with_arguments(FILES_READER, arguments)
+}
+
 /// One entry of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct JournalEntry {

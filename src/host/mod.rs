@@ -30,7 +30,9 @@ pub use bundle::{Bundle, unpack};
 pub use exit_status::{Meaning, meaning};
 pub use freeze::{Freeze, FreezeError, Frozen, Lift, freeze, lift};
 pub use health::{HealthError, Subject, ask};
-pub use journal::{JournalEntry, JournalQuery, MainProcess, UnitRuns, follow_script, read_journal};
+pub use journal::{
+    JournalEntry, JournalQuery, MainProcess, UnitRuns, files_script, follow_script, read_journal,
+};
 pub use lock::{Claim, Holder, Lock, LockOutcome, SILENCE};
 #[cfg(any(test, fuzzing))]
 pub(crate) use probe::read_answer;

@@ -68,6 +68,8 @@ pub struct Manifest {
     pub settle: Duration,
     /// How long a host waits for the client's word before it goes back by itself.
     pub confirm_timeout: Duration,
+    /// Files on the hosts that the service itself writes its log to.
+    pub log_files: Vec<String>,
     /// What is built on the hosts for a release.
     pub prepare: Vec<Prepare>,
     /// What is run around the switch.

@@ -35,6 +35,7 @@ const TOP_KEYS: &[&str] = &[
     "settle",
     "confirm_timeout",
     "keep_releases",
+    "log_files",
     "prepare",
     "hooks",
     "known_hosts",
@@ -206,6 +207,7 @@ impl Reader<'_> {
         let files = fields.get("files").map(|node| self.files(node));
         let health = fields.get("health").map(|node| self.health(node));
         let settle = fields.get("settle").map_or(Some(DEFAULT_SETTLE), |node| self.duration("settle", node));
+        let log_files = fields.get("log_files").map(|node| self.log_files(node));
         let prepare = fields.get("prepare").map(|node| self.prepares(node));
         let hooks = fields.get("hooks").map(|node| self.hooks(node));
         let confirm_timeout = self.confirm_timeout(&fields, health.as_ref(), settle);
@@ -245,6 +247,7 @@ impl Reader<'_> {
             health: health.unwrap_or(Some(Vec::new()))?,
             settle: settle?,
             confirm_timeout: confirm_timeout?,
+            log_files: log_files.unwrap_or_else(|| Some(Vec::new()))?,
             prepare: prepare.unwrap_or_else(|| Some(Vec::new()))?,
             hooks: hooks.unwrap_or_else(|| Some(Hooks::default()))?,
             keep_releases: keep_releases?,

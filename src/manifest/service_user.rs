@@ -85,6 +85,15 @@ impl Reader<'_> {
         }
     }
 
+    /// The files of `log_files`.
+    pub(super) fn log_files(&mut self, node: &Node) -> Option<Vec<String>> {
+        let Value::List(items) = &node.value else {
+            self.wrong_type("log_files", "a list of absolute paths on the hosts", node);
+            return None;
+        };
+        items.iter().map(|item| self.host_path("log_files", item)).collect()
+    }
+
     /// An absolute path on the hosts.
     fn host_path(&mut self, key: &'static str, node: &Node) -> Option<String> {
         let text = self.text(key, "an absolute path on the hosts", node)?;

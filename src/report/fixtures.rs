@@ -58,6 +58,7 @@ fn manifest() -> Manifest {
         name: "simple_api".parse().unwrap(),
         scope: Scope::User,
         root: None,
+        log_files: Vec::new(),
         prepare: Vec::new(),
         user: None,
         binary: Some("simple_api".into()),
