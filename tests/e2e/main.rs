@@ -32,6 +32,7 @@ mod prune;
 mod repair;
 mod rollback;
 mod second_factor;
+mod secrets;
 mod several_hosts;
 mod several_units;
 mod ssh_config;
