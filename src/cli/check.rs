@@ -5,6 +5,7 @@ use std::path::Path;
 use super::error::CliError;
 use super::exit_code::Exit;
 use super::global::{GlobalArgs, ManifestArgs};
+use super::pinned;
 use super::problem::{Look, ProblemReport};
 use super::provenance;
 use crate::manifest::problem::any_error;
@@ -32,6 +33,7 @@ fn write(path: &Path, out: &mut dyn Write, err: &mut dyn Write, look: Look) -> i
             let mut problems = loaded.warnings;
             let revision = provenance::template_revision(&loaded.manifest.dir);
             problems.extend(release::check(&loaded.manifest, revision.as_ref()));
+            problems.extend(pinned::problems(&loaded.manifest));
             (Some(loaded.manifest), problems)
         }
         Err(error) => (None, error.problems),

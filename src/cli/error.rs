@@ -58,6 +58,12 @@ pub(super) enum CliError {
         /// What was asked for.
         command: Command,
     },
+    /// A service is to be removed, and there is nobody to say yes.
+    #[error("the removal of {service} wants to be confirmed, and there is no terminal to ask on")]
+    UnconfirmedRemoval {
+        /// The service.
+        service: String,
+    },
     /// The operator said no.
     #[error("not confirmed: nothing was changed")]
     Declined,
@@ -129,6 +135,7 @@ impl CliError {
             | Self::Pattern { .. }
             | Self::NoSuchFile { .. }
             | Self::Unconfirmed { .. }
+            | Self::UnconfirmedRemoval { .. }
             | Self::NoHome
             | Self::KnownHosts { .. }
             | Self::KnownHostsNotWritten { .. }
@@ -203,7 +210,9 @@ impl Diagnostic for Shown {
             CliError::Select(_) => "shipit::cli::environment",
             CliError::NoHost { .. } | CliError::Pattern { .. } => "shipit::cli::no_host",
             CliError::NoSuchFile { .. } => "shipit::cli::no_file",
-            CliError::Unconfirmed { .. } | CliError::Declined => "shipit::cli::unconfirmed",
+            CliError::Unconfirmed { .. } | CliError::UnconfirmedRemoval { .. } | CliError::Declined => {
+                "shipit::cli::unconfirmed"
+            }
             CliError::NoHome => "shipit::cli::no_home",
             CliError::KnownHosts { .. } | CliError::KnownHostsNotWritten { .. } | CliError::PinnedKeys(_) => {
                 "shipit::manifest::known_hosts"
@@ -235,6 +244,9 @@ impl Diagnostic for Shown {
             }
             CliError::Unconfirmed { .. } => {
                 "look at `shipit plan`, and say `shipit deploy --yes` if it is what you want".to_owned()
+            }
+            CliError::UnconfirmedRemoval { .. } => {
+                "look at `shipit status`, and say `shipit remove --yes` if it is what you want".to_owned()
             }
             CliError::Left(hosts) => left_help(hosts),
             CliError::Hook { .. } => {

@@ -14,7 +14,7 @@ use super::run::Run;
 use crate::manifest::{Environment, HookPoint, LocalHook, Manifest, SecretSource, first_line};
 use crate::report::{EventKind, Verdict};
 use crate::rollout::Outcome;
-use crate::ssh::SECRET_VARIABLES;
+use crate::ssh;
 
 /// How long a hook has to end once it was asked to.
 const GRACE: Duration = Duration::from_secs(5);
@@ -105,10 +105,7 @@ async fn carry_out(
     output: &HookOutput,
 ) -> Result<(), Failure> {
     let not_started = |error: io::Error| Failure::Ended(format!("it could not be started: {error}"));
-    let mut command = Command::new("/bin/sh");
-    for name in SECRET_VARIABLES {
-        command.env_remove(name);
-    }
+    let mut command = Command::from(ssh::child("/bin/sh"));
     // A hook that needs a secret can ask for it where it comes from. It does not get all of them for nothing.
     for source in manifest.environments.values().flat_map(Environment::secret_sources) {
         if let SecretSource::Env(name) = source {
@@ -166,7 +163,7 @@ pub(super) async fn end_group(child: &mut Child) {
     let Some(id) = child.id() else { return };
     for signal in ["TERM", "KILL"] {
         // The group outlives its leader; one that is gone is what is wanted.
-        let _ = Command::new("/bin/sh")
+        let _ = Command::from(ssh::child("/bin/sh"))
             .args(["-c", "kill -s \"$1\" -- \"-$2\" 2>/dev/null", "sh", signal, &id.to_string()])
             .status()
             .await;

@@ -18,11 +18,13 @@ mod hosts;
 mod inspect;
 mod local_hook;
 mod logs;
+mod pinned;
 mod plan;
 mod problem;
 mod prompt;
 mod provenance;
 mod releases;
+mod remove;
 mod render;
 mod rollback;
 mod run;
@@ -31,6 +33,7 @@ mod scan;
 mod secret_values;
 mod selection;
 mod status;
+mod warn;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -69,7 +72,18 @@ enum Command {
     History(history::HistoryArgs),
     Lock(freeze::LockArgs),
     Unlock(freeze::UnlockArgs),
+    Remove(remove::RemoveArgs),
     Hosts(hosts::HostsArgs),
+}
+
+/// How problems look, all of them. For tests: none may be of a kind that can't be shown.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn shown(problems: &[crate::manifest::Problem]) -> io::Result<String> {
+    let mut text = Vec::new();
+    for problem in problems {
+        problem::ProblemReport::new(problem).write(&mut text, problem::Look::default())?;
+    }
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// Runs the command line of this process.
@@ -87,7 +101,9 @@ pub fn run() -> ExitCode {
     set_up_reports(&cli.global);
     set_up_tracing(&cli.global);
     let (look, mask) = (cli.global.look(), cli.global.mask.clone());
-    let exit = dispatch(cli).unwrap_or_else(|error| {
+    let result = dispatch(cli);
+    warn::finish();
+    let exit = result.unwrap_or_else(|error| {
         let exit = error.exit();
         let mut text = Vec::new();
         // With nobody to tell there is still the exit code.
@@ -119,6 +135,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
             Command::History(args) => history::history(args, &global).await,
             Command::Lock(args) => freeze::lock(args, &global).await,
             Command::Unlock(args) => freeze::unlock(args, &global).await,
+            Command::Remove(args) => remove::remove(args, &global).await,
             Command::Hosts(args) => hosts::hosts(args, &global).await,
         }
     });
@@ -139,7 +156,8 @@ fn set_up_reports(global: &GlobalArgs) {
 
 fn set_up_tracing(global: &GlobalArgs) {
     let level = match global.verbose {
-        0 => return,
+        0 if global.quiet => return,
+        0 => return warn::begin(global.mask.clone()),
         1 => "warn,shipit=debug",
         _ => "debug,shipit=trace",
     };

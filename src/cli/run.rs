@@ -42,6 +42,7 @@ impl Run {
     pub(super) fn begin(global: &GlobalArgs) -> Self {
         let (events, mut receiver) = Events::channel();
         let (reporter, suspend) = reporter(global);
+        super::warn::beside(&suspend);
         let mut reporter = MaskedReporter::new(reporter, global.mask.clone());
         let shown = Shown { events: events.clone(), number: Arc::default() };
         let number = Arc::clone(&shown.number);
@@ -109,6 +110,8 @@ impl Run {
     }
 
     async fn over(self, counts: RunCounts, exit: Exit) {
+        // They are no part of the end.
+        super::warn::finish();
         self.events.send(EventKind::RunFinished {
             counts,
             warnings: self.warnings.count(),

@@ -23,7 +23,7 @@ use crate::manifest::{
     Environment, Host, Manifest, Problem, SecretCommand, SecretProblem, SecretSource, SecretValues, VarName,
 };
 use crate::report::sanitise;
-use crate::ssh::SECRET_VARIABLES;
+use crate::ssh;
 
 /// The largest secret: a key with all its certificates is smaller.
 const LARGEST: usize = 64 << 10;
@@ -232,21 +232,18 @@ async fn said_by(
     };
     let mut command = match run {
         SecretCommand::Shell(text) => {
-            let mut command = Command::new("/bin/sh");
+            let mut command = Command::from(ssh::child("/bin/sh"));
             command.arg("-c").arg(text);
             command
         }
         SecretCommand::Program(words) => {
             let (program, arguments) =
                 words.split_first().map_or(("", words.as_slice()), |(p, a)| (p.as_str(), a));
-            let mut command = Command::new(program);
+            let mut command = Command::from(ssh::child(program));
             command.args(arguments);
             command
         }
     };
-    for variable in SECRET_VARIABLES {
-        command.env_remove(variable);
-    }
     if !folder.as_os_str().is_empty() {
         command.current_dir(folder);
     }

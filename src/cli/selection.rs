@@ -11,6 +11,7 @@ use globset::Glob;
 use super::error::CliError;
 use super::given_key;
 use super::global::{ConnectArgs, Format, GlobalArgs};
+use super::pinned;
 use super::problem::ProblemReport;
 use super::prompt::Asker;
 use super::provenance;
@@ -18,7 +19,7 @@ use super::say::say;
 use super::secret_values::Secrets;
 use crate::manifest::problem::any_error;
 use crate::manifest::template::{self, Needs, TemplateFacts, TemplateInputs, TemplateRevision};
-use crate::manifest::{self, Environment, Host, KnownHosts, Manifest, Problem, Tag};
+use crate::manifest::{self, Environment, Host, Manifest, Problem, Tag};
 use crate::release::{Recipe, Sources};
 use crate::rollout::{Draft, Goal, Reach};
 use crate::ssh::config::Reader;
@@ -156,20 +157,6 @@ pub(super) fn hosts(environment: &Environment, args: &ConnectArgs) -> Result<Vec
     Ok(hosts)
 }
 
-/// The keys that the manifest has for the hosts of an environment.
-pub(super) fn pinned(environment: &Environment) -> Result<Option<PinnedKeys>, CliError> {
-    let keys = match &environment.known_hosts {
-        None => return Ok(None),
-        Some(KnownHosts::Lines(lines)) => PinnedKeys::new("known_hosts".into(), &lines.join("\n")),
-        Some(KnownHosts::File(path)) => {
-            let text = std::fs::read(path);
-            let text = text.map_err(|source| CliError::KnownHosts { file: path.clone(), source })?;
-            PinnedKeys::new(path.clone(), &String::from_utf8_lossy(&text))
-        }
-    };
-    Ok(Some(keys?))
-}
-
 /// How hosts are connected to: by what the command line says, then by the ssh configuration. That is read for every host
 /// before any is connected to.
 pub(super) async fn reach(
@@ -179,7 +166,7 @@ pub(super) async fn reach(
     hosts: &[Host],
     asker: &Asker,
 ) -> Result<Reach, CliError> {
-    reach_by(args, global, pinned(environment)?, hosts, asker).await
+    reach_by(args, global, pinned::keys(environment)?, hosts, asker).await
 }
 
 /// The same, with these keys of hosts.

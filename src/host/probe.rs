@@ -1,19 +1,23 @@
 //! One program that finds out everything a plan needs, in one round trip; and the reading of what it prints.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 use std::time::Duration;
 
 use super::script::Script;
 use super::session::{Session, SessionError};
-use crate::manifest::{Manifest, UnitName, UnitSource};
+use crate::manifest::{Manifest, Scope, UnitName};
 use crate::plan::{
-    Access, Current, Elevation, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, Hold, Holder, Layout,
-    Libc, Lingering, LinkSpec, LinkState, Manager, PendingRun, RemotePath, RootAccess, RunLife, Standing,
-    Sudo, Systemd,
+    Access, Current, Elevation, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, FoundUser, Hold,
+    Holder, Layout, Libc, Lingering, LinkSpec, LinkState, Manager, PendingRun, RemotePath, RootAccess,
+    RunLife, Standing, Sudo, Systemd, Unpacker,
 };
-use crate::release::{GlibcVersion, History, ReleaseId, ReleaseRecord, Sha256Digest};
+use crate::release::{GlibcVersion, History, ReleaseId, ReleasePath, ReleaseRecord, Sha256Digest};
 
 const PROGRAM: &str = include_str!("probe.sh");
+
+/// Whether there is a user of this name, and its groups. A name that looks like a number is none.
+const USER: &str =
+    "if getent passwd -- \"$1\" >/dev/null; then\nprintf 'service_user %s\\n' \"$(id -nG -- \"$1\")\"\nfi";
 
 /// How long the probe may say nothing: a slow disk may take a while over the hashes.
 const IDLE: Duration = Duration::from_secs(60);
@@ -70,23 +74,34 @@ pub async fn probe(session: &mut Session, manifest: &Manifest, extent: Extent) -
     if finished.status != 0 {
         return Err(ProbeError::Failed { status: finished.status, said: finished.said });
     }
-    answer.facts(&manifest.units, &links)
+    let units: Vec<UnitName> = manifest.started_units().map(|(name, _)| name.clone()).collect();
+    answer.facts(manifest.scope, units, links)
 }
 
 fn program(manifest: &Manifest, links: &[LinkSpec], extent: Extent) -> Script {
-    let units: Vec<&str> = manifest.units.iter().map(|unit| unit.name.as_str()).collect();
+    let units: Vec<&str> = manifest.started_units().map(|(name, _)| name.as_str()).collect();
     let extent = match extent {
         Extent::Present => "present".to_owned(),
         Extent::Holds => "holds".to_owned(),
         Extent::Past { lines } => lines.to_string(),
     };
-    let mut arguments =
-        vec![manifest.name.as_str().to_owned(), manifest.root_on_host(), units.join(" "), extent];
+    let mut arguments = vec![
+        manifest.name.as_str().to_owned(),
+        manifest.root_on_host(),
+        units.join(" "),
+        Layout::unit_folder(manifest.scope).to_owned(),
+        extent,
+    ];
     for link in links {
         arguments.push(link.path.as_str().to_owned());
         arguments.push(link.target.clone());
     }
-    Script::with_arguments(PROGRAM, arguments)
+    let mut script = Script::default();
+    if let Some(user) = &manifest.user {
+        script.append(&Script::with_arguments(USER, [user.name.as_str()]));
+    }
+    script.append(&Script::with_arguments(PROGRAM, arguments));
+    script
 }
 
 /// What the probe printed, sorted but not yet understood.
@@ -96,8 +111,11 @@ struct Answer {
     manager: BTreeMap<String, String>,
     hashes: BTreeMap<String, Sha256Digest>,
     modes: BTreeMap<String, (u32, u64)>,
+    symlinks: BTreeMap<String, String>,
+    folders: BTreeSet<String>,
     texts: BTreeMap<String, String>,
     releases: Vec<FoundRelease>,
+    prepared: BTreeSet<String>,
     records: BTreeMap<ReleaseId, String>,
     sizes: BTreeMap<ReleaseId, BTreeMap<String, u64>>,
     history: History,
@@ -105,6 +123,8 @@ struct Answer {
     in_units: bool,
     executables: BTreeMap<String, String>,
     links: Vec<String>,
+    /// The files below `units/` of the releases, in the order in which their links are told of.
+    unit_files: Vec<String>,
 }
 
 impl Answer {
@@ -137,6 +157,17 @@ impl Answer {
                 }
             }
             Some(("file", rest)) => self.modes.extend(file_mode(rest)),
+            Some(("symlink", rest)) => {
+                if let Some((path, says)) = rest.split_once('\t') {
+                    self.symlinks.insert(path.to_owned(), says.to_owned());
+                }
+            }
+            Some(("folder", path)) => {
+                self.folders.insert(path.to_owned());
+            }
+            Some(("prepared", key)) => {
+                self.prepared.insert(key.to_owned());
+            }
             Some(("executable", rest)) => {
                 if let Some((pid, hash)) = rest.split_once(' ') {
                     self.executables.insert(pid.to_owned(), hash.to_owned());
@@ -154,6 +185,7 @@ impl Answer {
                 }
             }
             Some(("history", line)) => self.history.add(line),
+            Some(("unit_file", rest)) => self.unit_files.push(rest.to_owned()),
             Some(("link", rest)) => self.links.push(rest.to_owned()),
             Some((key, value)) => {
                 self.values.insert(key.to_owned(), value.to_owned());
@@ -169,7 +201,12 @@ impl Answer {
             .ok_or(ProbeError::Incomplete { what })
     }
 
-    fn facts(mut self, units: &[UnitSource], links: &[LinkSpec]) -> Result<Facts, ProbeError> {
+    fn facts(
+        mut self,
+        scope: Scope,
+        mut units: Vec<UnitName>,
+        mut links: Vec<LinkSpec>,
+    ) -> Result<Facts, ProbeError> {
         // The last line: without it the answer was cut short.
         self.value("end")?;
         let home = self.values.get("home").cloned().unwrap_or_default();
@@ -181,8 +218,17 @@ impl Answer {
         let record = self.texts.remove("release.json");
         let record = record.and_then(|json| ReleaseRecord::from_json(&json).ok());
         if self.values.contains_key("intact") {
-            let recorded = record.iter().flat_map(|record| &record.artifacts);
-            self.hashes = recorded.map(|file| (file.path.to_string(), file.sha256)).collect();
+            self.as_recorded(record.as_ref());
+        }
+        let others = self.values.get("others").map(|names| names.split_whitespace().map(str::parse));
+        let others: Result<Vec<UnitName>, _> = others.into_iter().flatten().collect();
+        // The states of units come in the order they were asked for.
+        units.extend(others.map_err(|_| ProbeError::Incomplete { what: "names of units" })?);
+        for file in std::mem::take(&mut self.unit_files) {
+            if format!("units/{file}").parse::<ReleasePath>().is_err() {
+                return Err(ProbeError::Incomplete { what: "names of unit files" });
+            }
+            links.push(Layout::unit_link(scope, &file));
         }
         let files = self.files();
         let releases = self.releases();
@@ -214,15 +260,34 @@ impl Answer {
             record,
             current: self.current(),
             pending: self.pending(),
-            units: self.units(units, &files),
+            units: self.units(&units, &files),
             files,
+            symlinks: std::mem::take(&mut self.symlinks),
+            folders: std::mem::take(&mut self.folders),
+            unpacker: if self.values.contains_key("tar") { Unpacker::Tar } else { Unpacker::Missing },
             texts: std::mem::take(&mut self.texts),
             releases,
             history: std::mem::take(&mut self.history),
             lock: self.hold("lock"),
             freeze: self.hold("freeze"),
-            links: self.links(links)?,
+            links: self.links(&links)?,
+            service_user: self.service_user(),
+            prepared: std::mem::take(&mut self.prepared),
         })
+    }
+
+    /// Nothing of the release has been touched since it was sealed: it is what its record says.
+    fn as_recorded(&mut self, record: Option<&ReleaseRecord>) {
+        for file in record.iter().flat_map(|record| &record.artifacts) {
+            let path = file.path.to_string();
+            self.modes.insert(path.clone(), (file.mode.bits(), file.size));
+            self.hashes.insert(path, file.sha256);
+        }
+        for link in record.iter().flat_map(|record| &record.skeleton.symlinks) {
+            self.symlinks.insert(link.path.to_string(), link.target.to_string());
+        }
+        let folders = record.iter().flat_map(|record| &record.skeleton.folders);
+        self.folders.extend(folders.map(ToString::to_string));
     }
 
     /// The releases, oldest first, each with what is on file about it.
@@ -290,6 +355,11 @@ impl Answer {
         })
     }
 
+    fn service_user(&self) -> Option<FoundUser> {
+        let groups = self.values.get("service_user")?;
+        Some(FoundUser { groups: groups.split_whitespace().map(str::to_owned).collect() })
+    }
+
     fn pending(&self) -> Option<PendingRun> {
         let (id, life) = self.values.get("pending")?.split_once(' ')?;
         let life = if life == "alive" { RunLife::Alive } else { RunLife::Dead };
@@ -320,7 +390,7 @@ impl Answer {
     /// systemctl answers in the order it was asked in.
     fn units(
         &self,
-        asked: &[UnitSource],
+        asked: &[UnitName],
         files: &BTreeMap<String, FoundFile>,
     ) -> BTreeMap<UnitName, FoundUnit> {
         let stored = files.iter().find(|(path, _)| path.starts_with("bin/")).map(|(_, file)| file.sha256);
@@ -334,7 +404,7 @@ impl Answer {
                 Some(hash) => hash.parse().ok(),
                 None => None,
             };
-            (unit.name.clone(), found)
+            (unit.clone(), found)
         });
         units.collect()
     }
@@ -354,7 +424,14 @@ impl Answer {
             };
             FoundLink { path: spec.path.clone(), access, state }
         });
-        Ok(links.collect())
+        let mut found: Vec<FoundLink> = Vec::new();
+        // The manifest and the releases want mostly the same.
+        for link in links {
+            if found.iter().all(|other| other.path != link.path) {
+                found.push(link);
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -415,6 +492,15 @@ fn found_unit(properties: &BTreeMap<String, String>, uptime: Option<Duration>) -
         main_pid: get("MainPID").parse().ok().filter(|pid| *pid != 0),
         executable: None,
     }
+}
+
+/// Takes a text for what the probe's program prints. For tests: no such text may do harm.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read_answer(text: &str, manifest: &Manifest) -> Result<Facts, ProbeError> {
+    let mut answer = Answer::default();
+    text.lines().for_each(|line| answer.take(line));
+    let units = manifest.units.iter().map(|unit| unit.name.clone()).collect();
+    answer.facts(manifest.scope, units, Layout::links(manifest))
 }
 
 #[cfg(test)]

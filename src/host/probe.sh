@@ -1,16 +1,17 @@
 # Prints the facts of this host that a plan is made from. Changes nothing.
 #
-# Arguments: the service's name, its root, the units' names in one argument with spaces between, how much is asked ("present";
-# "holds": also who holds the service; a number: also the records of all releases, and so many lines of the history), then
-# pairs of a link's path and what it should point to below the service's root.
+# Arguments: the service's name, its root, the units' names in one argument with spaces between, the folder of links to units,
+# how much is asked ("present"; "holds": also who holds the service; a number: also the records of all releases, and so many
+# lines of the history), then pairs of a link's path and what it should point to below the service's root.
 # Output: lines of "key value"; what other programs print stands as they print it, see probe.rs.
 tab='	'
 name=$1
 expand_home "$2"
 root=$path
 units=$3
-extent=$4
-shift 4
+unit_folder=$4
+extent=$5
+shift 5
 home=${login_home:-$HOME}
 
 fact() {
@@ -41,8 +42,43 @@ manager() {
 }
 manager &
 
+# What releases have of units, and the manifest perhaps no longer: their names, and the files below units/.
+others=
+unit_files=$newline
+look_into() { # folder of a release...
+	for release in "$@"; do
+		shift
+		set -- "$@" "$release/release.json"
+		for file in "$release"/units/* "$release"/units/*.d/*; do
+			[ -f "$file" ] || continue
+			file=${file##*/units/}
+			case $file in
+			*[[:cntrl:]]*) continue ;;
+			esac
+			case $unit_files in
+			*"$newline$file$newline"*) ;;
+			*) unit_files=$unit_files$file$newline ;;
+			esac
+		done
+	done
+	set -f
+	# shellcheck disable=SC2013 # names have no white space
+	for unit in $(sed -n -e 's/.*"units":\[{"name":"\([^]]*\)}\].*/\1/' -e 't names' -e d -e ':names' \
+		-e 's/"[^{]*{"name":"/ /g' -e 's/".*//' -e 's/\\\\/\\/g' -e p "$@" 2>/dev/null); do
+		case " $units $others " in
+		*" $unit "*) ;;
+		*) others="$others $unit" ;;
+		esac
+	done
+	set +f
+}
+case $extent in
+present | holds) [ ! -L "$root/current" ] || look_into "$root/current" ;;
+*) [ ! -d "$root/releases" ] || look_into "$root"/releases/* ;;
+esac
 set -f # a unit's name has no white space, and is not a pattern
 shown=
+units=$units$others
 if [ -n "$units" ]; then
 	# shellcheck disable=SC2086 # one argument a unit
 	shown=$(service_manager show \
@@ -54,6 +90,15 @@ system=$(uname -snm)
 nearest_folder "$root"
 room=$(stat -f -c '%a %S %d' -- "$folder" 2>/dev/null)
 wait
+fact others "$others"
+set -f
+IFS=$newline
+for file in $unit_files; do
+	fact unit_file "$file"
+	set -- "$@" "$unit_folder/$file" "current/units/$file"
+done
+unset IFS
+set +f
 fact system "$system"
 if [ -w "$folder" ]; then
 	fact root writable
@@ -63,6 +108,7 @@ else
 	esac
 fi
 fact room "$room"
+command -v tar >/dev/null 2>&1 && fact tar yes
 
 # loginctl enable-linger is this file: org.freedesktop.login1(5), "Linger".
 lingering=off
@@ -115,28 +161,18 @@ target_of() { # path
 	esac
 }
 
-# What is shown of a release as text: its units, its env file, its record, as far as they are small.
+# What is shown of a release as text: its units, its env file, its record, as far as they are small. awk reads them: a shell
+# is slow over thousands of lines.
 read_texts() { # lines of "file MODE SIZE CTIME INODE PATH"
-	set -f
-	IFS=$newline
-	# shellcheck disable=SC2086 # one argument a line
-	set -- $1
-	unset IFS
-	set +f
-	count=$#
-	while [ "$count" -gt 0 ]; do
-		line=$1
-		shift
-		count=$((count - 1))
-		file=${line#file * * * * }
-		case $file in
-		units/* | env/* | release.json) ;;
-		*) continue ;;
-		esac
-		size=${line#file * }
-		[ "${size%% *}" -le 65024 ] && [ -r "$file" ] && set -- "$@" "./$file"
-	done
-	[ $# -eq 0 ] || awk '{ printf "text %s\t%s\n", FILENAME, $0 }' "$@" 2>/dev/null
+	printf '%s\n' "$1" | awk '
+		$1 == "file" {
+			path = $0
+			sub(/^file [^ ]* [^ ]* [^ ]* [^ ]* /, "", path)
+			if (path == "release.json" ? $3 > 33554432 : path !~ /^(units|env)\// || $3 > 65024) next
+			while ((getline line < ("./" path)) > 0) print "text " path "\t" line
+			close("./" path)
+		}
+	' 2>/dev/null
 }
 
 read_links "$@"
@@ -146,11 +182,11 @@ if target_of "$root/current"; then
 	if cd "$root/$current" 2>/dev/null; then
 		# What has not been touched since it was sealed (seal in activation/release.sh) has the hashes of its record: reading
 		# the files again is most of what a probe can cost.
-		files=$(find . -type f ! -path ./sealed ! -path ./good -printf 'file %m %s %C@ %i %P\n' 2>/dev/null)
-		printf '%s\n' "$files"
+		files=$(list_release 2>/dev/null)
 		if [ -r sealed ] && [ "$files" = "$(cat sealed)" ]; then
 			fact intact yes
 		else
+			printf '%s\n' "$files"
 			find . -type f ! -path ./release.json ! -path ./sealed ! -path ./good -exec sha256sum {} + 2>/dev/null
 		fi
 		read_texts "$files"
@@ -172,6 +208,12 @@ for release in "$root"/releases/*; do
 	fact release "${release##*/} $standing"
 done
 
+for whole in "$root"/prepared/*.whole; do
+	[ -e "$whole" ] || continue
+	whole=${whole##*/}
+	fact prepared "${whole%.whole}"
+done
+
 # What stands in a file of one line.
 fact_line() { # key file
 	line=
@@ -190,7 +232,7 @@ case $extent in
 present | holds) ;;
 *)
 	if cd "$root/releases" 2>/dev/null; then
-		find . -mindepth 2 -type f -printf 'stored %s %P\n' -name release.json -size -2048 -readable \
+		find . -mindepth 2 -type f -printf 'stored %s %P\n' -name release.json -size -65536 -readable \
 			-exec awk '{ printf "record %s\t%s\n", FILENAME, $0 }' {} + 2>/dev/null
 		cd / || exit
 	fi

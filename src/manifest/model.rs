@@ -13,12 +13,15 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::address::Address;
+use super::files::FileEntry;
 use super::health::HealthCheck;
 use super::hooks::Hooks;
 use super::name::{EnvironmentName, ServiceName, Tag, UnitName, VarName};
 use super::nearest::nearest;
+use super::prepare::Prepare;
 use super::secrets::SecretSource;
 use super::service_root::ServiceRoot;
+use super::service_user::ServiceUser;
 use super::source::SourceText;
 
 /// How long a service must stay up before it counts as started, unless the manifest says otherwise.
@@ -47,18 +50,24 @@ pub struct Manifest {
     pub scope: Scope,
     /// Where its releases stand on a host, if not where the scope has it.
     pub root: Option<ServiceRoot>,
+    /// The Linux user that it runs as, where that is to be made. Only in the system's scope.
+    pub user: Option<ServiceUser>,
     /// The program, if the release brings one.
     pub binary: Option<PathBuf>,
     /// The unit files, in the order written; at least one.
     pub units: Vec<UnitSource>,
     /// The file with the service's environment variables.
     pub env_file: Option<PathBuf>,
+    /// What else goes into a release, in the order written.
+    pub files: Vec<FileEntry>,
     /// How the service is asked whether it is well, in this order; empty: staying up is enough.
     pub health: Vec<HealthCheck>,
     /// How long it must stay up before it counts as started.
     pub settle: Duration,
     /// How long a host waits for the client's word before it goes back by itself.
     pub confirm_timeout: Duration,
+    /// What is built on the hosts for a release.
+    pub prepare: Vec<Prepare>,
     /// What is run around the switch.
     pub hooks: Hooks,
     /// How many good releases stay on a host.
@@ -277,6 +286,11 @@ impl Manifest {
     #[must_use]
     pub fn env_file_link(&self) -> String {
         format!("/etc/default/{}.conf", self.name)
+    }
+
+    /// The units that are started, in the order written, each with the file it is from.
+    pub fn started_units(&self) -> impl Iterator<Item = (&UnitName, &UnitSource)> {
+        self.units.iter().map(|source| (&source.name, source))
     }
 
     /// How many hosts all environments have together.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::env_file::EnvProblem;
+use super::files::TreeProblem;
 use super::lint::UnitProblem;
 pub use super::read_problem::ManifestProblem;
 use super::secrets::SecretProblem;
@@ -159,6 +160,9 @@ pub enum ProblemKind {
     /// A secret can't be had.
     #[error(transparent)]
     Secret(#[from] SecretProblem),
+    /// A file or folder of `files` can't be sent.
+    #[error(transparent)]
+    Tree(#[from] TreeProblem),
 }
 
 impl ProblemKind {
@@ -171,6 +175,7 @@ impl ProblemKind {
             Self::Unit(problem) => problem.severity(),
             Self::Env(problem) => problem.severity(),
             Self::Binary(problem) => problem.severity(),
+            Self::Tree(problem) => problem.severity(),
         }
     }
 
@@ -185,6 +190,7 @@ impl ProblemKind {
             Self::Env(problem) => ("env_file", problem.code()),
             Self::Binary(problem) => ("binary", problem.code()),
             Self::Secret(problem) => ("secret", problem.code()),
+            Self::Tree(problem) => ("files", problem.code()),
         };
         format!("shipit::{layer}::{name}")
     }

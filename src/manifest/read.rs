@@ -25,14 +25,17 @@ const TOP_KEYS: &[&str] = &[
     "name",
     "scope",
     "root",
+    "user",
     "binary",
     "unit",
     "units",
     "env_file",
+    "files",
     "health",
     "settle",
     "confirm_timeout",
     "keep_releases",
+    "prepare",
     "hooks",
     "known_hosts",
     "environments",
@@ -191,11 +194,19 @@ impl Reader<'_> {
         };
         let scope = fields.get("scope").map_or(Some(Scope::User), |node| self.scope(node));
         let service_root = fields.get("root").map(|node| self.service_root(node));
+        let user = fields.get("user").map(|node| {
+            if scope == Some(Scope::User) {
+                self.refuse_user_scope(node);
+            }
+            self.service_user(node)
+        });
         let binary = fields.get("binary").map(|node| self.path("binary", node));
         let units = self.units(&fields, root);
         let env_file = fields.get("env_file").map(|node| self.path("env_file", node));
+        let files = fields.get("files").map(|node| self.files(node));
         let health = fields.get("health").map(|node| self.health(node));
         let settle = fields.get("settle").map_or(Some(DEFAULT_SETTLE), |node| self.duration("settle", node));
+        let prepare = fields.get("prepare").map(|node| self.prepares(node));
         let hooks = fields.get("hooks").map(|node| self.hooks(node));
         let confirm_timeout = self.confirm_timeout(&fields, health.as_ref(), settle);
         let keep_releases = fields.get("keep_releases").map_or(Some(DEFAULT_KEEP_RELEASES), |node| {
@@ -209,7 +220,7 @@ impl Reader<'_> {
                 None
             }
         };
-        let known_hosts = fields.get("known_hosts").map(|node| self.known_hosts(node));
+        let known_hosts = fields.get("known_hosts").map(|node| self.known_hosts("known_hosts", node));
         let known_hosts = known_hosts.map_or(Some(None), |known| known.map(Some));
         let mut environments = environments;
         for environment in environments.iter_mut().flat_map(|all| all.values_mut()) {
@@ -224,13 +235,16 @@ impl Reader<'_> {
             name: name?,
             scope: scope?,
             root: service_root.map_or(Some(None), |root| root.map(Some))?,
+            user: user.map_or(Some(None), |user| user.map(Some))?,
             // An error inside leaves `Some(None)`, which ends this.
             binary: binary.map_or(Some(None), |path| path.map(Some))?,
             units: units?,
             env_file: env_file.map_or(Some(None), |path| path.map(Some))?,
+            files: files.unwrap_or(Some(Vec::new()))?,
             health: health.unwrap_or(Some(Vec::new()))?,
             settle: settle?,
             confirm_timeout: confirm_timeout?,
+            prepare: prepare.unwrap_or_else(|| Some(Vec::new()))?,
             hooks: hooks.unwrap_or_else(|| Some(Hooks::default()))?,
             keep_releases: keep_releases?,
             environments: environments?,
@@ -490,7 +504,9 @@ fn quoted(words: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::prepare::PREPARE_KEYS;
     use super::super::read_environments::{ENVIRONMENT_KEYS, HOST_KEYS, RESERVED_VARS};
+    use super::super::read_files::FILE_KEYS;
     use super::super::read_health::HEALTH_KEYS;
     use super::super::read_hooks::{HOOK_KEYS, HOOKS_KEYS};
     use super::super::read_secrets::SECRET_KEYS;
@@ -502,12 +518,14 @@ mod tests {
         for key in [
             TOP_KEYS,
             UNIT_KEYS,
+            FILE_KEYS,
             HEALTH_KEYS,
             HOOKS_KEYS,
             HOOK_KEYS,
             ENVIRONMENT_KEYS,
             HOST_KEYS,
             SECRET_KEYS,
+            PREPARE_KEYS,
         ]
         .concat()
         {

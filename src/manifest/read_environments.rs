@@ -76,19 +76,25 @@ impl Reader<'_> {
                 None
             }
         };
-        let known_hosts = fields.get("known_hosts").map(|node| self.known_hosts(node));
+        let known_hosts =
+            fields.get("known_hosts").map(|node| self.known_hosts(&format!("{path}.known_hosts"), node));
         let known_hosts = known_hosts.map_or(Some(None), |known| known.map(Some))?;
         let (hosts, vars, secrets, confirm) = (hosts?, vars?, secrets?, confirm?);
         Some(move |name| Environment { name, hosts, vars, secrets, confirm, known_hosts })
     }
 
     /// A file, or a list of lines.
-    pub(super) fn known_hosts(&mut self, node: &Node) -> Option<KnownHosts> {
+    pub(super) fn known_hosts(&mut self, path: &str, node: &Node) -> Option<KnownHosts> {
+        self.spans.insert(path.to_owned(), node.span.clone());
         match &node.value {
             Value::List(items) => {
                 let lines: Vec<Option<&str>> = items
                     .iter()
-                    .map(|item| self.text("known_hosts", "a list of lines of known_hosts", item))
+                    .enumerate()
+                    .map(|(index, item)| {
+                        self.spans.insert(format!("{path}[{index}]"), item.span.clone());
+                        self.text("known_hosts", "a list of lines of known_hosts", item)
+                    })
                     .collect();
                 let lines: Option<Vec<&str>> = lines.into_iter().collect();
                 Some(KnownHosts::Lines(lines?.into_iter().map(str::to_owned).collect()))

@@ -3,6 +3,7 @@ use thiserror::Error;
 
 use super::address::AddressError;
 use super::duration::DurationError;
+use super::files::{EntryPathError, GlobError, HostPathError};
 use super::health::TcpAddressError;
 use super::http_url::UrlError;
 use super::name::NameError;
@@ -117,6 +118,9 @@ pub enum ManifestProblem {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// A service user for a service that runs as the login user.
+    #[error("`user` is for a service of the system's: a user's own services run as that user")]
+    UserNeedsSystem,
     /// Two keys that exclude each other.
     #[error("`{first}` and `{second}` can't both be given")]
     Conflict {
@@ -153,6 +157,32 @@ pub enum ManifestProblem {
         /// The unit.
         unit: String,
     },
+    /// A place in a release that is none, or is taken.
+    #[error("`{key}` can't be a place in the release: {error}")]
+    EntryPath {
+        /// The key that says so.
+        key: &'static str,
+        /// What is wrong.
+        error: EntryPathError,
+    },
+    /// Two entries at the same place.
+    #[error("two entries of `files` have the path `{path}`")]
+    DuplicatePath {
+        /// The path.
+        path: String,
+    },
+    /// A place on a host that is none.
+    #[error(transparent)]
+    HostPath(#[from] HostPathError),
+    /// Two entries with the same link.
+    #[error("two entries of `files` have the link `{path}`")]
+    DuplicateLink {
+        /// Where.
+        path: String,
+    },
+    /// A pattern that is none.
+    #[error(transparent)]
+    Glob(#[from] GlobError),
     /// A number that has to be at least 1.
     #[error("`{key}` is a whole number from 1 to {max}, not {}", value.escape_debug())]
     NotACount {
@@ -170,6 +200,12 @@ pub enum ManifestProblem {
         name: String,
         /// What it means.
         meaning: &'static str,
+    },
+    /// A key of a host that can't be one.
+    #[error("this is not a line of known_hosts: {reason}")]
+    HostKey {
+        /// What is wrong with it.
+        reason: &'static str,
     },
     /// A variable that no template uses.
     #[error("no template uses the variable `{name}`")]
@@ -221,13 +257,20 @@ impl ManifestProblem {
             Self::Tcp(_) => "tcp",
             Self::Header { .. } => "header",
             Self::Path { .. } => "path",
+            Self::UserNeedsSystem => "user_needs_system",
             Self::Conflict { .. } => "conflict",
             Self::MisplacedHook { .. } => "misplaced_hook",
             Self::EmptyList { .. } => "empty_list",
             Self::DuplicateHost { .. } => "duplicate_host",
             Self::DuplicateUnit { .. } => "duplicate_unit",
+            Self::EntryPath { .. } => "entry_path",
+            Self::DuplicatePath { .. } => "duplicate_path",
+            Self::HostPath(_) => "host_path",
+            Self::DuplicateLink { .. } => "duplicate_link",
+            Self::Glob(_) => "glob",
             Self::NotACount { .. } => "not_a_count",
             Self::ReservedVar { .. } => "reserved_var",
+            Self::HostKey { .. } => "known_hosts",
             Self::UnusedVar { .. } => "unused_var",
             Self::UnusedSecret { .. } => "unused_secret",
             Self::SecretInManifest { .. } => "secret_in_manifest",

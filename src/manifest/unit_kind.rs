@@ -71,6 +71,15 @@ impl UnitKind {
         }
     }
 
+    /// Whether its units have others run, when their time has come or something arrives.
+    #[must_use]
+    pub fn triggers(self) -> bool {
+        match self {
+            Self::Socket | Self::Timer | Self::Path | Self::Automount => true,
+            Self::Service | Self::Target | Self::Mount | Self::Swap | Self::Slice => false,
+        }
+    }
+
     pub(super) fn of(name: &str) -> Option<Self> {
         let (prefix, suffix) = name.rsplit_once('.')?;
         if prefix.is_empty() || prefix.starts_with('@') {
@@ -104,6 +113,15 @@ impl UnitName {
     #[must_use]
     pub fn instance(&self) -> Option<&str> {
         self.stem().split_once('@').map(|(_, instance)| instance)
+    }
+
+    /// The unit whose file it is made from: `worker@.service` for `worker@2.service`, and itself for others.
+    #[must_use]
+    pub fn file(&self) -> Self {
+        match self.instance() {
+            Some(_) => Self(format!("{}@.{}", self.prefix(), self.kind().suffix())),
+            None => self.clone(),
+        }
     }
 
     /// Whether it is a template, which cannot be started without an instance.

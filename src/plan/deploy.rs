@@ -6,15 +6,14 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::diff::{EnvChange, TextDiff};
-use super::facts::{Facts, FoundUnit, Libc, Lingering, Standing};
+use super::facts::{Facts, Libc, Lingering, Standing};
+use super::files::{Packing, TreeChange, changed_paths, dropped, is_other, notifications, validations};
 use super::layout::{Layout, RemotePath};
-use super::preflight::{changed_links, is_enabled, refuse_host, refuse_sudo};
+use super::preflight::{changed_links, refuse_host, refuse_sudo, user_step};
 use super::refusal::Refusal;
-use super::step::{Detail, FileChange, Privilege, Reason, Step, Transfer, WatchedUnit};
-use crate::manifest::{
-    Address, EnvFile, HookHosts, HookPoint, HostHook, Manifest, OnChange, ServiceName, UnitKind, UnitName,
-    UnitSource,
-};
+use super::step::{Detail, FileChange, Privilege, Step, Transfer};
+use super::units;
+use crate::manifest::{Address, EnvFile, HookHosts, HookPoint, HostHook, Manifest, ServiceName, UnitName};
 use crate::release::{Artifact, BinaryKind, Release, ReleaseId, Role};
 
 /// Room left on the disk beside the release itself: its record, the folders, what a service writes meanwhile.
@@ -124,30 +123,40 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
     if facts.lingering == Lingering::Off {
         steps.push(Step::EnableLingering { user: facts.user.clone() });
     }
+    steps.extend(user_step(manifest, facts));
     if !changes.none() || current.is_none() {
         steps.push(Step::Upload {
             release: target.clone(),
             files: changes.files.clone(),
             dropped: changes.dropped.clone(),
+            tree: changes.tree.clone(),
         });
         steps.push(Step::Seal { release: target.clone() });
+        steps.extend(builds(release, facts));
         refuse_room(&changes, &layout, facts, &mut refusals);
     }
     let switched = current != Some(&target);
     let hooks = |when: HookPoint| if switched { hook_steps(inputs, when) } else { Vec::new() };
     steps.extend(hooks(HookPoint::BeforeActivate));
     let links = changed_links(&layout, &Layout::links(manifest), facts, &mut refusals);
-    let units_linked = links.iter().any(|link| link.path.as_str().starts_with("~/"));
+    let unit_folder = Layout::unit_folder(manifest.scope);
+    let units_linked = links.iter().any(|link| link.path.as_str().starts_with(unit_folder));
     steps.extend(links.into_iter().map(Step::Link));
+    let leaving = units::leaving(inputs, &layout);
+    let units_left = !leaving.is_empty();
+    steps.extend(leaving);
     if switched {
         steps.push(Step::Switch { from: current.cloned(), to: target.clone() });
     }
+    let changed = changed_paths(&changes.files, &changes.tree, &changes.dropped, facts);
+    steps.extend(validations(manifest, &changed));
     // Reading all units of the user anew takes a while. Other files are read when a unit starts.
     let units_new = switched && (changes.units_changed() || current.is_none());
-    if units_new || units_linked {
+    if units_new || units_linked || units_left {
         steps.push(Step::ReloadManager);
     }
-    steps.extend(unit_steps(inputs, &changes));
+    steps.extend(notifications(manifest, &changed));
+    steps.extend(units::steps(inputs, &changes));
     steps.extend(hooks(HookPoint::AfterActivate));
     if steps.iter().any(|step| matches!(step, Step::Observe { .. })) {
         steps.extend(manifest.health.iter().map(|check| Step::AskHealth { check: check.clone() }));
@@ -175,6 +184,17 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
     })
 }
 
+/// What has to be built on the host for the release: what it has not been built from yet.
+fn builds(release: &Release, facts: &Facts) -> impl Iterator<Item = Step> {
+    let missing = release.prepared.iter().filter(|prepared| !facts.prepared.contains(&prepared.key));
+    missing.map(|prepared| Step::Prepare {
+        name: prepared.name.clone(),
+        key: prepared.key.clone(),
+        run: prepared.how.run.clone(),
+        timeout: prepared.how.timeout,
+    })
+}
+
 /// The time in the next release's id: now, and later than that of every release on the host. So no id is taken twice,
 /// as it would be by a repair in the second of the deploy, and ids sort by age even when clocks differ.
 fn time_of_next(facts: &Facts, now: Timestamp) -> Timestamp {
@@ -185,12 +205,14 @@ fn time_of_next(facts: &Facts, now: Timestamp) -> Timestamp {
 }
 
 /// What is different between the release on the host and the one to be there.
-struct Changes {
+pub(super) struct Changes {
     files: Vec<FileChange>,
-    binary: bool,
-    env: bool,
-    units: BTreeSet<UnitName>,
+    pub(super) binary: bool,
+    pub(super) env: bool,
+    pub(super) units: BTreeSet<UnitName>,
+    pub(super) others: bool,
     dropped: Vec<String>,
+    tree: TreeChange,
 }
 
 impl Changes {
@@ -201,7 +223,9 @@ impl Changes {
             binary: false,
             env: false,
             units: BTreeSet::new(),
-            dropped: Vec::new(),
+            others: false,
+            dropped: dropped(release, facts),
+            tree: TreeChange::between(release, facts),
         };
         for artifact in &release.artifacts {
             let file = change_of(artifact, release, facts);
@@ -212,6 +236,7 @@ impl Changes {
                 match &artifact.role {
                     Role::Binary => changes.binary = true,
                     Role::EnvFile => changes.env = true,
+                    Role::File { .. } => changes.others = true,
                     Role::Unit(name) => {
                         changes.units.insert(name.clone());
                     }
@@ -219,11 +244,9 @@ impl Changes {
             }
             changes.files.push(file);
         }
+        changes.tree.packing = Packing::of(&changes.files, facts.unpacker);
         // A file that the new release no longer has is a change, too.
-        if facts.current.release().is_some() {
-            let kept = |path: &str| release.artifacts.iter().any(|artifact| artifact.path.as_str() == path);
-            changes.dropped = facts.files.keys().filter(|path| !kept(path)).cloned().collect();
-        }
+        changes.others |= changes.tree.has_new(facts) || changes.dropped.iter().any(|path| is_other(path));
         changes
     }
 
@@ -232,7 +255,7 @@ impl Changes {
     }
 
     fn none(&self) -> bool {
-        !self.binary && !self.env && self.units.is_empty() && self.dropped.is_empty()
+        !self.binary && !self.env && !self.others && self.units.is_empty() && self.dropped.is_empty()
     }
 }
 
@@ -244,7 +267,7 @@ fn change_of(artifact: &Artifact, release: &Release, facts: &Facts) -> FileChang
     let taken_over = found.is_some_and(|f| same_bytes && f.mode == artifact.mode.bits());
     let old = facts.texts.get(path).map(String::as_str);
     let detail = match (&artifact.role, same_bytes) {
-        (_, true) | (Role::Binary, false) => Detail::Opaque,
+        (_, true) | (Role::Binary | Role::File { .. }, false) => Detail::Opaque,
         (Role::Unit(_), false) => match (old, artifact.text()) {
             (Some(old), Some(new)) => TextDiff::between(old, new, path).map_or(Detail::Opaque, Detail::Text),
             _ => Detail::Opaque,
@@ -262,50 +285,12 @@ fn change_of(artifact: &Artifact, release: &Release, facts: &Facts) -> FileChang
         sha256: artifact.sha256,
         was: found.map(|f| f.sha256),
         transfer: if taken_over { Transfer::TakeOver } else { Transfer::Send },
+        folder: match &artifact.role {
+            Role::File { folder, .. } => folder.clone(),
+            Role::Binary | Role::Unit(_) | Role::EnvFile => None,
+        },
         detail,
     }
-}
-
-fn unit_steps(inputs: &Inputs<'_>, changes: &Changes) -> Vec<Step> {
-    let Inputs { manifest, facts, release, .. } = *inputs;
-    let mut enables = Vec::new();
-    let mut starts = Vec::new();
-    let mut watched = Vec::new();
-    // systemd starts no socket whose service runs already: sockets come first.
-    let is_socket = |unit: &&UnitSource| unit.name.kind() == UnitKind::Socket;
-    let (sockets, others): (Vec<_>, Vec<_>) = manifest.units.iter().partition(is_socket);
-    for unit in sockets.into_iter().chain(others) {
-        let found = facts.units.get(&unit.name).cloned().unwrap_or_default();
-        if release.wants_enabling(&unit.name) && !is_enabled(&found) {
-            enables.push(Step::Enable { unit: unit.name.clone() });
-        }
-        let executable = release.runs_binary(&unit.name).then(|| release.binary_hash()).flatten();
-        // One that goes on over a change may run an older binary for long.
-        let proves = executable.is_some() && unit.on_change == OnChange::Restart;
-        let reasons = reasons(&unit.name, &found, proves, inputs, changes);
-        if reasons.is_empty() {
-            continue;
-        }
-        let on_change = if found.is_up() { unit.on_change } else { OnChange::Restart };
-        let unit = unit.name.clone();
-        match on_change {
-            OnChange::None => continue,
-            OnChange::Reload => {
-                starts.push(Step::Reload { unit: unit.clone(), reasons });
-                watched.push(WatchedUnit { unit, executable: None });
-                continue;
-            }
-            OnChange::Restart => {}
-        }
-        let only_down = matches!(reasons.as_slice(), [Reason::NotRunning(_)] | [Reason::FirstDeploy]);
-        starts.push(if only_down && !found.is_up() {
-            Step::Start { unit: unit.clone(), reasons }
-        } else {
-            Step::Restart { unit: unit.clone(), reasons }
-        });
-        watched.push(WatchedUnit { unit, executable });
-    }
-    enables.into_iter().chain(starts).chain(Step::observe(watched, manifest.settle)).collect()
 }
 
 /// The hooks of a point that run on this host. They go with a new release, and with nothing else.
@@ -324,49 +309,8 @@ fn hook_steps(inputs: &Inputs<'_>, when: HookPoint) -> Vec<Step> {
     steps.collect()
 }
 
-fn reasons(
-    unit: &UnitName,
-    found: &FoundUnit,
-    runs_binary: bool,
-    inputs: &Inputs<'_>,
-    changes: &Changes,
-) -> Vec<Reason> {
-    let Inputs { facts, release, .. } = *inputs;
-    // A job that a timer, a socket or a path has run is not a deploy's to run.
-    if release.waits_for_trigger(unit) && !found.is_up() {
-        return Vec::new();
-    }
-    if facts.current.release().is_none() {
-        return vec![Reason::FirstDeploy];
-    }
-    let mut reasons = Vec::new();
-    if changes.units.contains(unit) {
-        reasons.push(Reason::UnitChanged);
-    }
-    if unit.kind() == UnitKind::Service {
-        if changes.binary {
-            reasons.push(Reason::BinaryChanged);
-        }
-        if changes.env {
-            reasons.push(Reason::EnvChanged);
-        }
-        let wanted = release.binary_hash();
-        let stale = found.executable.is_some() && found.executable != wanted;
-        if runs_binary && !changes.binary && found.is_up() && stale {
-            reasons.push(Reason::StaleExecutable);
-        }
-    }
-    let has_ended_well = found.active_state == "inactive" && found.result == "success";
-    let work_is_done = release.is_oneshot(unit) && has_ended_well && !found.invocation.is_empty();
-    if !found.is_up() && !work_is_done {
-        let state = if found.active_state.is_empty() { "not loaded" } else { &found.active_state };
-        reasons.push(Reason::NotRunning(state.to_owned()));
-    }
-    reasons
-}
-
 fn refuse_room(changes: &Changes, layout: &Layout, facts: &Facts, refusals: &mut Vec<Refusal>) {
-    let needs = changes.files.iter().map(|file| file.size).sum::<u64>() + SPARE_BYTES;
+    let needs = changes.files.iter().map(FileChange::room).sum::<u64>() + SPARE_BYTES;
     if let Some(has) = facts.free_bytes
         && has < needs
     {
@@ -374,7 +318,8 @@ fn refuse_room(changes: &Changes, layout: &Layout, facts: &Facts, refusals: &mut
     }
     // The files, their folders, the release's own folder and record, `current` and the links; the run's folder and its
     // files, and the unit that goes back after a power cut.
-    let needs = 2 * changes.files.len() as u64 + 24;
+    let tree = &changes.tree;
+    let needs = 2 * (changes.files.len() + tree.symlinks.len() + tree.folders.len()) as u64 + 24;
     if let Some(has) = facts.free_inodes
         && has < needs
     {

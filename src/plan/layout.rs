@@ -132,6 +132,32 @@ impl Layout {
     /// The links that a manifest's release wants. Needs no host: home stays `~`.
     #[must_use]
     pub fn links(manifest: &Manifest) -> Vec<LinkSpec> {
+        let mut links = Self::program_links(manifest);
+        links.extend(manifest.units.iter().map(|unit| Self::unit_link(manifest.scope, unit.name.as_str())));
+        links
+    }
+
+    /// Where the service manager looks for the units of this scope.
+    #[must_use]
+    pub fn unit_folder(scope: Scope) -> &'static str {
+        match scope {
+            Scope::User => "~/.config/systemd/user",
+            Scope::System => "/etc/systemd/system",
+        }
+    }
+
+    /// The link to a unit file, by its path below `units/` of the release: a part of a checked [`ReleasePath`].
+    ///
+    /// [`ReleasePath`]: crate::release::ReleasePath
+    pub(crate) fn unit_link(scope: Scope, file: &str) -> LinkSpec {
+        LinkSpec {
+            path: LinkPath(format!("{}/{file}", Self::unit_folder(scope))),
+            target: format!("current/units/{file}"),
+        }
+    }
+
+    /// The links to all but units.
+    pub(super) fn program_links(manifest: &Manifest) -> Vec<LinkSpec> {
         let name = &manifest.name;
         let mut links = Vec::new();
         if manifest.binary.is_some() {
@@ -146,13 +172,9 @@ impl Layout {
                 target: format!("current/env/{name}.conf"),
             });
         }
-        let unit_folder = match manifest.scope {
-            Scope::User => "~/.config/systemd/user",
-            Scope::System => "/etc/systemd/system",
-        };
-        links.extend(manifest.units.iter().map(|unit| LinkSpec {
-            path: LinkPath(format!("{unit_folder}/{}", unit.name)),
-            target: format!("current/units/{}", unit.name),
+        links.extend(manifest.files.iter().filter_map(|entry| {
+            let path = LinkPath(entry.link.as_ref()?.as_str().to_owned());
+            Some(LinkSpec { path, target: format!("current/{}", entry.path) })
         }));
         links
     }
@@ -202,6 +224,12 @@ impl Layout {
     #[must_use]
     pub fn incoming(&self, run: &RunId) -> RemotePath {
         self.root.join(&format!("incoming/{run}"))
+    }
+
+    /// Where archives of a run's upload wait to be unpacked.
+    #[must_use]
+    pub fn bundles(&self, run: &RunId) -> RemotePath {
+        self.landing_root().join(&format!("{run}.bundles"))
     }
 
     /// The folder of an activation's run.

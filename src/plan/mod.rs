@@ -6,19 +6,22 @@
 mod deploy;
 mod diff;
 mod facts;
+mod files;
 mod holder;
 mod layout;
 mod preflight;
 mod refusal;
 mod rollback;
 mod step;
+mod units;
 
 pub use deploy::{Inputs, Operator, Plan, Position, plan};
 pub use diff::{EnvChange, KeyChange, TextDiff};
 pub use facts::{
-    Access, Current, Elevation, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, Libc, Lingering,
-    LinkState, Manager, PendingRun, RootAccess, RunLife, Standing, Sudo, Systemd,
+    Access, Current, Elevation, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, FoundUser, Libc,
+    Lingering, LinkState, Manager, PendingRun, RootAccess, RunLife, Standing, Sudo, Systemd, Unpacker,
 };
+pub use files::{Packing, SymlinkChange, TreeChange};
 pub use holder::{Hold, Holder};
 pub use layout::{Layout, LinkPath, LinkSpec, RemotePath};
 pub use refusal::{Place, Refusal, ReleaseLine};

@@ -71,6 +71,15 @@ pub(super) fn changed_links(
     links
 }
 
+/// What it takes to have the user that the service runs as.
+pub(super) fn user_step(manifest: &Manifest, facts: &Facts) -> Option<Step> {
+    let user = manifest.user.as_ref()?;
+    let Some(found) = &facts.service_user else { return Some(Step::MakeUser { user: user.clone() }) };
+    let missing = user.groups.iter().filter(|group| !found.groups.iter().any(|has| *has == group.as_str()));
+    let groups: Vec<_> = missing.cloned().collect();
+    (!groups.is_empty()).then(|| Step::JoinGroups { user: user.name.clone(), groups })
+}
+
 /// Whether the unit starts by itself already.
 pub(super) fn is_enabled(found: &FoundUnit) -> bool {
     matches!(found.unit_file_state.as_str(), "enabled" | "enabled-runtime" | "alias" | "indirect")

@@ -1,17 +1,20 @@
 //! The plan of a rollback: what it takes to have a host run a release that is on it already.
 //!
 //! Nothing of the operator's machine but the manifest is needed: what the release is made of stands in its own record.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::deploy::{Operator, Plan};
 use super::facts::{Facts, FoundRelease, FoundUnit, Lingering, Standing};
+use super::files::{notifications, validations};
 use super::layout::{Layout, LinkSpec};
-use super::preflight::{changed_links, is_enabled, refuse_host, refuse_sudo};
+use super::preflight::{changed_links, is_enabled, refuse_host, refuse_sudo, user_step};
 use super::refusal::{Refusal, ReleaseLine};
 use super::step::{FileSum, Reason, Step, WatchedUnit};
+use super::units;
 use crate::manifest::{Address, Manifest, UnitKind, UnitName};
 use crate::release::{
-    RecordedRole, RecordedUnit, ReleaseRecord, Sha256Digest, UnitProcess, UnitStart, UnitWork,
+    RecordedRole, RecordedUnit, ReleasePath, ReleaseRecord, Sha256Digest, Skeleton, UnitProcess, UnitStart,
+    UnitWork,
 };
 
 /// Everything that the plan of a rollback is made from.
@@ -75,14 +78,22 @@ pub fn plan_rollback(inputs: &RollbackInputs<'_>) -> Result<Plan, Vec<Refusal>> 
     if facts.lingering == Lingering::Off {
         steps.push(Step::EnableLingering { user: facts.user.clone() });
     }
+    steps.extend(user_step(manifest, facts));
     let sums = record.artifacts.iter().map(|file| FileSum { path: file.path.clone(), sha256: file.sha256 });
-    steps.push(Step::CheckRelease { release: release.id.clone(), sums: sums.collect() });
-    let links = changed_links(&layout, &links_of(manifest, record), facts, &mut refusals);
+    let (sums, skeleton) = (sums.collect(), record.skeleton.clone());
+    steps.push(Step::CheckRelease { release: release.id.clone(), sums, skeleton });
+    let wanted = links_of(manifest, record);
+    let links = changed_links(&layout, &wanted, facts, &mut refusals);
     steps.extend(links.into_iter().map(Step::Link));
-    steps.extend(stops(manifest, facts, record));
+    let units = record.all_units();
+    let stays = units.iter().map(|unit| &unit.name).collect();
+    steps.extend(units::farewell(&layout, facts, &stays, &wanted));
     steps.push(Step::Switch { from: current.cloned(), to: release.id.clone() });
+    let differs = differences(facts, record);
+    steps.extend(validations(manifest, &differs));
     steps.push(Step::ReloadManager);
-    steps.extend(unit_steps(manifest, facts, record));
+    steps.extend(notifications(manifest, &differs));
+    steps.extend(unit_steps(manifest, facts, record, units));
 
     refuse_sudo(&plan.steps, facts, operator, &mut refusals);
     if refusals.is_empty() { Ok(plan) } else { Err(refusals) }
@@ -137,27 +148,32 @@ fn complete_record<'a>(release: &'a FoundRelease, manifest: &Manifest) -> Result
     Ok(record)
 }
 
-/// The links that the manifest wants and that would lead somewhere.
+/// The links that the manifest wants and that would lead somewhere, and those to the release's units.
 fn links_of(manifest: &Manifest, record: &ReleaseRecord) -> Vec<LinkSpec> {
     let leads = |link: &LinkSpec| {
-        let path = link.target.strip_prefix("current/");
-        record.artifacts.iter().any(|file| Some(file.path.as_str()) == path)
+        let path = link.target.strip_prefix("current/").unwrap_or(&link.target);
+        // A link may lead to a folder.
+        let is_there = |found: &str| {
+            found.strip_prefix(path).is_some_and(|below| below.is_empty() || below.starts_with('/'))
+        };
+        record.artifacts.iter().any(|file| is_there(file.path.as_str()))
+            || record.skeleton.folders.iter().any(|folder| is_there(folder.as_str()))
+            || record.skeleton.symlinks.iter().any(|link| is_there(link.path.as_str()))
     };
-    Layout::links(manifest).into_iter().filter(leads).collect()
+    let units = record.artifacts.iter().filter_map(|file| file.path.as_str().strip_prefix("units/"));
+    let units = units.map(|file| Layout::unit_link(manifest.scope, file));
+    Layout::program_links(manifest).into_iter().filter(leads).chain(units).collect()
 }
 
-/// Stops for what is up and has no unit in the release.
-fn stops(manifest: &Manifest, facts: &Facts, record: &ReleaseRecord) -> Vec<Step> {
-    let units = manifest.units.iter().map(|unit| &unit.name).filter(|unit| record.unit(unit).is_none());
-    let up = units.filter(|unit| facts.units.get(*unit).is_some_and(FoundUnit::is_up));
-    up.map(|unit| Step::Stop { unit: unit.clone() }).collect()
-}
-
-fn unit_steps(manifest: &Manifest, facts: &Facts, record: &ReleaseRecord) -> Vec<Step> {
+fn unit_steps(
+    manifest: &Manifest,
+    facts: &Facts,
+    record: &ReleaseRecord,
+    units: Vec<RecordedUnit>,
+) -> Vec<Step> {
     let differences = Differences::between(facts, record);
     let (mut enables, mut starts, mut watched) = (Vec::new(), Vec::new(), Vec::new());
-    for source in &manifest.units {
-        let Some(unit) = record.unit(&source.name) else { continue };
+    for unit in units {
         let found = facts.units.get(&unit.name).cloned().unwrap_or_default();
         if unit.start == UnitStart::Enabled && !is_enabled(&found) {
             enables.push(Step::Enable { unit: unit.name.clone() });
@@ -204,10 +220,28 @@ fn is_to_start(
     changed || stale || !(found.is_up() || work_is_done)
 }
 
+/// The paths that are not the same in the release that runs and in the one to go to.
+fn differences(facts: &Facts, record: &ReleaseRecord) -> BTreeSet<String> {
+    let files = record.artifacts.iter().map(|file| (file.path.to_string(), (file.sha256, file.mode.bits())));
+    let files: BTreeMap<_, _> = files.collect();
+    let found = facts.files.iter().map(|(path, file)| (path.clone(), (file.sha256, file.mode)));
+    let found: BTreeMap<_, _> = found.collect();
+    let links = record.skeleton.symlinks.iter();
+    let links: BTreeMap<_, _> = links.map(|link| (link.path.to_string(), link.target.to_string())).collect();
+    let folders: BTreeSet<String> = record.skeleton.folders.iter().map(ToString::to_string).collect();
+    let files_differ = files.keys().chain(found.keys()).filter(|path| files.get(*path) != found.get(*path));
+    let links_differ = links
+        .keys()
+        .chain(facts.symlinks.keys())
+        .filter(|path| links.get(*path) != facts.symlinks.get(*path));
+    let folders_differ = folders.symmetric_difference(&facts.folders);
+    files_differ.chain(links_differ).chain(folders_differ).cloned().collect()
+}
+
 /// What is different between the release that runs and the one to go to.
 struct Differences {
     units: Vec<UnitName>,
-    /// The binary, or the env file.
+    /// The binary, the env file, or anything else that is no unit.
     program: bool,
 }
 
@@ -223,14 +257,24 @@ impl Differences {
             match (file.role, &file.unit) {
                 (RecordedRole::Unit, Some(unit)) => differences.units.push(unit.clone()),
                 (RecordedRole::Unit, None) => {}
-                (RecordedRole::Binary | RecordedRole::EnvFile | RecordedRole::Other, _) => {
+                (
+                    RecordedRole::Binary | RecordedRole::EnvFile | RecordedRole::File | RecordedRole::Other,
+                    _,
+                ) => {
                     differences.program = true;
                 }
             }
         }
         // What runs may have an env file that the other one has not.
-        let kept = |path: &str| record.artifacts.iter().any(|file| file.path.as_str() == path);
-        differences.program |= running.keys().any(|path| !path.starts_with("units/") && !kept(path));
+        let kept: BTreeSet<&str> = record.artifacts.iter().map(|file| file.path.as_str()).collect();
+        differences.program |= running.keys().any(|path| !path.starts_with("units/") && !kept.contains(path));
+        let Skeleton { symlinks, folders } = &record.skeleton;
+        let symlinks: BTreeMap<&str, &str> =
+            symlinks.iter().map(|link| (link.path.as_str(), link.target.as_str())).collect();
+        let folders: BTreeSet<&str> = folders.iter().map(ReleasePath::as_str).collect();
+        differences.program |=
+            !facts.symlinks.iter().map(|(path, says)| (path.as_str(), says.as_str())).eq(symlinks)
+                || !facts.folders.iter().map(String::as_str).eq(folders);
         differences
     }
 }

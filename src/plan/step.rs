@@ -5,9 +5,10 @@ use serde::Serialize;
 
 use super::diff::{EnvChange, TextDiff};
 use super::facts::LinkState;
+use super::files::TreeChange;
 use super::layout::{LinkPath, RemotePath};
-use crate::manifest::{HealthCheck, HookHosts, HookPoint, UnitName};
-use crate::release::{Mode, ReleaseId, ReleasePath, Sha256Digest};
+use crate::manifest::{HealthCheck, HookHosts, HookPoint, PreparedName, ServiceUser, UnitName, UserName};
+use crate::release::{Mode, ReleaseId, ReleasePath, Sha256Digest, Skeleton};
 
 /// One entry of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -18,19 +19,46 @@ pub enum Step {
         /// Whose.
         user: String,
     },
+    /// Makes the user that the service runs as. It stays, whatever becomes of the release.
+    MakeUser {
+        /// Which, and how.
+        user: ServiceUser,
+    },
+    /// Puts the user that the service runs as into groups.
+    JoinGroups {
+        /// Whom.
+        user: UserName,
+        /// The groups that it is not in yet.
+        groups: Vec<UserName>,
+    },
     /// Puts the release's files on the host, beside everything that runs.
     Upload {
         /// The new release.
         release: ReleaseId,
         /// Every file of it.
         files: Vec<FileChange>,
-        /// The files of the release that runs that it no longer has, by their path.
+        /// What of the release that runs it no longer has, by path.
         dropped: Vec<String>,
+        /// What it has beside files.
+        #[serde(flatten)]
+        tree: TreeChange,
     },
     /// Checks every file's hash on the host and gives the release its name.
     Seal {
         /// The new release.
         release: ReleaseId,
+    },
+    /// Builds a folder of the release on the host, by a program of the operator's.
+    Prepare {
+        /// What it is called in the release.
+        name: PreparedName,
+        /// What it is called beside the releases: its name, and the hash of what it is built from.
+        key: String,
+        /// The text of a shell program.
+        run: String,
+        /// How long it may run.
+        #[serde(serialize_with = "as_milliseconds", rename = "timeout_ms")]
+        timeout: Duration,
     },
     /// Checks the hash of every file of a release that is on the host already.
     CheckRelease {
@@ -38,6 +66,9 @@ pub enum Step {
         release: ReleaseId,
         /// What its own record says of its files.
         sums: Vec<FileSum>,
+        /// And of what it has beside them.
+        #[serde(skip_serializing_if = "Skeleton::is_empty")]
+        skeleton: Skeleton,
     },
     /// Makes or repairs a link.
     Link(LinkChange),
@@ -46,12 +77,41 @@ pub enum Step {
         /// Which.
         unit: UnitName,
     },
+    /// Has a unit no longer start at boot that the release to be switched to does not have.
+    Disable {
+        /// Which.
+        unit: UnitName,
+    },
+    /// Removes a link that the release to be switched to does not want, if it still leads where it did.
+    Unlink {
+        /// Where.
+        path: LinkPath,
+        /// What it points to.
+        target: RemotePath,
+    },
     /// Points `current` to the release: from here on, it is what a start would run.
     Switch {
         /// What `current` pointed to.
         from: Option<ReleaseId>,
         /// What it will point to.
         to: ReleaseId,
+    },
+    /// Sees whether changed files are valid, by a program of the operator's; if not, the host goes back before anybody is
+    /// told of them.
+    Validate {
+        /// The text of a shell program.
+        run: String,
+        /// How long it may run.
+        #[serde(serialize_with = "as_milliseconds", rename = "timeout_ms")]
+        timeout: Duration,
+    },
+    /// Tells of changed files, by a program of the operator's; and again if the host goes back.
+    OnChange {
+        /// The text of a shell program.
+        run: String,
+        /// How long it may run.
+        #[serde(serialize_with = "as_milliseconds", rename = "timeout_ms")]
+        timeout: Duration,
     },
     /// Has the service manager read the unit files again.
     ReloadManager,
@@ -139,6 +199,9 @@ pub struct FileChange {
     pub was: Option<Sha256Digest>,
     /// How it gets to the host.
     pub transfer: Transfer,
+    /// The folder of the manifest's `files` that it came with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder: Option<ReleasePath>,
     /// What changed inside, where that can be said.
     pub detail: Detail,
 }
@@ -209,6 +272,8 @@ pub enum Reason {
     UnitChanged,
     /// The env file is another one.
     EnvChanged,
+    /// Something of the manifest's `files` is another one.
+    FilesChanged,
     /// It is not up; its `ActiveState`.
     NotRunning(String),
     /// What runs is not the binary of the current release.
@@ -229,12 +294,19 @@ impl Step {
     pub fn name(&self) -> &'static str {
         match self {
             Self::EnableLingering { .. } => "enable_lingering",
+            Self::MakeUser { .. } => "make_user",
+            Self::JoinGroups { .. } => "join_groups",
             Self::Upload { .. } => "upload",
             Self::Seal { .. } => "seal",
+            Self::Prepare { .. } => "prepare",
             Self::CheckRelease { .. } => "check_release",
             Self::Link(_) => "link",
             Self::Stop { .. } => "stop",
+            Self::Disable { .. } => "disable",
+            Self::Unlink { .. } => "unlink",
             Self::Switch { .. } => "switch",
+            Self::Validate { .. } => "validate",
+            Self::OnChange { .. } => "on_change",
             Self::ReloadManager => "reload_manager",
             Self::Enable { .. } => "enable",
             Self::Restart { .. } => "restart",
@@ -253,11 +325,18 @@ impl Step {
         match self {
             Self::EnableLingering { .. } => Privilege::Root,
             Self::Link(link) => link.privilege,
-            Self::Upload { .. }
+            Self::MakeUser { .. }
+            | Self::JoinGroups { .. }
+            | Self::Upload { .. }
             | Self::Seal { .. }
+            | Self::Prepare { .. }
             | Self::CheckRelease { .. }
             | Self::Stop { .. }
+            | Self::Disable { .. }
+            | Self::Unlink { .. }
             | Self::Switch { .. }
+            | Self::Validate { .. }
+            | Self::OnChange { .. }
             | Self::ReloadManager
             | Self::Enable { .. }
             | Self::Restart { .. }
@@ -276,7 +355,11 @@ impl Step {
     pub fn touches_service(&self) -> bool {
         match self {
             Self::Stop { .. }
+            | Self::Disable { .. }
+            | Self::Unlink { .. }
             | Self::Switch { .. }
+            | Self::Validate { .. }
+            | Self::OnChange { .. }
             | Self::ReloadManager
             | Self::Enable { .. }
             | Self::Restart { .. }
@@ -288,8 +371,11 @@ impl Step {
             // Those after the switch come behind a step that does.
             Self::Hook { .. }
             | Self::EnableLingering { .. }
+            | Self::MakeUser { .. }
+            | Self::JoinGroups { .. }
             | Self::Upload { .. }
             | Self::Seal { .. }
+            | Self::Prepare { .. }
             | Self::CheckRelease { .. }
             | Self::Link(_) => false,
         }

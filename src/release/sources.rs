@@ -13,6 +13,9 @@ use super::artifact::{Artifact, Content, Role};
 use super::binary::{BinaryError, BinaryKind};
 use super::blocks::{BlockHasher, Blocks};
 use super::digest::{ContentDigest, Sha256Digest};
+use super::files::OtherFiles;
+use super::prepared::{Prepared, prepared};
+use super::skeleton::Skeleton;
 use crate::manifest::env_file::masked_template;
 use crate::manifest::problem::{BinaryProblem, FileProblem, any_error};
 use crate::manifest::template::{self, Needs, TemplateContext, TemplateInputs, Used};
@@ -30,6 +33,7 @@ pub struct Sources {
     binary: Option<(Artifact, BinaryKind)>,
     units: Vec<(UnitName, Arc<SourceText>)>,
     env_file: Option<EnvSource>,
+    others: OtherFiles,
     /// Problems that don't stop a deploy.
     pub warnings: Vec<Problem>,
 }
@@ -55,8 +59,12 @@ impl std::fmt::Debug for EnvSource {
 pub struct Release {
     /// The service.
     pub service: ServiceName,
-    /// Its files: the binary, the units in the manifest's order, the env file.
+    /// Its files: the binary, the units in the manifest's order, the env file, then all others.
     pub artifacts: Vec<Artifact>,
+    /// What it has beside files.
+    pub skeleton: Skeleton,
+    /// The folders that are built for it on the host.
+    pub prepared: Vec<Prepared>,
     /// The hash of all of them.
     pub digest: ContentDigest,
     /// What kind of program the binary is.
@@ -89,10 +97,11 @@ impl Sources {
         }
         let env_file =
             manifest.env_file.as_deref().and_then(|path| open_env_file(manifest, path, &mut problems));
+        let others = OtherFiles::open(manifest, &mut problems);
         if any_error(&problems) {
             return Err(problems);
         }
-        Ok(Self { binary, units, env_file, warnings: problems })
+        Ok(Self { binary, units, env_file, others, warnings: problems })
     }
 
     /// Makes the release of one host: renders the templates, and looks at what they became.
@@ -145,13 +154,17 @@ impl Sources {
                 None
             }
         };
+        let mut skeleton = self.others.render(&context, &mut artifacts, &mut problems);
+        let prepared = prepared(manifest, &artifacts, &mut skeleton, &mut problems);
         if any_error(&problems) {
             return Err(problems);
         }
         Ok(Release {
             service: manifest.name.clone(),
-            digest: ContentDigest::of(&artifacts),
+            digest: ContentDigest::with_skeleton(&artifacts, &skeleton),
             artifacts,
+            skeleton,
+            prepared,
             binary: self.binary.as_ref().map(|(_, kind)| kind.clone()),
             units,
             env,
@@ -183,7 +196,8 @@ impl Sources {
             Some(EnvSource::Plain(_)) | None => None,
         };
         let units = self.units.iter().map(|(_, source)| (source, source, Some("a unit file")));
-        units.chain(env).filter(|(source, ..)| template::is_template(&source.path))
+        let templates = units.chain(env).filter(|(source, ..)| template::is_template(&source.path));
+        templates.chain(self.others.templates())
     }
 
     fn lint_templates(&self) -> Vec<Problem> {
@@ -244,7 +258,7 @@ fn at(
     problem.help("relative paths are relative to the manifest's folder".to_owned())
 }
 
-fn read_text(what: &'static str, path: &Path) -> Result<Arc<SourceText>, Box<FileProblem>> {
+pub(super) fn read_text(what: &'static str, path: &Path) -> Result<Arc<SourceText>, Box<FileProblem>> {
     let bytes = text_file::read_bytes(what, path, MAX_TEXT)?;
     text_file::text(what, path, bytes)
 }
@@ -342,19 +356,19 @@ fn open_binary(
 }
 
 #[cfg(unix)]
-fn executable(metadata: &std::fs::Metadata) -> bool {
+pub(super) fn executable(metadata: &std::fs::Metadata) -> bool {
     std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o111 != 0
 }
 
 /// Nobody can tell.
 #[cfg(not(unix))]
-fn executable(_metadata: &std::fs::Metadata) -> bool {
+pub(super) fn executable(_metadata: &std::fs::Metadata) -> bool {
     true
 }
 
 /// The hash, the number of bytes hashed, and the hashes of blocks, in constant memory.
 /// The whole file's hash, its size, and its blocks' hashes. The two kinds of hashes side by side: they take about as long.
-fn hash(path: &Path) -> io::Result<(Sha256Digest, u64, Option<Blocks>)> {
+pub(super) fn hash(path: &Path) -> io::Result<(Sha256Digest, u64, Option<Blocks>)> {
     let mut file = File::open(path)?;
     std::thread::scope(|scope| {
         let blocks = BlockHasher::new(file.metadata()?.len()).map(|mut hasher| {

@@ -109,14 +109,18 @@ fn masked_plan(plan: &Plan, mask: &Mask) -> Plan {
 
 fn mask_step(step: &mut Step, mask: &Mask) {
     match step {
-        Step::Upload { release: _, files, dropped: _ } => {
+        Step::Upload { release: _, files, dropped: _, tree } => {
+            tree.symlinks.iter_mut().filter_map(|link| link.was.as_mut()).for_each(|was| hide(was, mask));
             for file in files {
                 if let Detail::Text(diff) = &mut file.detail {
                     diff.change_texts(|text| hide(text, mask));
                 }
             }
         }
-        Step::Hook { when: _, run, hosts: _, timeout: _ } => hide(run, mask),
+        Step::Hook { when: _, run, hosts: _, timeout: _ }
+        | Step::Prepare { name: _, key: _, run, timeout: _ }
+        | Step::Validate { run, timeout: _ }
+        | Step::OnChange { run, timeout: _ } => hide(run, mask),
         Step::Link(link) => {
             if let LinkState::Symlink(target) = &mut link.was {
                 hide(target, mask);
@@ -132,9 +136,13 @@ fn mask_step(step: &mut Step, mask: &Mask) {
             }
         }
         Step::EnableLingering { .. }
+        | Step::MakeUser { .. }
+        | Step::JoinGroups { .. }
         | Step::Seal { .. }
         | Step::CheckRelease { .. }
         | Step::Stop { .. }
+        | Step::Disable { .. }
+        | Step::Unlink { .. }
         | Step::Switch { .. }
         | Step::ReloadManager
         | Step::Enable { .. }

@@ -128,7 +128,7 @@ impl PlainReporter {
                 self.progress(event, *sent, *total).into_iter().collect()
             }
             EventKind::StepSaid { number, line }
-                if verbose || (normal && self.run.is_hook(event, *number)) =>
+                if verbose || (normal && self.run.is_operators(event, *number)) =>
             {
                 vec![Line::new().dim("  | ").plain(line)]
             }
@@ -223,17 +223,24 @@ impl PlainReporter {
 fn is_long(step: &Step) -> bool {
     match step {
         Step::Upload { files, .. } => files.iter().map(|file| file.size).sum::<u64>() >= LONG_UPLOAD,
-        Step::CheckRelease { .. }
+        Step::Prepare { .. }
+        | Step::CheckRelease { .. }
         | Step::Stop { .. }
         | Step::Restart { .. }
         | Step::Reload { .. }
         | Step::Start { .. }
         | Step::AskHealth { .. }
-        | Step::Hook { .. } => true,
+        | Step::Hook { .. }
+        | Step::Validate { .. }
+        | Step::OnChange { .. } => true,
         Step::Observe { settle, .. } => *settle >= LONG_SETTLE,
         Step::EnableLingering { .. }
+        | Step::MakeUser { .. }
+        | Step::JoinGroups { .. }
         | Step::Seal { .. }
         | Step::Link(_)
+        | Step::Disable { .. }
+        | Step::Unlink { .. }
         | Step::Switch { .. }
         | Step::ReloadManager
         | Step::Enable { .. }

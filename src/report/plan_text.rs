@@ -1,11 +1,12 @@
 //! A plan, for people: in full before they say yes, in a few lines before it is carried out.
 use std::fmt;
 
+use super::files_text::files_lines;
 use super::line::{Colour, Line, Paint};
 use super::words::{self, describe_step};
 use crate::plan::{
-    Detail, EnvChange, FileChange, KeyChange, LinkChange, LinkState, Plan, Privilege, Step, TextDiff,
-    Transfer,
+    Detail, EnvChange, FileChange, KeyChange, LinkChange, LinkPath, LinkState, Plan, Privilege, Step,
+    TextDiff, Transfer,
 };
 
 /// How a plan is shown.
@@ -115,7 +116,7 @@ pub(super) fn announcement(plan: &Plan) -> Vec<Line> {
 fn summary_lines(plan: &Plan) -> Vec<Line> {
     let mut lines = vec![headline(plan)];
     let mut parts = Vec::new();
-    let (mut links, mut hooks, mut enabled) = (0, 0, Vec::new());
+    let (mut links, mut unlinked, mut hooks, mut enabled, mut disabled) = (0, 0, 0, Vec::new(), Vec::new());
     for step in &plan.steps {
         match step {
             Step::Upload { files, .. } => {
@@ -128,14 +129,20 @@ fn summary_lines(plan: &Plan) -> Vec<Line> {
             }
             Step::Link(_) => links += 1,
             Step::Hook { .. } => hooks += 1,
+            Step::OnChange { .. } => parts.push(describe_step(step)),
+            Step::Unlink { .. } => unlinked += 1,
             Step::Enable { unit } => enabled.push(unit.as_str()),
+            Step::Disable { unit } => disabled.push(unit.as_str()),
             Step::Restart { .. } | Step::Reload { .. } | Step::Start { .. } | Step::Stop { .. } => {
                 parts.push(describe_step(step));
             }
+            Step::MakeUser { .. } | Step::Prepare { .. } => parts.push(describe_step(step)),
             Step::EnableLingering { .. }
+            | Step::JoinGroups { .. }
             | Step::Seal { .. }
             | Step::CheckRelease { .. }
             | Step::Switch { .. }
+            | Step::Validate { .. }
             | Step::ReloadManager
             | Step::Observe { .. }
             | Step::AskHealth { .. }
@@ -145,11 +152,17 @@ fn summary_lines(plan: &Plan) -> Vec<Line> {
     if links > 0 {
         parts.push(words::count(links, "link", "links"));
     }
+    if unlinked > 0 {
+        parts.push(format!("{} to remove", words::count(unlinked, "link", "links")));
+    }
     if hooks > 0 {
         parts.push(words::count(hooks, "hook", "hooks"));
     }
     if !enabled.is_empty() {
         parts.push(format!("enable {}", enabled.join(" ")));
+    }
+    if !disabled.is_empty() {
+        parts.push(format!("disable {}", disabled.join(" ")));
     }
     if !parts.is_empty() {
         lines.push(Line::of(parts.join(", ")));
@@ -176,28 +189,17 @@ fn full(plan: &Plan, hosts: &str) -> Vec<Line> {
     if plan.is_empty() {
         return lines;
     }
-    let files: Vec<_> = plan
-        .steps
-        .iter()
-        .filter_map(|step| match step {
-            Step::Upload { files, .. } => Some(files),
-            _ => None,
-        })
-        .flatten()
-        .collect();
-    let dropped = plan.steps.iter().filter_map(|step| match step {
-        Step::Upload { dropped, .. } => Some(dropped),
-        _ => None,
-    });
-    let dropped: Vec<&String> = dropped.flatten().collect();
-    if !files.is_empty() {
-        files_section(&files, &dropped, &mut lines);
-    }
-    for file in &files {
-        match &file.detail {
-            Detail::Text(diff) => diff_section(file, diff, &mut lines),
-            Detail::Env(changes) => env_section(file, changes, &mut lines),
-            Detail::Opaque => {}
+    for step in &plan.steps {
+        let Step::Upload { files, dropped, tree, .. } = step else { continue };
+        let (title, of_files) = files_lines(files, dropped, tree);
+        section(title, &mut lines);
+        lines.extend(of_files);
+        for file in files {
+            match &file.detail {
+                Detail::Text(diff) => diff_section(file, diff, &mut lines),
+                Detail::Env(changes) => env_section(file, changes, &mut lines),
+                Detail::Opaque => {}
+            }
         }
     }
     let links: Vec<_> = plan
@@ -208,7 +210,11 @@ fn full(plan: &Plan, hosts: &str) -> Vec<Line> {
             _ => None,
         })
         .collect();
-    links_section(&links, &mut lines);
+    let unlinked = plan.steps.iter().filter_map(|step| match step {
+        Step::Unlink { path, .. } => Some(path),
+        _ => None,
+    });
+    links_section(&links, &unlinked.collect::<Vec<_>>(), &mut lines);
     steps_section(plan, &mut lines);
     lines
 }
@@ -216,38 +222,6 @@ fn full(plan: &Plan, hosts: &str) -> Vec<Line> {
 fn section(title: Line, lines: &mut Vec<Line>) {
     lines.push(Line::new());
     lines.push(Line::of("  ").then(title));
-}
-
-fn files_section(files: &[&FileChange], dropped: &[&String], lines: &mut Vec<Line>) {
-    let sent: Vec<_> = files.iter().filter(|f| f.transfer == Transfer::Send).collect();
-    let size = words::bytes(sent.iter().map(|f| f.size).sum());
-    let title = match sent.len() {
-        0 => "none has to be sent".to_owned(),
-        n if n == files.len() => format!("{n} to send, {size}"),
-        n => format!("{n} of {} to send, {size}", files.len()),
-    };
-    section(Line::new().bold("files").plain(format!(": {title}")), lines);
-    let width = sent.iter().map(|f| f.path.as_str().chars().count()).max().unwrap_or(0);
-    for file in &sent {
-        let new = file.sha256.short();
-        let (sign, hashes) = match file.was {
-            None => (Line::new().green("+"), format!("{new} (new)")),
-            Some(was) if was == file.sha256 => {
-                (Line::new().yellow("~"), format!("{new} (same bytes, mode set to {})", file.mode))
-            }
-            Some(was) => (Line::new().yellow("~"), format!("{} -> {new}", was.short())),
-        };
-        let columns = format!(" {:width$}  {:>9}  {hashes}", file.path, words::bytes(file.size));
-        lines.push(Line::of("    ").then(sign).plain(columns));
-    }
-    for path in dropped {
-        lines.push(Line::of("    ").red("-").plain(format!(" {path}  (not in the new release)")));
-    }
-    let kept = files.len() - sent.len();
-    if kept > 0 {
-        let kept = words::count(kept, "file", "files");
-        lines.push(Line::of("    ").dim(format!("= {kept} unchanged, taken over on the host")));
-    }
 }
 
 fn diff_section(file: &FileChange, diff: &TextDiff, lines: &mut Vec<Line>) {
@@ -279,8 +253,8 @@ fn env_section(file: &FileChange, changes: &[EnvChange], lines: &mut Vec<Line>) 
     }
 }
 
-fn links_section(links: &[&LinkChange], lines: &mut Vec<Line>) {
-    if links.is_empty() {
+fn links_section(links: &[&LinkChange], unlinked: &[&LinkPath], lines: &mut Vec<Line>) {
+    if links.is_empty() && unlinked.is_empty() {
         return;
     }
     section(Line::new().bold("links"), lines);
@@ -301,16 +275,25 @@ fn links_section(links: &[&LinkChange], lines: &mut Vec<Line>) {
             LinkState::Folder => lines.push(Line::of("        ").dim("now: a folder")),
         }
     }
+    for path in unlinked {
+        lines.push(Line::of("    ").red("-").plain(format!(" {path}  (not in the new release)")));
+    }
 }
 
 /// What is not files or links, in the order it is done in.
 fn steps_section(plan: &Plan, lines: &mut Vec<Line>) {
     let steps = plan.steps.iter().filter(|step| match step {
-        Step::Upload { .. } | Step::Seal { .. } | Step::Link(_) => false,
+        Step::Upload { .. } | Step::Seal { .. } | Step::Link(_) | Step::Unlink { .. } => false,
         Step::EnableLingering { .. }
+        | Step::MakeUser { .. }
+        | Step::JoinGroups { .. }
+        | Step::Prepare { .. }
         | Step::CheckRelease { .. }
         | Step::Stop { .. }
+        | Step::Disable { .. }
         | Step::Switch { .. }
+        | Step::Validate { .. }
+        | Step::OnChange { .. }
         | Step::ReloadManager
         | Step::Enable { .. }
         | Step::Restart { .. }

@@ -233,7 +233,7 @@ impl Reporter for TerminalReporter {
             EventKind::StepStarted { step, .. } => self.at(event, &step_words(step, Tense::Going)),
             EventKind::UploadProgressed { sent, total } => self.uploads(event, *sent, *total),
             EventKind::StepSaid { number, line } => {
-                if verbose || (normal && self.run.is_hook(event, *number)) {
+                if verbose || (normal && self.run.is_operators(event, *number)) {
                     self.print(event, vec![Line::new().dim("| ").plain(line)]);
                 }
             }

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::event::{Command, RunCounts, Verdict};
 use super::health_words::health_words;
-use crate::manifest::{HookHosts, HookPoint, first_line};
+use crate::manifest::{HookHosts, HookPoint, UserKind, UserName, first_line};
 use crate::plan::{FileChange, LinkChange, LinkState, Privilege, Reason, Step, Transfer, WatchedUnit};
 
 /// What the step does, in the words of an order: `restart simple_api.service (binary and env file changed)`.
@@ -40,20 +40,51 @@ pub(super) fn step_words(step: &Step, tense: Tense) -> String {
             let verb = tense.of("enable", "enabling", "enabled");
             format!("{verb} lingering for {user}, so that its services outlive the last login")
         }
-        Step::Upload { release: _, files, dropped: _ } => upload_words(files, tense),
+        Step::MakeUser { user } => {
+            let kind = match user.kind {
+                UserKind::System => "system user",
+                UserKind::Regular => "user",
+            };
+            format!("{} the {kind} {}", tense.of("make", "making", "made"), user.name)
+        }
+        Step::JoinGroups { user, groups } => {
+            let groups: Vec<&str> = groups.iter().map(UserName::as_str).collect();
+            format!("{} the user {user} to {}", tense.of("add", "adding", "added"), joined(&groups))
+        }
+        Step::Upload { release: _, files, dropped: _, tree: _ } => upload_words(files, tense),
         Step::Seal { release: _ } => {
             let verb = tense.of("check", "checking", "checked");
             format!("{verb} the SHA-256 of every file on the host")
         }
-        Step::CheckRelease { release, sums: _ } => {
+        Step::Prepare { name, key: _, run, timeout: _ } => {
+            format!("{} {name} on the host: {}", tense.of("build", "building", "built"), first_line(run))
+        }
+        Step::CheckRelease { release, sums: _, skeleton: _ } => {
             format!("{} the SHA-256 of every file of {release}", tense.of("check", "checking", "checked"))
         }
         Step::Link(link) => link_words(link, tense),
         Step::Stop { unit } => {
             format!("{} {unit}, which the release does not have", tense.of("stop", "stopping", "stopped"))
         }
+        Step::Disable { unit } => {
+            let verb = tense.of("disable", "disabling", "disabled");
+            format!("{verb} {unit}, which starts no more at boot")
+        }
+        Step::Unlink { path, target: _ } => {
+            format!("{} the link {path}", tense.of("remove", "removing", "removed"))
+        }
         Step::Switch { from: _, to } => {
             format!("{} current to {to}", tense.of("switch", "switching", "switched"))
+        }
+        Step::Validate { run, timeout: _ } => {
+            format!(
+                "{} the changed files: {}",
+                tense.of("validate", "validating", "validated"),
+                first_line(run)
+            )
+        }
+        Step::OnChange { run, timeout: _ } => {
+            format!("{} of the changed files: {}", tense.of("tell", "telling", "told"), first_line(run))
         }
         Step::ReloadManager => {
             format!("{} systemd's unit files (daemon-reload)", tense.of("reload", "reloading", "reloaded"))
@@ -188,6 +219,7 @@ pub(super) fn describe_reasons(reasons: &[Reason]) -> String {
             Reason::BinaryChanged => changed.push("binary"),
             Reason::UnitChanged => changed.push("unit file"),
             Reason::EnvChanged => changed.push("env file"),
+            Reason::FilesChanged => changed.push("files"),
             Reason::RolledBack => others.push("rolled back".to_owned()),
             Reason::FirstDeploy => others.push("first deploy".to_owned()),
             Reason::NotRunning(state) => others.push(format!("not running: {state}")),
@@ -376,13 +408,16 @@ mod tests {
 
     #[test]
     fn files_taken_over_are_not_called_uploaded() {
-        let Some(Step::Upload { release, mut files, dropped }) =
+        let Some(Step::Upload { release, mut files, dropped, tree }) =
             changed_plan("web1").steps.into_iter().next()
         else {
             panic!("the first step is the upload");
         };
         files.iter_mut().for_each(|file| file.transfer = Transfer::TakeOver);
-        assert_eq!(describe_step(&Step::Upload { release, files, dropped }), "take over 4 files on the host");
+        assert_eq!(
+            describe_step(&Step::Upload { release, files, dropped, tree }),
+            "take over 4 files on the host"
+        );
     }
 
     #[test]

@@ -5,7 +5,8 @@ use super::verdict::NotUp;
 use jiff::Timestamp;
 
 use crate::host::{
-    FreezeError, HealthError, Holder, JournalEntry, NoRoot, ProbeError, SILENCE, SessionError, UploadError,
+    FreezeError, HealthError, Holder, JournalEntry, NoRoot, ProbeError, RemoveError, SILENCE, SessionError,
+    UploadError,
 };
 use crate::manifest::{Problem, Scope};
 use crate::plan::{Refusal, RemotePath};
@@ -47,6 +48,9 @@ pub enum HostError {
     /// A freeze could not be made or lifted.
     #[error(transparent)]
     Freeze(#[from] FreezeError),
+    /// The service could not be taken away.
+    #[error(transparent)]
+    Remove(#[from] RemoveError),
     /// An activation is under way, and was not to be waited for.
     #[error("an activation of this service is under way on this host (run {0})")]
     UnderWay(RunId),
@@ -346,6 +350,8 @@ impl HostError {
             }
             Self::Freeze(FreezeError::Session(SessionError::Ssh(error))) => ssh_code(error),
             Self::Freeze(_) => "shipit::lock::freeze",
+            Self::Remove(RemoveError::Session(SessionError::Ssh(error))) => ssh_code(error),
+            Self::Remove(_) => "shipit::remove",
             Self::Session(SessionError::NoShell { .. })
             | Self::Probe(ProbeError::Session(SessionError::NoShell { .. })) => "shipit::preflight::no_shell",
             Self::Session(SessionError::NoRoot { .. }) => "shipit::preflight::no_root",
@@ -385,6 +391,7 @@ impl HostError {
             | Self::Session(SessionError::Ssh(error))
             | Self::Probe(ProbeError::Session(SessionError::Ssh(error)))
             | Self::Freeze(FreezeError::Session(SessionError::Ssh(error)))
+            | Self::Remove(RemoveError::Session(SessionError::Ssh(error)))
             | Self::Upload(UploadError::Ssh(error) | UploadError::Session(SessionError::Ssh(error)))
             | Self::Health(HealthError::Ssh(error) | HealthError::Session(SessionError::Ssh(error))) => {
                 Some(error)
@@ -458,6 +465,15 @@ impl HostError {
                     .to_owned(),
             ),
             Self::Health(_) => Some("the journal above says what the service was doing".to_owned()),
+            Self::Step { said, .. } if said.iter().any(|line| misses_the_network(line)) => Some(
+                "the host does not reach what the program wants from the network: send it along with `files`, such as wheels \
+                 that `pip download` has fetched, and have the program take it from there"
+                    .to_owned(),
+            ),
+            Self::Remove(RemoveError::Left { paths }) => {
+                Some(format!("they lead nowhere now; on the host: sudo rm {}", paths.join(" ")))
+            }
+            Self::Remove(_) => Some("run it again: it goes on where it stopped".to_owned()),
             Self::Freeze(_)
             | Self::Upload(_)
             | Self::Step { .. }
@@ -470,6 +486,20 @@ impl HostError {
             | Self::Random(_) => None,
         }
     }
+}
+
+/// Whether this is how programs say that there is no network: what the C library says of it (gai_strerror(3), strerror(3)),
+/// and curl.
+fn misses_the_network(line: &str) -> bool {
+    const PHRASES: [&str; 6] = [
+        "Temporary failure in name resolution",
+        "Name or service not known",
+        "Network is unreachable",
+        "No route to host",
+        "Could not resolve host",
+        "Connection timed out",
+    ];
+    PHRASES.iter().any(|phrase| line.contains(phrase))
 }
 
 fn upload_code(error: &UploadError) -> &'static str {

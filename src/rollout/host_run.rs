@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
 use super::draft::Draft;
@@ -12,8 +13,9 @@ use super::gate::GateState;
 use super::root_rights::become_root;
 use super::transaction::Transaction;
 use crate::host::{
-    Base, Claim, Copies, End, Extent, Incoming, Lock, LockOutcome, Password, Recovery, Rights, Session,
-    SessionError, Whose, explain, probe, recover, stage, sweep, upload, wait_for_run,
+    Base, Bundle, Claim, Copies, End, Extent, Incoming, Lock, LockOutcome, Password, Recovery, Rights,
+    Session, SessionError, UploadError, Whose, explain, probe, recover, stage, sweep, unpack, upload,
+    wait_for_run,
 };
 use crate::manifest::{Address, Host, Scope};
 use crate::plan::{
@@ -380,10 +382,10 @@ impl Prepared {
     async fn stage_and_upload(&mut self, context: &Context, layout: &Layout) -> Result<Copies, HostFailure> {
         let plan = Arc::clone(&self.plan);
         let upload = plan.steps.iter().enumerate().find_map(|(number, step)| match step {
-            Step::Upload { files, .. } => Some((number, files)),
+            Step::Upload { files, tree, .. } => Some((number, files, tree)),
             _ => None,
         });
-        let Some((number, files)) = upload else { return Ok(Copies::Unproven) };
+        let Some((number, files, tree)) = upload else { return Ok(Copies::Unproven) };
         let began = Instant::now();
         self.events.send(EventKind::StepStarted { number, step: Arc::new(plan.steps[number].clone()) });
         // Side by side: the host takes over what it has while the rest is on its way.
@@ -398,14 +400,25 @@ impl Prepared {
             events: &self.events,
         };
         let in_vain = tokio::sync::Notify::new();
+        let (arrived, mut arriving) = tokio::sync::mpsc::unbounded_channel();
         let (staged, sent) = tokio::join!(
             async {
-                let staged = stage(&mut self.session, layout, &self.run, plan.from.as_ref(), files).await;
-                staged.inspect_err(|_| in_vain.notify_one())
+                let taken = async {
+                    let (session, run) = (&mut self.session, &self.run);
+                    let copies = stage(session, layout, run, plan.from.as_ref(), files, tree).await?;
+                    // All that have come meanwhile are one round trip.
+                    let mut bundles = Vec::new();
+                    while arriving.recv_many(&mut bundles, usize::MAX).await > 0 {
+                        unpack(session, layout, run, &bundles).await?;
+                        bundles.clear();
+                    }
+                    Ok::<_, UploadError>(copies)
+                };
+                taken.await.inspect_err(|_| in_vain.notify_one())
             },
             async {
                 tokio::select! {
-                    sent = async { sending.send(&sftp.await?).await } => sent,
+                    sent = async { sending.send(&sftp.await?, arrived).await } => sent,
                     () = context.interrupt.wait() => Err(HostError::Interrupted),
                     () = in_vain.notified() => Ok(()),
                 }
@@ -462,19 +475,19 @@ struct Sending<'a> {
 }
 
 impl Sending<'_> {
-    async fn send(&self, sftp: &SftpPool) -> Result<(), HostError> {
+    async fn send(&self, sftp: &SftpPool, arrived: UnboundedSender<Bundle>) -> Result<(), HostError> {
         let Goal::Release(release) = self.goal else { return Ok(()) };
         let upload_step = self.plan.steps.iter().find_map(|step| match step {
-            Step::Upload { release, files, .. } => Some((release, files)),
+            Step::Upload { release, files, tree, .. } => Some((release, files, tree)),
             _ => None,
         });
-        let Some((id, files)) = upload_step else { return Ok(()) };
+        let Some((id, files, tree)) = upload_step else { return Ok(()) };
         let record = ReleaseRecord::of(id.clone(), release);
         let progress = Progress::new(self.events, self.plan.bytes_to_send());
         let base = self.plan.from.as_ref().zip(self.facts.record.as_ref());
         let base = base.map(|(id, record)| Base { id, record });
-        let incoming =
-            Incoming { run: self.run, record: &record, artifacts: &release.artifacts, files, base };
+        let (run, record, artifacts) = (self.run, &record, &release.artifacts);
+        let incoming = Incoming { run, record, artifacts, files, tree, arrived, base };
         upload(sftp, self.layout, incoming, &|more| progress.add(more)).await?;
         Ok(())
     }

@@ -122,7 +122,8 @@ impl<'a> Transaction<'a> {
             id: id.clone(),
             expected: current_text(&prepared.facts),
             history,
-            units: context.manifest.units.iter().map(|unit| unit.name.clone()).collect(),
+            // Those of the release before, too.
+            units: prepared.facts.units.keys().cloned().collect(),
             copies,
         };
         Self { prepared, context, layout, plan, id, task, activity: Activity::default(), teller }

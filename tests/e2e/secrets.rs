@@ -1,367 +1,339 @@
-//! A secret is in the env file and in the service, and nowhere else: not in an argument list, a log, an error, the
-//! history, the lock; and not in what shipit shows of those who print it.
-use std::collections::BTreeSet;
+//! P4: no secret of the operator's, of any kind, is seen by anybody but who it is for, in a real deploy from its beginning
+//! to its end: by no other process on either side, in no log, in nothing that is printed, in no file that stays.
+use std::fs;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use crate::harness::{Child, Project, Ran};
+use crate::hosts::{TestUser, wait_for};
+use crate::second_factor::{self, SecondDoor};
 
-use crate::harness::{Project, Ran};
-use crate::hosts::relay::{Link, Relay};
-use crate::hosts::{TestUser, UserOptions};
+const PASSPHRASE: &str = "passphrase-ZcX7-of-the-key";
+const CODE: &str = "code-918273-once";
+/// In the env file. It is for the service, and for nobody else.
+const VALUE: &str = "value-Kq2w-of-the-env-file";
 
-/// The secrets of one test. The tests share a host, and its journal: a value has the test user's name in it.
-struct Values {
-    env: String,
-    shell: String,
-    words: String,
-    file: String,
+/// What is planted.
+struct Secrets {
+    /// The operator's: for shipit, and for who asks for them.
+    own: Vec<String>,
+    /// The service's.
+    service: &'static str,
 }
 
-impl Values {
-    fn of(user: &TestUser) -> Self {
-        let tag = &user.user;
-        Self {
-            env: format!("{tag}.env-hunter2"),
-            shell: format!("{tag}.shell \"hunter2\" $HOME `id` \\ 'x'"),
-            words: format!("{tag}.words-hunter2"),
-            file: format!("-----BEGIN {tag}.pem\nsecond {tag}.line\n-----END {tag}.end"),
-        }
+impl Secrets {
+    fn new(key: &str, password: &str) -> Self {
+        let mut own = vec![PASSPHRASE.to_owned(), CODE.to_owned(), password.to_owned()];
+        // Each line of the key, but for the first of the body, which is the same in all of them, and the last, which is short.
+        own.extend(key.lines().skip(2).filter(|line| line.len() > 60).map(str::to_owned));
+        // As bytes are in debug prints.
+        let bytes = |word: &&str| format!("{:?}", word.as_bytes()).trim_matches(['[', ']']).to_owned();
+        own.extend([PASSPHRASE, CODE, password].iter().map(bytes));
+        Self { own, service: VALUE }
     }
 
-    /// What must be found nowhere: parts of the values that all of their forms have.
-    fn traces(&self) -> Vec<String> {
-        let first = |text: &str, end: &str| text.split_inclusive(end).next().unwrap().to_owned();
-        let lines = self.file.lines().map(|line| line.rsplit(' ').next().unwrap().to_owned());
-        [first(&self.env, "env"), first(&self.shell, "shell"), first(&self.words, "words")]
-            .into_iter()
-            .chain(lines)
-            .collect()
+    fn all(&self) -> impl Iterator<Item = &str> {
+        self.own.iter().map(String::as_str).chain([self.service])
     }
 
-    /// That none of it is in a text, plain or in base64.
+    /// Nothing that was printed holds one.
     #[track_caller]
-    fn not_in(&self, what: &str, text: &str) {
-        let encoded = STANDARD.encode(&self.env);
-        for trace in self.traces().iter().map(String::as_str).chain([&encoded[..8]]) {
-            if let Some(at) = text.find(trace) {
-                let from = text.floor_char_boundary(at.saturating_sub(200));
-                panic!("{what} has {trace:?}: {}", &text[from..text.ceil_char_boundary(at + 100)]);
-            }
-        }
+    fn are_not_in(&self, ran: &Ran) {
+        self.all().for_each(|secret| {
+            ran.never_says(secret);
+        });
     }
 }
 
-/// A project with a secret of each kind that needs nobody to ask.
-fn project(user: &TestUser, values: &Values) -> Project {
-    let project = Project::quick(user);
-    let name = &project.name;
-    std::fs::create_dir(project.path("store")).unwrap();
-    project.write("store/shell", &format!("{}\n", values.shell));
-    project.write("store/words", &values.words);
-    project.write("store/file.pem", &format!("{}\n", values.file));
-    project.edit("deploy.yaml", &format!("env_file: {name}.conf"), "env_file: api.conf.j2");
-    project.edit(
-        "deploy.yaml",
-        "  prod:\n",
-        "  prod:\n    secrets:\n      ENV: { env: SECRET_ENV }\n      SHELL: { command: 'cat store/shell' }\n      \
-         WORDS: { command: [cat, store/words] }\n      PEM: { file: store/file.pem }\n",
-    );
-    project.write(
-        "api.conf.j2",
-        "DEV_LOCATION={{ host }}\nFROM_ENV={{ secrets.ENV }}\nFROM_SHELL={{ secrets.SHELL | env_quote }}\n\
-         FROM_WORDS={{ secrets.WORDS }}\nFROM_FILE={{ secrets.PEM | env_quote }}\n",
-    );
-    project
+/// Somebody who looks at all processes of this machine, those of the test hosts on it included.
+struct Watcher {
+    over: Arc<AtomicBool>,
+    thread: JoinHandle<(Vec<String>, usize)>,
 }
 
-/// That it was printed, to whichever stream.
-#[track_caller]
-fn printed(ran: &Ran, text: &str) {
-    assert!(ran.all().contains(text), "{text:?} is missing from:\n{}", ran.all());
-}
-
-fn shipit(project: &Project, values: &Values, arguments: &[&str]) -> Ran {
-    Ran::of(&project.command(arguments).env("SECRET_ENV", &values.env).output().unwrap())
-}
-
-/// What the service has in its environment.
-fn environment(user: &TestUser, project: &Project) -> String {
-    let pid = project.property(user, "MainPID");
-    user.run(&format!("tr '\\0' '\\t' </proc/{}/environ", pid.trim()))
-}
-
-/// Every command line seen on this machine, which has the hosts' own, while `work` is done.
-fn command_lines_during<T>(work: impl FnOnce() -> T) -> (T, BTreeSet<String>) {
-    let over = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&over);
-    let watcher = thread::spawn(move || {
-        let mut seen = BTreeSet::new();
-        while !flag.load(Ordering::SeqCst) {
-            for process in std::fs::read_dir("/proc").unwrap().flatten() {
-                let read = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
-                seen.insert(String::from_utf8_lossy(&read).replace('\0', " "));
+impl Watcher {
+    fn start(secrets: &Secrets) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let (until, own, service) = (Arc::clone(&over), secrets.own.clone(), secrets.service);
+        let shipit = fs::canonicalize(env!("CARGO_BIN_EXE_shipit")).unwrap();
+        let thread = std::thread::spawn(move || {
+            let (mut leaks, mut looks) = (Vec::new(), 0);
+            while !until.load(Ordering::SeqCst) {
+                for process in fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path()) {
+                    let text = |name: &str| {
+                        String::from_utf8_lossy(&fs::read(process.join(name)).unwrap_or_default())
+                            .into_owned()
+                    };
+                    let is_shipit = || fs::read_link(process.join("exe")).is_ok_and(|exe| exe == shipit);
+                    let line = text("cmdline");
+                    if own.iter().any(|secret| line.contains(&**secret)) || line.contains(service) {
+                        leaks.push(format!("arguments: {line}"));
+                    }
+                    // The key was given to shipit in its environment. Before and after, since a process may become another.
+                    let (before, inherited) = (is_shipit(), text("environ"));
+                    if own.iter().any(|secret| inherited.contains(&**secret)) && !before && !is_shipit() {
+                        leaks.push(format!("environment of {line}"));
+                    }
+                }
+                looks += 1;
             }
-        }
-        seen
-    });
-    let result = work();
-    over.store(true, Ordering::SeqCst);
-    (result, watcher.join().unwrap())
-}
-
-#[test]
-fn every_kind_of_secret_reaches_the_service_and_stays_nowhere_else() {
-    let Some(user) = TestUser::new(UserOptions::default()) else { return };
-    let values = Values::of(&user);
-    let project = project(&user, &values);
-    // Long enough on the way for whoever looks at processes.
-    project.edit("deploy.yaml", "settle:", "hooks: { before_activate: [ { run: sleep 1 } ] }\nsettle:");
-    project.edit("deploy.yaml", "cat store/shell", "sleep 0.5; cat store/shell");
-    let since = user.run("date +%s");
-    let poll = "while [ ! -e polled ]; do cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '; echo; done | sort -u >polling; mv polling seen";
-    user.run(&format!("rm -f polled seen; ({poll}) >/dev/null 2>&1 &"));
-    let (ran, local) = command_lines_during(|| {
-        let ran = shipit(&project, &values, &["deploy", "prod", "-vvv", "--format", "json"]).exits(0);
-        values.not_in("the plan", &shipit(&project, &values, &["plan", "prod", "-vvv"]).exits(0).all());
-        ran
-    });
-    let remote = user.run("touch polled; until [ -e seen ]; do sleep 0.1; done; cat seen");
-    values.not_in("what shipit prints", &ran.all());
-    let local = local.into_iter().collect::<Vec<_>>().join("\n");
-    assert!(local.contains("sleep 0.5") && remote.contains("sleep 1"), "somebody looked: {local}\n{remote}");
-    values.not_in("an argument list here", &local);
-    values.not_in("an argument list there", &remote);
-
-    let has = environment(&user, &project);
-    for (name, value) in [
-        ("FROM_ENV", &values.env),
-        ("FROM_SHELL", &values.shell),
-        ("FROM_WORDS", &values.words),
-        ("FROM_FILE", &values.file),
-    ] {
-        assert!(has.contains(&format!("{name}={value}\t")), "{name} in {has}");
+            (leaks, looks)
+        });
+        Self { over, thread }
     }
 
-    // All that the host has on its disk, but for journals, which are read below.
-    let env_file = format!("{}/{}/env/{}.conf", project.root(&user), project.current(&user), project.name);
-    for trace in values.traces() {
-        let found = user.run_as_root(&format!(
-            "grep -rlF -e '{trace}' {} /etc /run /tmp /var/log /var/tmp --exclude-dir=journal 2>/dev/null; true",
-            user.home
+    /// What was seen.
+    #[track_caller]
+    fn seen(self) -> Vec<String> {
+        self.over.store(true, Ordering::SeqCst);
+        let (leaks, looks) = self.thread.join().unwrap();
+        assert!(looks > 3, "it looked {looks} times only");
+        leaks
+    }
+}
+
+/// The same on the host, by somebody who is root there.
+struct HostWatcher<'a> {
+    user: &'a TestUser,
+    unit: String,
+}
+
+impl<'a> HostWatcher<'a> {
+    fn start(user: &'a TestUser, service: &str, secrets: &Secrets) -> Self {
+        let unit = user.service_name("watch");
+        let folder = format!("/run/{unit}");
+        let all = secrets.all().collect::<Vec<_>>().join("\n");
+        // The environment of the service is what its value is for.
+        user.run_as_root(&format!(
+            "set -e; umask 077; mkdir {folder}; : >{folder}/seen; : >{folder}/looks
+             cat >{folder}/secrets <<'SECRETS'\n{all}\nSECRETS
+             cat >{folder}/watch <<'PROGRAM'
+until [ -e {folder}/over ]; do
+    grep -laFf {folder}/secrets /proc/[0-9]*/cmdline /proc/[0-9]*/environ | while read -r found; do
+        process=${{found%/*}}
+        case $found in
+        *environ) grep -q '{service}.service$' $process/cgroup && continue ;;
+        esac
+        [ -e $process ] && echo \"$found: $(tr '\\0' ' ' <$process/cmdline)\" >>{folder}/seen
+    done
+    echo >>{folder}/looks
+done 2>/dev/null
+: >{folder}/done
+PROGRAM
+             systemd-run --quiet --collect --unit={unit} sh {folder}/watch"
         ));
-        assert_eq!(found, format!("{env_file}\n"), "{trace}");
+        Self { user, unit }
     }
-    assert_eq!(user.run(&format!("stat -c %a:%U {env_file}")), format!("600:{}\n", user.user));
-    let history = user.run(&format!(
-        "cd {}; cat history.jsonl; find lock* runs -type f -exec cat {{}} +",
-        project.root(&user)
-    ));
-    assert!(history.contains("\"verdict\":\"deployed\""), "{history}");
-    values.not_in("the records of the run", &history);
-    let journal = user.run_as_root(&format!("journalctl --since=@{} --output=export --all", since.trim()));
-    assert!(journal.contains(&project.name), "it is the journal of the deploy");
-    values.not_in("the journal", &journal);
+
+    fn looks(&self) -> usize {
+        self.user.run_as_root(&format!("cat /run/{}/looks", self.unit)).len()
+    }
+
+    #[track_caller]
+    fn saw_nothing(&self) {
+        let folder = format!("/run/{}", self.unit);
+        assert!(self.looks() > 3, "it looked {} times only", self.looks());
+        self.user.run_as_root(&format!(": >{folder}/over; until [ -e {folder}/done ]; do sleep 0.02; done"));
+        assert_eq!(self.user.run_as_root(&format!("cat {folder}/seen")), "");
+    }
 }
 
-#[test]
-fn a_changed_secret_is_a_changed_env_file_and_the_plan_names_the_variable_only() {
-    let Some(user) = TestUser::new(UserOptions::default()) else { return };
-    let values = Values::of(&user);
-    let project = project(&user, &values);
-    shipit(&project, &values, &["deploy", "prod"]).exits(0);
-    shipit(&project, &values, &["deploy", "prod"]).exits(0).says("nothing to do");
-    project.write("store/words", "another-hunter2\n");
-    let plan = shipit(&project, &values, &["plan", "prod"]).exits(0);
-    printed(&plan, "FROM_WORDS");
-    plan.never_says("FROM_SHELL");
-    values.not_in("the plan", &plan.all());
-    shipit(&project, &values, &["deploy", "prod"]).exits(0).says("env file changed");
-    assert!(environment(&user, &project).contains("FROM_WORDS=another-hunter2\t"));
-    // Going back brings the old one back, and reads no command.
-    project.write("store/shell", "");
-    shipit(&project, &values, &["rollback", "prod"]).exits(0);
-    assert!(environment(&user, &project).contains(&format!("FROM_WORDS={}\t", values.words)));
+impl Drop for HostWatcher<'_> {
+    fn drop(&mut self) {
+        let unit = &self.unit;
+        let _ = self.user.root(&format!("systemctl stop {unit}; rm -rf /run/{unit}"));
+    }
 }
 
-#[test]
-fn who_prints_a_secret_is_masked_in_every_output() {
-    let Some(user) = TestUser::new(UserOptions::default()) else { return };
-    let values = Values::of(&user);
-    let project = project(&user, &values);
-    project.write(
-        "service.sh",
-        "#!/bin/sh\nprintf 'service: %s|%s|%s\\n' \"$FROM_ENV\" \"$FROM_SHELL\" \"$FROM_WORDS\"\n\
-         printf 'pem: %s\\n' \"$FROM_FILE\"\nprintf %s \"$FROM_ENV\" | base64\necho all said\nexec sleep infinity\n",
-    );
-    let conf = format!("/etc/default/{}.conf", project.name);
-    project.edit(
-        "deploy.yaml",
-        "settle:",
-        &format!(
-            "hooks:\n  before_deploy: [ {{ local: 'echo \"local: $(cat store/*)\"' }} ]\n  after_activate: [ {{ run: 'echo hook:; cat {conf}; echo \
-             \"$(head -c 4080 /dev/zero | tr \"\\0\" x)\"$(sed -n s/FROM_ENV=//p {conf})' }} ]\nhealth: {{ journal: all said }}\nsettle:"
-        ),
-    );
-    let every_way = [
-        ["deploy", "prod", "-vv"],
-        ["deploy", "prod", "--format=json"],
-        ["deploy", "prod", "--color=always"],
-    ];
-    for (number, arguments) in every_way.iter().enumerate() {
-        project.edit("api.conf.j2", "DEV_LOCATION=", &format!("NUMBER_{number}=1\nDEV_LOCATION="));
-        let ran = shipit(&project, &values, arguments).exits(0);
-        for said in ["service: ***|", "pem: ***", "local: ***", "FROM_ENV=***"] {
-            printed(&ran, said);
+/// An operator with a key in a variable, and a program that answers questions.
+struct Operator {
+    project: Project,
+    key: String,
+}
+
+impl Operator {
+    fn new(user: &TestUser, door: &SecondDoor<'_>, password: &str) -> Self {
+        let mut project = door.project();
+        project.key = None;
+        fs::create_dir(project.path("planted")).unwrap();
+        fs::create_dir(project.path("tmp")).unwrap();
+        let key = project.path("planted/key");
+        let made = Command::new("ssh-keygen")
+            .args(["-q", "-t", "ed25519", "-C", "ci", "-N", PASSPHRASE, "-f"])
+            .arg(&key)
+            .status();
+        assert!(made.unwrap().success());
+        let public = fs::read_to_string(project.path("planted/key.pub")).unwrap();
+        user.run(&format!("echo '{}' >>~/.ssh/authorized_keys", public.trim()));
+        for (name, text) in [("passphrase", PASSPHRASE), ("code", CODE), ("password", password)] {
+            project.write(&format!("planted/{name}"), text);
         }
-        values.not_in(&arguments.join(" "), &ran.all());
+        let folder = project.path("planted").display().to_string();
+        project.write(
+            "planted/askpass",
+            &format!(
+                "#!/bin/sh\ncase $1 in\n*assphrase*) cat {folder}/passphrase ;;\n*required*) cat {folder}/code ;;\n\
+                 *) cat {folder}/password ;;\nesac\n"
+            ),
+        );
+        project.make_executable("planted/askpass");
+        let text = fs::read_to_string(&key).unwrap();
+        Self { project, key: text }
     }
 
-    // The terminal has moving lines; the secrets that it can have without the environment.
-    project.edit("deploy.yaml", "{ env: SECRET_ENV }", "{ file: store/env }");
-    project.write("store/env", &values.env);
-    project.edit("api.conf.j2", "DEV_LOCATION=", "TERMINAL=1\nDEV_LOCATION=");
-    let mut child = project.spawn_on_a_drawing_terminal(&["deploy", "prod", "-v"]);
-    child.wait_for_output("service: ***|");
-    let ran = child.wait();
-    assert_eq!(ran.code, Some(0), "{}", ran.all());
-    values.not_in("the terminal", &ran.all());
-
-    // A release that fails shows what the service wrote last.
-    project.edit("service.sh", "exec sleep infinity", "exit 3");
-    let ran = shipit(&project, &values, &["deploy", "prod"]).exits(3);
-    ran.says("service: ***|");
-    values.not_in("a failure", &ran.all());
-}
-
-#[test]
-fn logs_hide_the_secrets_that_can_be_had_without_asking() {
-    let Some(user) = TestUser::new(UserOptions::default()) else { return };
-    let values = Values::of(&user);
-    let project = Project::quick(&user);
-    project.edit("deploy.yaml", "env_file: ", "env_file: api.conf.j2 #");
-    project.edit(
-        "deploy.yaml",
-        "  prod:\n",
-        "  prod:\n    secrets:\n      A: { env: SECRET_ENV }\n      B: { file: b.txt }\n      C: { command: 'touch asked; echo c' }\n",
-    );
-    project.write("b.txt", &values.words);
-    project.write("api.conf.j2", "A={{ secrets.A }}\nB={{ secrets.B }}\nC={{ secrets.C }}\nDEV_LOCATION=x\n");
-    project.write("service.sh", "#!/bin/sh\necho \"has $A and $B and $C\"\nexec sleep infinity\n");
-    shipit(&project, &values, &["deploy", "prod"]).exits(0);
-    std::fs::remove_file(project.path("asked")).unwrap();
-    for format in ["text", "json"] {
-        let logs = shipit(&project, &values, &["logs", "prod", "--format", format]).exits(0);
-        printed(&logs, "has *** and *** and c");
-        assert!(!project.path("asked").exists(), "logs ask nobody");
+    /// A run with no terminal; what is asked is asked by SSH_ASKPASS, the passphrase too.
+    fn shipit(&self, arguments: &[&str]) -> Ran {
+        let mut command = self.project.command(arguments);
+        command
+            .env("SHIPIT_SSH_KEY", &self.key)
+            .env("SSH_ASKPASS", self.project.path("planted/askpass"))
+            .env("SSH_ASKPASS_REQUIRE", "force")
+            .env("TMPDIR", self.project.path("tmp"));
+        Ran::of(&command.output().unwrap())
     }
-    // What can't be had is no reason to show no logs.
-    printed(&project.shipit(&["logs", "prod"]).exits(0), &format!("has {} and *** and c", values.env));
+
+    /// A run on a terminal, for sudo asks nowhere else. The passphrase is in a variable.
+    fn shipit_on_a_terminal(&self, arguments: &str, password: &str) -> Ran {
+        let line = format!(
+            "stty columns 200; key=$(cat planted/key); passphrase=$(cat planted/passphrase)
+             export SHIPIT_SSH_KEY=\"$key\" SHIPIT_SSH_KEY_PASSPHRASE=\"$passphrase\"; exec {} {arguments}",
+            env!("CARGO_BIN_EXE_shipit")
+        );
+        let mut command = Command::new("script");
+        command
+            .args(["--quiet", "--return", "--echo", "never", "--command", &line, "/dev/null"])
+            .current_dir(self.project.path("."))
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.project.path("home"))
+            .env("USER", "ada")
+            .env("TERM", "dumb")
+            .env("SHELL", "/bin/sh")
+            .env("SSH_ASKPASS", self.project.path("planted/askpass"))
+            .env("SSH_ASKPASS_REQUIRE", "force")
+            .env("TMPDIR", self.project.path("tmp"));
+        let mut child = Child::spawn(&mut command);
+        child.wait_for_output("sudo password on");
+        child.write(&format!("{password}\n"));
+        child.wait()
+    }
+
+    /// All files of the operator's folders with one of these in them, but for those that they were planted in.
+    fn files_with(&self, secrets: &Secrets) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.project.path(".")];
+        let planted =
+            [self.project.path("./planted"), self.project.path(&format!("./{}.conf", self.project.name))];
+        while let Some(folder) = folders.pop() {
+            for path in fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
+                if planted.contains(&path) {
+                    continue;
+                } else if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+                    found.extend(
+                        secrets
+                            .all()
+                            .filter(|secret| text.contains(secret))
+                            .map(|_| path.display().to_string()),
+                    );
+                }
+            }
+        }
+        found
+    }
 }
 
+/// What the test below relies on.
 #[test]
-fn a_prompt_is_asked_once_on_a_terminal_and_what_is_typed_is_not_shown() {
-    let Some(user) = TestUser::new(UserOptions::default()) else { return };
-    let values = Values::of(&user);
-    let project = Project::quick(&user);
-    project.edit("deploy.yaml", "env_file: ", "env_file: api.conf.j2 #");
-    project.edit("deploy.yaml", "  prod:\n", "  prod:\n    secrets: { PIN: { prompt: 'The PIN' } }\n");
-    project.write("api.conf.j2", "PIN={{ secrets.PIN }}\nDEV_LOCATION=x\n");
-    project.write("service.sh", "#!/bin/sh\necho \"typed $PIN\"\nexec sleep infinity\n");
-
-    let refused = project.shipit(&["deploy", "prod"]).exits(2);
-    refused.says("no terminal to ask on").says("`--no-input`");
-    let ran = project.shipit_on_a_terminal(&["deploy", "prod"], &[("The PIN: ", &values.words)]);
-    assert_eq!(ran.code, Some(0), "{}", ran.all());
-    printed(&ran, "typed ***");
-    values.not_in("the terminal", &ran.all());
-    assert!(environment(&user, &project).contains(&format!("PIN={}\t", values.words)));
-
-    // The same host under another name: for both, one question.
-    let (name, address) = (&user.user, &user.host);
-    project.write("home/.ssh/config", &format!("Host other\n  HostName {address}\n  User {name}\n"));
-    project.edit("deploy.yaml", "hosts: [", "hosts: [other, ");
-    let ran = project.shipit_on_a_terminal(&["plan", "prod"], &[("The PIN: ", &values.words)]);
-    assert_eq!(ran.all().matches("The PIN: ").count(), 1, "{}", ran.all());
-    printed(&ran, &format!("on other, {}: nothing to do", user.destination()));
-}
-
-#[test]
-fn templates_see_the_host_they_are_for_with_no_round_trip_more() {
-    let Some(mut user) = TestUser::new(UserOptions::default()) else { return };
-    let relay = Relay::start(user.address(), Link::round_trip(Duration::from_millis(50))).unwrap();
-    user.go_through(&relay);
-    let project = Project::quick(&user);
-    let git = "git init -q . && git -c user.name=a -c user.email=a@b add deploy.yaml && git -c user.name=a -c user.email=a@b commit -qm x && git rev-parse HEAD";
-    let commit = Command::new("sh").args(["-c", git]).current_dir(project.path(".")).output().unwrap();
-    let commit = String::from_utf8(commit.stdout).unwrap();
-    // The fewest of several: on a busy machine one counts more now and then.
-    let trips = || {
-        let plan = |_| {
-            let before = relay.final_counts().round_trips;
-            project.shipit(&["plan", "prod"]).exits(0);
-            relay.final_counts().round_trips - before
-        };
-        (0..4).map(plan).min().unwrap()
-    };
-    let without = trips();
-    project.edit("deploy.yaml", "env_file: ", "env_file: api.conf.j2 #");
-    project.write(
-        "api.conf.j2",
-        "DEV_LOCATION={{ facts.hostname }}:{{ facts.user }}:{{ facts.home }}:{{ facts.uid }}:{{ facts.machine }}:{{ facts.systemd }}\n\
-         ROOT={{ release.root }}\nREVISION={{ release.revision }}\nDIRTY={{ release.dirty }}\n",
-    );
-    let with = trips();
-    assert!(with <= without, "{with} and not {without} round trips");
-
-    project.deploy();
-    let expected = user.run("printf %s: \"$(uname -n)\" \"$(id -un)\" ~ \"$(id -u)\" \"$(uname -m)\"; systemctl --version | sed -n 's/^systemd \\([0-9]*\\).*/\\1/p'");
-    let has = environment(&user, &project);
-    assert!(has.contains(&format!("DEV_LOCATION={}\t", expected.trim())), "{expected} in {has}");
-    assert!(has.contains(&format!("ROOT={}/current\t", project.root(&user))), "{has}");
-    assert!(
-        has.contains(&format!("REVISION={}\t", commit.trim())) && has.contains("DIRTY=True\t"),
-        "{commit} in {has}"
-    );
-    let rendered = project.shipit(&["render", "prod", "api.conf.j2"]).exits(0);
-    printed(&rendered, &format!("DEV_LOCATION={}\n", expected.trim()));
-    project.deploy().says("nothing to do");
-}
-
-#[test]
-fn a_template_that_fails_with_the_facts_of_a_host_changes_nothing() {
-    let Some(user) = TestUser::new(UserOptions::default()) else { return };
-    let project = Project::quick(&user);
-    project.edit("deploy.yaml", "env_file: ", "env_file: api.conf.j2 #");
-    project.write("api.conf.j2", "DEV_LOCATION={{ {'elsewhere': 1}[facts.hostname] }}\n");
-    let check =
-        Command::new(env!("CARGO_BIN_EXE_shipit")).arg("check").current_dir(project.path(".")).output();
-    assert!(check.unwrap().status.success(), "the facts are not known here");
-    let ran = project.shipit(&["deploy", "prod"]).exits(8);
-    ran.says("a template does not work for this host")
-        .says("api.conf.j2:1")
-        .says("shipit::template::undefined");
-    assert_eq!(user.run(&format!("ls -d {}/releases 2>/dev/null; true", project.root(&user))), "");
-}
-
-#[test]
-fn the_env_file_of_a_system_service_is_roots_alone() {
-    let Some(user) = TestUser::new(UserOptions::default()) else { return };
-    let values = Values::of(&user);
-    let project = project(&user, &values).into_system();
-    let ran = shipit(&project, &values, &["deploy", "prod", "-v"]);
-    let found = user.run_as_root(&format!(
-        "stat -c %a:%U {}/current/env/*.conf; grep -rlF -e {} {}; true",
-        project.root(&user),
-        values.traces()[0],
-        user.home
+fn the_watchers_see_what_there_is_to_see() {
+    let Some(user) = second_factor::user() else { return };
+    let (argument, variable) = (format!("argument-{}", user.user), format!("variable-{}", user.user));
+    let secrets = Secrets { own: vec![argument.clone(), variable.clone()], service: VALUE };
+    let here = Watcher::start(&secrets);
+    let there = HostWatcher::start(&user, "nothing", &secrets);
+    let seen = || user.run_as_root(&format!("cat /run/{}/seen", there.unit));
+    user.run_as_root(&format!(
+        "SECRET={variable} sh -c 'sleep 60; : {argument}' >/dev/null 2>&1 & echo $! >/run/{}/child",
+        there.unit
     ));
-    project.remove_from_system(&user);
-    values.not_in("a deploy to the system", &ran.all());
-    ran.exits(0);
-    assert_eq!(found, "600:root\n", "and nothing of it is left with the login user");
+    wait_for("both to be seen", Duration::from_secs(20), || {
+        seen().contains("cmdline: sh -c") && seen().contains("environ: sleep")
+    });
+    user.run_as_root(&format!("kill $(cat /run/{}/child)", there.unit));
+    // The host's processes are this machine's, too.
+    let leaks = here.seen();
+    assert!(leaks.iter().any(|leak| leak.starts_with("arguments: sh")), "{leaks:?}");
+    assert!(leaks.iter().any(|leak| leak.starts_with("environment of sleep")), "{leaks:?}");
+}
+
+#[test]
+fn no_secret_of_any_kind_is_seen_by_anybody_else_in_a_deploy_and_a_revert() {
+    let Some(user) = second_factor::user() else { return };
+    let password = user.password.clone().unwrap();
+    let door = SecondDoor::with_a_code(&user, CODE);
+    let operator = Operator::new(&user, &door, &password);
+    let project = &operator.project;
+    let conf = format!("{}.conf", project.name);
+    project.edit(&conf, "PORT=", &format!("TOKEN={VALUE}\nPORT="));
+    let secrets = Secrets::new(&operator.key, &password);
+    let since = user.run_as_root("date +%s");
+
+    let here = Watcher::start(&secrets);
+    let there = HostWatcher::start(&user, &project.name, &secrets);
+
+    // Everything is needed for this one: the key, its passphrase, the password, the code, sudo's password.
+    let ran = operator.shipit_on_a_terminal("deploy prod -vvv", &password);
+    assert_eq!(ran.code, Some(0), "{}", ran.all());
+    assert!(ran.stdout.contains("1 host deployed") && ran.stdout.contains("DEBUG russh"), "{}", ran.all());
+    secrets.are_not_in(&ran);
+
+    project.edit(&conf, VALUE, &format!("{VALUE}-2"));
+    for arguments in [
+        &["plan", "prod", "-vvv"][..],
+        &["deploy", "prod", "-vvv", "--format", "json"],
+        &["status", "prod", "-vvv", "--format", "json"],
+        &["history", "prod", "--format", "json"],
+        &["releases", "prod", "--format", "json"],
+        &["hosts", "prod", "--format", "json"],
+    ] {
+        let ran = operator.shipit(arguments).exits(0);
+        secrets.are_not_in(&ran);
+    }
+
+    // A release that fails: its account has more in it than that of one that works.
+    project.edit(&conf, VALUE, &format!("{VALUE}-3-"));
+    project.edit("service.sh", "exec sleep infinity", "exit 7");
+    let ran = operator.shipit(&["deploy", "prod", "-vvv"]).exits(3);
+    secrets.are_not_in(&ran);
+
+    assert_eq!(here.seen(), Vec::<String>::new());
+    there.saw_nothing();
+
+    // What stays: nothing on this side; on the host, the env file of each release, which only its user can read.
+    assert_eq!(operator.files_with(&secrets), Vec::<String>::new());
+    let list = secrets.all().collect::<Vec<_>>().join("\n");
+    let left = user.run_as_root(&format!(
+        "umask 077; cat >/run/{0}.secrets <<'SECRETS'\n{list}\nSECRETS
+         grep -rlaFf /run/{0}.secrets {1} /tmp /var/tmp /var/log /var/lib/systemd /run/user /run/systemd /etc 2>/dev/null
+         journalctl -q --no-pager -o export --since=@{2} | grep -aFf /run/{0}.secrets
+         rm /run/{0}.secrets",
+        project.name,
+        user.home,
+        since.trim()
+    ));
+    let releases = format!("{}/releases/", project.root(&user));
+    for line in left.lines() {
+        let is_env_file =
+            line.starts_with(&releases) && line.ends_with(&format!("/env/{}.conf", project.name));
+        assert!(is_env_file, "it is left on the host: {left}");
+        assert_eq!(user.run_as_root(&format!("stat -c '%a %U' {line}")), format!("600 {}\n", user.user));
+    }
+    assert!(left.lines().count() >= 2, "the values are where they belong: {left}");
+    let history = user.run(&format!("cat {}/history.jsonl", project.root(&user)));
+    assert_eq!(history.lines().count(), 3, "{history}");
 }

@@ -73,6 +73,11 @@ fn a_service_of_the_systems_is_roots_and_runs_as_its_user() {
     prints(&project, "history", "  deployed  ");
     project.shipit(&["rollback", "prod"]).exits(0).says("started in North Carolina");
     prints(&project, "releases", "current");
+
+    project.shipit(&["remove", "prod", "--yes"]).exits(0);
+    project.standing(&user).is_not_deployed();
+    let left = "find /opt /etc /usr/local ~ -name '*NAME*' -o -lname '*NAME*' 2>/dev/null; true";
+    assert_eq!(user.run_as_root(&left.replace("NAME", name)), "");
 }
 
 #[test]
@@ -146,6 +151,37 @@ fn a_sudo_password_is_asked_for_once_and_used_for_all() {
     let wrong = [("password", "wrong"), ("Sorry", password.as_str())];
     let ran = project.shipit_on_a_terminal(&["deploy", "prod"], &wrong).exits(0);
     assert!(ran.stdout.contains("nothing to do"), "{}", ran.all());
+}
+
+#[test]
+fn the_services_own_user_is_made_once_and_stays() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let project = SystemProject::new(&user);
+    let (own, unit) = (format!("u{}", &project.name[4..]), format!("{}.service", project.name));
+    project.edit(&unit, "User=nobody", &format!("User={own}"));
+    project.edit(
+        "deploy.yaml",
+        "binary:",
+        &format!("user: {{ name: {own}, groups: [no-such-group] }}\nbinary:"),
+    );
+    // A group that is not there: nothing was begun.
+    project.shipit(&["deploy", "prod"]).exits(1).says("no-such-group").says("untouched");
+    project.standing(&user).is_not_deployed();
+    project.edit("deploy.yaml", ", groups: [no-such-group]", "");
+    let ran = project.deploy();
+    ran.says(&format!("made the system user {own}"));
+    let runs = |format: &str| {
+        let name = &project.name;
+        user.run(&format!("ps -o {format}= -p $(systemctl show -p MainPID --value {name}.service)"))
+    };
+    assert_eq!(runs("user:32").trim(), own);
+    assert_eq!(user.run(&format!("getent passwd {own} | cut -d: -f6,7")), "/nonexistent:/usr/sbin/nologin\n");
+    project.deploy().says("nothing to do");
+    project.edit("deploy.yaml", &format!("name: {own}"), &format!("name: {own}, groups: [adm]"));
+    project.deploy().says(&format!("added the user {own} to adm"));
+    assert_eq!(user.run(&format!("id -nG {own}")), format!("{own} adm\n"));
+    project.deploy().says("nothing to do");
+    user.root(&format!("systemctl stop {unit}; userdel {own}"));
 }
 
 #[test]

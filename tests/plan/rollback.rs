@@ -165,7 +165,7 @@ fn only_the_manifest_is_read() {
 }
 
 #[test]
-fn a_unit_that_the_release_does_not_have_is_stopped_and_its_link_left() {
+fn a_unit_that_the_release_does_not_have_is_stopped_disabled_and_its_link_removed() {
     let service = Service::new();
     let old = stored(&service.release(), 18, GOOD);
     service.edit("deploy.yaml", "unit: api.service", "units: [api.service, worker.service]");
@@ -176,7 +176,7 @@ fn a_unit_that_the_release_does_not_have_is_stopped_and_its_link_left() {
     facts.releases.push(old);
     facts.releases.sort_by(|a, b| a.id.cmp(&b.id));
     let plan = back(&service, &facts).unwrap();
-    assert_eq!(steps(&plan)[..3], ["check_release", "stop", "switch"]);
+    assert_eq!(steps(&plan)[..5], ["check_release", "stop", "disable", "unlink", "switch"]);
     assert!(
         shown(&plan).contains("stop worker.service, which the release does not have"),
         "{}",

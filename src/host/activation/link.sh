@@ -11,6 +11,11 @@ make_link() { # path target direct|root
 	place_link "$path" "$2" "$3"
 }
 
+# The way back is on the disk before the link is gone: power may fail right after.
+remove_link() { # path
+	note_undo link "$1" "$(readlink "$1")" direct && sync "$run/undo" && rm -f -- "$1"
+}
+
 place_link() { # path target direct|root
 	run_as=
 	[ "$3" = root ] && run_as=as_root

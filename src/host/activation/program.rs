@@ -6,8 +6,11 @@ pub(super) const ACTIVATION: Library = Library {
     parts: &[
         include_str!("log.sh"),
         include_str!("hook.sh"),
+        include_str!("prepare.sh"),
         include_str!("release.sh"),
         include_str!("link.sh"),
+        include_str!("outside.sh"),
+        include_str!("user.sh"),
         include_str!("unit.sh"),
         include_str!("observe.sh"),
         include_str!("undo.sh"),

@@ -6,9 +6,11 @@ use super::program::ACTIVATION;
 use crate::host::journal::{MainProcess, UnitRuns, journal_script};
 use crate::host::script::Script;
 use crate::host::session::{Session, SessionError};
-use crate::host::sums::{sum, sums};
+use crate::host::sums::{skeleton, sum, sums};
 use crate::host::upload::Copies;
-use crate::manifest::{Address, EnvironmentName, HookPoint, Scope, UnitName};
+use crate::manifest::{
+    Address, EnvironmentName, HookPoint, Scope, ServiceUser, UnitName, UserKind, UserName,
+};
 use crate::plan::{Layout, Privilege, RemotePath, Step};
 use crate::release::{ReleaseId, RunId};
 
@@ -117,7 +119,9 @@ impl Run<'_> {
     /// How long the run may say nothing: a hook may be silent for as long as it may run, and so is a watch.
     fn idle(&self) -> Duration {
         let silent = self.steps.iter().filter_map(|step| match step {
-            Step::Hook { timeout: time, .. } | Step::Observe { settle: time, .. } => Some(*time),
+            Step::Hook { timeout: time, .. }
+            | Step::Prepare { timeout: time, .. }
+            | Step::Observe { settle: time, .. } => Some(*time),
             _ => None,
         });
         IDLE + silent.max().unwrap_or_default()
@@ -184,7 +188,10 @@ impl Run<'_> {
                 && of == part
             {
                 let function = match step {
-                    Step::Hook { .. } => "live_step",
+                    Step::Hook { .. }
+                    | Step::Prepare { .. }
+                    | Step::Validate { .. }
+                    | Step::OnChange { .. } => "live_step",
                     _ => "step",
                 };
                 script.call(function, std::iter::once(number.to_string()).chain(call));
@@ -197,16 +204,32 @@ impl Run<'_> {
         Some(match step {
             Step::Upload { .. } | Step::AskHealth { .. } => return None,
             Step::EnableLingering { .. } => (Part::Session, words(["enable_lingering"])),
-            Step::Seal { release } => (
-                Part::Session,
-                words(["seal", &release.to_string(), &sums(self.steps, self.copies), &self.landing()]),
-            ),
-            Step::CheckRelease { release, sums } => {
+            Step::MakeUser { user } => (Part::Session, useradd(user)),
+            Step::JoinGroups { user, groups } => {
+                let groups = groups.iter().map(ToString::to_string);
+                let call = ["join_groups".to_owned(), user.to_string()].into_iter().chain(groups);
+                (Part::Session, call.collect())
+            }
+            Step::Seal { release } => {
+                let (sums, skeleton) = (sums(self.steps, self.copies), skeleton(self.steps));
+                (Part::Session, words(["seal", &release.to_string(), &sums, &skeleton, &self.landing()]))
+            }
+            Step::Prepare { name: _, key, run, timeout } => {
+                (Part::Session, words(["prepare", &timeout.as_secs_f64().to_string(), key, run]))
+            }
+            Step::CheckRelease { release, sums, skeleton } => {
                 let lines: Vec<String> =
                     sums.iter().map(|file| sum(&file.sha256, file.path.as_str())).collect();
-                (Part::Session, words(["check_release", &release.to_string(), &lines.join("\n")]))
+                (Part::Session, {
+                    let skeleton = skeleton.lines().join("\n");
+                    words(["check_release", &release.to_string(), &lines.join("\n"), &skeleton])
+                })
             }
             Step::Stop { unit } => (Part::Unit, words(["stop_unit", unit.as_str()])),
+            Step::Disable { unit } => (Part::Unit, words(["disable", unit.as_str()])),
+            Step::Unlink { path, target } => {
+                (Part::Unit, words(["unlink_unit", path.as_str(), target.as_str()]))
+            }
             Step::Link(link) => {
                 let rights = match link.privilege {
                     Privilege::User => "direct",
@@ -215,6 +238,12 @@ impl Run<'_> {
                 (Part::Session, words(["make_link", link.path.as_str(), link.target.as_str(), rights]))
             }
             Step::Switch { to, .. } => (Part::Unit, words(["switch", &to.to_string()])),
+            Step::Validate { run, timeout } => {
+                (Part::Unit, words(["run_hook", &timeout.as_secs_f64().to_string(), run]))
+            }
+            Step::OnChange { run, timeout } => {
+                (Part::Unit, words(["tell_of_change", &timeout.as_secs_f64().to_string(), run]))
+            }
             Step::ReloadManager => (Part::Unit, words(["reload_manager"])),
             Step::Enable { unit } => (Part::Unit, words(["enable", unit.as_str()])),
             Step::Restart { unit, .. } => (Part::Unit, words(["restart", unit.as_str()])),
@@ -254,6 +283,27 @@ enum Part {
     AfterCommit,
     /// Whoever went back.
     OnFailure,
+}
+
+/// The call of useradd(8).
+fn useradd(user: &ServiceUser) -> Vec<String> {
+    let mut call = words(["make_user", "--user-group", "--shell", &user.shell]);
+    match (user.kind, &user.home) {
+        (UserKind::System, None) => {
+            call.extend(words(["--system", "--home-dir", "/nonexistent", "--no-create-home"]));
+        }
+        (UserKind::System, Some(home)) => {
+            call.extend(words(["--system", "--home-dir", home, "--create-home"]));
+        }
+        (UserKind::Regular, None) => call.extend(words(["--create-home"])),
+        (UserKind::Regular, Some(home)) => call.extend(words(["--home-dir", home, "--create-home"])),
+    }
+    if !user.groups.is_empty() {
+        let groups: Vec<&str> = user.groups.iter().map(UserName::as_str).collect();
+        call.extend(words(["--groups", &groups.join(",")]));
+    }
+    call.extend(words(["--", user.name.as_str()]));
+    call
 }
 
 fn words<const N: usize>(words: [&str; N]) -> Vec<String> {

@@ -105,10 +105,38 @@ start() { # unit
 	service_manager start -- "$1" || show_failed "$1"
 }
 
+# One that is gone for good has not failed, either.
 stop_unit() { # unit
 	note_unit "$1" || return
+	sync "$run/undo" || return
 	stoppable
-	service_manager stop -- "$1"
+	service_manager stop -- "$1" || return
+	service_manager reset-failed -- "$1" 2>/dev/null
+	return 0
+}
+
+# Has a unit no longer start at boot: takes away what `enable` has made, in the folders of those that want it and under
+# other names. Not `systemctl disable`: that takes the unit's own link as well, and nobody could undo it.
+disable() { # unit
+	for link in "$unit_folder"/*/"$1" "$unit_folder"/*; do
+		case $link in
+		"$unit_folder/$1") continue ;;
+		"$unit_folder"/*/"$1") ;;
+		*)
+			# shellcheck disable=SC3013 # dash and busybox know -ef
+			[ "$link" -ef "$root/current/units/$1" ] || continue
+			;;
+		esac
+		[ ! -L "$link" ] || remove_link "$link" || return
+	done
+}
+
+# Removes the link to a unit file that is not in the new release.
+unlink_unit() { # path target
+	expand_home "$1"
+	# Since the plan was made, it may have become another's.
+	[ "$(readlink "$path")" = "$2" ] || return 0
+	remove_link "$path"
 }
 
 note_unit() { # unit

@@ -1,0 +1,145 @@
+//! The steps of a deploy that have to do with units: which of them are enabled and started, why, and how they are watched.
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+use super::deploy::{Changes, Inputs};
+use super::facts::{Facts, FoundLink, FoundUnit, LinkState};
+use super::layout::{Layout, LinkSpec};
+use super::preflight::is_enabled;
+use super::step::{Reason, Step, WatchedUnit};
+use crate::manifest::{OnChange, UnitKind, UnitName, UnitSource};
+
+/// What is done, before the switch, to units that the new release does not have.
+pub(super) fn leaving(inputs: &Inputs<'_>, layout: &Layout) -> Vec<Step> {
+    let Inputs { manifest, facts, .. } = *inputs;
+    let stays: BTreeSet<&UnitName> = manifest.started_units().map(|(name, _)| name).collect();
+    farewell(layout, facts, &stays, &Layout::links(manifest))
+}
+
+/// Stops the units that do not stay, has them no longer start at boot, and removes the links to unit files that are not
+/// wanted any more. What is not a link of the service's own is left as it is, and so is the unit that it brings.
+pub(super) fn farewell(
+    layout: &Layout,
+    facts: &Facts,
+    stays: &BTreeSet<&UnitName>,
+    wanted: &[LinkSpec],
+) -> Vec<Step> {
+    let folder = Layout::unit_folder(layout.scope());
+    let file_of = |found: &FoundLink| Some(found.path.as_str().strip_prefix(folder)?[1..].to_owned());
+    let leads_to_us = |found: &FoundLink, file: &str| {
+        let target = layout.root().join(&Layout::unit_link(layout.scope(), file).target);
+        matches!(&found.state, LinkState::Symlink(points_to) if points_to == target.as_str())
+    };
+    let is_anothers = |unit: &UnitName| {
+        let path = Layout::unit_link(layout.scope(), unit.file().as_str()).path;
+        facts.links.iter().find(|found| found.path == path).is_some_and(|found| {
+            found.state != LinkState::Missing && !leads_to_us(found, unit.file().as_str())
+        })
+    };
+    let mut leaving: Vec<(&UnitName, &FoundUnit)> =
+        facts.units.iter().filter(|(unit, _)| !stays.contains(unit) && !is_anothers(unit)).collect();
+    // What would start others goes first, then in the reverse of the order they were started in.
+    let started = |unit: &UnitName| {
+        facts.record.as_ref().and_then(|record| record.units.iter().position(|known| known.name == *unit))
+    };
+    leaving.sort_by_key(|(unit, _)| (!unit.kind().triggers(), Reverse(started(unit))));
+    let runs = |found: &FoundUnit| !matches!(found.active_state.as_str(), "" | "inactive");
+    let stops = leaving.iter().filter(|(_, found)| runs(found));
+    let disables = leaving.iter().filter(|(_, found)| is_enabled(found));
+    let unlinks = facts.links.iter().filter_map(|found| {
+        let file = file_of(found)?;
+        let goes = !wanted.iter().any(|spec| spec.path == found.path) && leads_to_us(found, &file);
+        let target = layout.root().join(&Layout::unit_link(layout.scope(), &file).target);
+        goes.then(|| Step::Unlink { path: found.path.clone(), target })
+    });
+    let stops = stops.map(|(unit, _)| Step::Stop { unit: (*unit).clone() });
+    let disables = disables.map(|(unit, _)| Step::Disable { unit: (*unit).clone() });
+    stops.chain(disables).chain(unlinks).collect()
+}
+
+/// What is done to the units, once `current` points to the release.
+pub(super) fn steps(inputs: &Inputs<'_>, changes: &Changes) -> Vec<Step> {
+    let Inputs { manifest, facts, release, .. } = *inputs;
+    let mut enables = Vec::new();
+    let mut starts = Vec::new();
+    let mut watched = Vec::new();
+    // systemd starts no socket whose service runs already: sockets come first.
+    let is_socket = |unit: &&UnitSource| unit.name.kind() == UnitKind::Socket;
+    let (sockets, others): (Vec<_>, Vec<_>) = manifest.units.iter().partition(is_socket);
+    for unit in sockets.into_iter().chain(others) {
+        let found = facts.units.get(&unit.name).cloned().unwrap_or_default();
+        if release.wants_enabling(&unit.name) && !is_enabled(&found) {
+            enables.push(Step::Enable { unit: unit.name.clone() });
+        }
+        let executable = release.runs_binary(&unit.name).then(|| release.binary_hash()).flatten();
+        // One that goes on over a change may run an older binary for long.
+        let proves = executable.is_some() && unit.on_change == OnChange::Restart;
+        let reasons = reasons(&unit.name, &found, proves, inputs, changes);
+        if reasons.is_empty() {
+            continue;
+        }
+        let on_change = if found.is_up() { unit.on_change } else { OnChange::Restart };
+        let unit = unit.name.clone();
+        match on_change {
+            OnChange::None => continue,
+            OnChange::Reload => {
+                starts.push(Step::Reload { unit: unit.clone(), reasons });
+                watched.push(WatchedUnit { unit, executable: None });
+                continue;
+            }
+            OnChange::Restart => {}
+        }
+        let only_down = matches!(reasons.as_slice(), [Reason::NotRunning(_)] | [Reason::FirstDeploy]);
+        starts.push(if only_down && !found.is_up() {
+            Step::Start { unit: unit.clone(), reasons }
+        } else {
+            Step::Restart { unit: unit.clone(), reasons }
+        });
+        watched.push(WatchedUnit { unit, executable });
+    }
+    enables.into_iter().chain(starts).chain(Step::observe(watched, manifest.settle)).collect()
+}
+
+fn reasons(
+    unit: &UnitName,
+    found: &FoundUnit,
+    runs_binary: bool,
+    inputs: &Inputs<'_>,
+    changes: &Changes,
+) -> Vec<Reason> {
+    let Inputs { facts, release, .. } = *inputs;
+    // A job that a timer, a socket or a path has run is not a deploy's to run.
+    if release.waits_for_trigger(unit) && !found.is_up() {
+        return Vec::new();
+    }
+    if facts.current.release().is_none() {
+        return vec![Reason::FirstDeploy];
+    }
+    let mut reasons = Vec::new();
+    if changes.units.contains(unit) {
+        reasons.push(Reason::UnitChanged);
+    }
+    if unit.kind() == UnitKind::Service {
+        if changes.binary {
+            reasons.push(Reason::BinaryChanged);
+        }
+        if changes.env {
+            reasons.push(Reason::EnvChanged);
+        }
+        if changes.others {
+            reasons.push(Reason::FilesChanged);
+        }
+        let wanted = release.binary_hash();
+        let stale = found.executable.is_some() && found.executable != wanted;
+        if runs_binary && !changes.binary && found.is_up() && stale {
+            reasons.push(Reason::StaleExecutable);
+        }
+    }
+    let has_ended_well = found.active_state == "inactive" && found.result == "success";
+    let work_is_done = release.is_oneshot(unit) && has_ended_well && !found.invocation.is_empty();
+    if !found.is_up() && !work_is_done {
+        let state = if found.active_state.is_empty() { "not loaded" } else { &found.active_state };
+        reasons.push(Reason::NotRunning(state.to_owned()));
+    }
+    reasons
+}

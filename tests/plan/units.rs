@@ -1,0 +1,55 @@
+//! What becomes of units that a release does not have any more, and in which order units are started.
+use shipit::plan::{Facts, LinkState};
+
+use crate::fixture::{Service, shown, steps};
+
+/// A host that runs the service with a worker beside it; the manifest names the worker no longer.
+fn host_with_a_worker(service: &Service) -> Facts {
+    service.edit("deploy.yaml", "unit: api.service", "units: [api.service, worker.service]");
+    service.write(
+        "worker.service",
+        "[Service]\nExecStart=/usr/local/bin/api work\n\n[Install]\nWantedBy=default.target\n",
+    );
+    let mut facts = service.deployed_host();
+    let up = facts.units.values().next().unwrap().clone();
+    facts.units.insert("worker.service".parse().unwrap(), up);
+    service.edit("deploy.yaml", "units: [api.service, worker.service]", "unit: api.service");
+    facts
+}
+
+#[test]
+fn a_unit_that_left_the_manifest_is_stopped_disabled_and_its_link_removed() {
+    let service = Service::new();
+    let facts = host_with_a_worker(&service);
+    let plan = service.plan(&facts).unwrap();
+    assert_eq!(
+        steps(&plan),
+        ["upload", "seal", "stop", "disable", "unlink", "switch", "reload_manager"],
+        "and the unit that stays goes on running"
+    );
+    insta::assert_snapshot!(shown(&plan));
+}
+
+#[test]
+fn a_unit_that_is_linked_from_elsewhere_by_now_is_left_alone() {
+    let service = Service::new();
+    let mut facts = host_with_a_worker(&service);
+    let link = facts.links.iter_mut().find(|link| link.path.as_str().ends_with("worker.service")).unwrap();
+    for state in [LinkState::Symlink("/home/deploy/other/worker.service".to_owned()), LinkState::File] {
+        link.state = state;
+    }
+    assert_eq!(steps(&service.plan(&facts).unwrap()), ["upload", "seal", "switch", "reload_manager"]);
+}
+
+#[test]
+fn one_that_has_failed_is_stopped_too_and_one_that_is_down_is_not() {
+    let service = Service::new();
+    let mut facts = host_with_a_worker(&service);
+    let mut in_state = |state: &str| {
+        facts.units.get_mut("worker.service").unwrap().active_state = state.to_owned();
+        steps(&service.plan(&facts).unwrap())
+    };
+    assert!(in_state("failed").contains(&"stop"));
+    assert!(in_state("activating").contains(&"stop"), "it waits for its next try");
+    assert!(!in_state("inactive").contains(&"stop"));
+}
