@@ -151,6 +151,18 @@ pub enum ManifestProblem {
         /// The environment.
         environment: String,
     },
+    /// `instances` of a unit that is no template.
+    #[error("`{unit}` has no `@`, so there are no instances of it")]
+    InstancesOfNoTemplate {
+        /// The unit.
+        unit: String,
+    },
+    /// A drop-in for a unit that the manifest does not have.
+    #[error("there is no unit `{unit}` in the manifest for this drop-in")]
+    DropInOfNothing {
+        /// The unit.
+        unit: String,
+    },
     /// Two unit files that bring the same unit.
     #[error("two files bring the unit `{unit}`")]
     DuplicateUnit {
@@ -262,6 +274,8 @@ impl ManifestProblem {
             Self::MisplacedHook { .. } => "misplaced_hook",
             Self::EmptyList { .. } => "empty_list",
             Self::DuplicateHost { .. } => "duplicate_host",
+            Self::InstancesOfNoTemplate { .. } => "instances_of_no_template",
+            Self::DropInOfNothing { .. } => "drop_in_of_nothing",
             Self::DuplicateUnit { .. } => "duplicate_unit",
             Self::EntryPath { .. } => "entry_path",
             Self::DuplicatePath { .. } => "duplicate_path",

@@ -178,9 +178,9 @@ fn unit_steps(
         if unit.start == UnitStart::Enabled && !is_enabled(&found) {
             enables.push(Step::Enable { unit: unit.name.clone() });
         }
-        let executable = match unit.process {
-            UnitProcess::Binary => record.binary_hash(),
-            UnitProcess::Other => None,
+        let executable = match (unit.process, unit.work) {
+            (UnitProcess::Binary, UnitWork::Lasting) => record.binary_hash(),
+            (UnitProcess::Binary, UnitWork::Oneshot) | (UnitProcess::Other, _) => None,
         };
         if !is_to_start(&unit, &found, executable, &differences) {
             continue;
@@ -215,7 +215,8 @@ fn is_to_start(
     let has_ended_well = found.active_state == "inactive" && found.result == "success";
     let work_is_done = unit.work == UnitWork::Oneshot && has_ended_well && !found.invocation.is_empty();
     let is_service = unit.name.kind() == UnitKind::Service;
-    let changed = differences.units.contains(&unit.name) || (is_service && differences.program);
+    let changed_files = [&unit.name, &unit.name.file()].iter().any(|name| differences.units.contains(name));
+    let changed = changed_files || (is_service && differences.program);
     let stale = executable.is_some() && found.executable.is_some() && found.executable != executable;
     changed || stale || !(found.is_up() || work_is_done)
 }
@@ -255,8 +256,10 @@ impl Differences {
                 continue;
             }
             match (file.role, &file.unit) {
-                (RecordedRole::Unit, Some(unit)) => differences.units.push(unit.clone()),
-                (RecordedRole::Unit, None) => {}
+                (RecordedRole::Unit | RecordedRole::DropIn, Some(unit)) => {
+                    differences.units.push(unit.clone());
+                }
+                (RecordedRole::Unit | RecordedRole::DropIn, None) => {}
                 (
                     RecordedRole::Binary | RecordedRole::EnvFile | RecordedRole::File | RecordedRole::Other,
                     _,
@@ -267,6 +270,9 @@ impl Differences {
         }
         // What runs may have an env file that the other one has not.
         let kept: BTreeSet<&str> = record.artifacts.iter().map(|file| file.path.as_str()).collect();
+        let gone = running.keys().filter(|path| !kept.contains(*path));
+        let drop_ins = gone.filter_map(|path| path.strip_prefix("units/")?.split_once(".d/"));
+        differences.units.extend(drop_ins.filter_map(|(unit, _)| unit.parse().ok()));
         differences.program |= running.keys().any(|path| !path.starts_with("units/") && !kept.contains(path));
         let Skeleton { symlinks, folders } = &record.skeleton;
         let symlinks: BTreeMap<&str, &str> =
