@@ -106,7 +106,13 @@ fn wanted(manifest: &Manifest, file: Option<&Path>) -> Result<Vec<(Role, PathBuf
     let units = manifest.units.iter().map(|unit| (Role::Unit(unit.name.clone()), unit.path.clone()));
     // One that is no template may have secrets in it, and there is nothing to render.
     let env = manifest.env_file.iter().filter(|path| template::is_template(path));
-    let all: Vec<(Role, PathBuf)> = units.chain(env.map(|path| (Role::EnvFile, path.clone()))).collect();
+    let files = manifest.files.iter().filter(|entry| template::is_template(&entry.source));
+    let files = files.filter_map(|entry| {
+        let path = entry.path.as_str().parse().ok()?;
+        Some((Role::File { path, folder: None }, entry.source.clone()))
+    });
+    let all: Vec<(Role, PathBuf)> =
+        units.chain(env.map(|path| (Role::EnvFile, path.clone()))).chain(files).collect();
     let Some(file) = file else { return Ok(all) };
     let is_meant = |(role, path): &&(Role, PathBuf)| {
         path == file

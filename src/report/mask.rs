@@ -12,6 +12,7 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use secrecy::zeroize::Zeroizing;
 
 use super::line::sanitise;
+use crate::manifest::secrets::env_quote;
 
 /// What is shown in place of a secret.
 const MASK: &str = "***";
@@ -171,6 +172,9 @@ fn forms(value: &str) -> Vec<Zeroizing<String>> {
         // As Rust, Python and many others show a text in quotes.
         forms.push(text.escape_debug().to_string());
         forms.push(text.replace('\'', r"'\''"));
+        // As it stands in the env file.
+        let quoted = env_quote(text);
+        forms.push(quoted.get(1..quoted.len() - 1).unwrap_or_default().to_owned());
         for space in ["%20", "+"] {
             forms.push(percent(text, space, false));
             forms.push(percent(text, space, true));
@@ -249,6 +253,7 @@ mod tests {
             (r#"debug: "hunter2 \"é\"""#, r#"debug: "***""#),
             ("/?q=hunter2%20%22%C3%A9%22&x", "/?q=***&x"),
             ("/?q=hunter2+%22%c3%a9%22&x", "/?q=***&x"),
+            (r#"A="hunter2 \"é\"""#, r#"A="***""#),
             ("hunter", "hunter"),
         ] {
             assert_eq!(mask.text(text), shown);

@@ -25,6 +25,7 @@ mod interrupt;
 mod lingering_and_sudo;
 mod lock;
 mod logs_status;
+mod manifest_secrets;
 mod network;
 mod odd_accounts;
 mod odd_rights;
