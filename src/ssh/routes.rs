@@ -163,9 +163,7 @@ impl Routes {
     fn options(&self, config: &HostConfig) -> Result<ConnectOptions, ConfigError> {
         let mut options = self.defaults.clone();
         options.transport = TransportAlgorithms::by(config)?;
-        if let Some(size) = config.required_rsa_size {
-            options.required_rsa_size = size;
-        }
+        options.required_rsa_size = config.required_rsa_size;
         options.identities.clone_from(&self.flags.identities);
         if let Some(files) = &config.identity_files {
             options.identities.extend(files.iter().cloned());

@@ -33,7 +33,7 @@ pub struct HostConfig {
     /// `MACs`, in the same form.
     pub macs: Option<String>,
     /// `RequiredRSASize`: how many bits RSA keys must have, of hosts and of users.
-    pub required_rsa_size: Option<u32>,
+    pub required_rsa_size: u32,
     /// `AddressFamily`.
     pub address_family: AddressFamily,
     /// `BindAddress`: the address of this machine to connect from.
@@ -213,7 +213,7 @@ impl Understanding<'_> {
             kex_algorithms: self.text(Keyword::KexAlgorithms),
             ciphers: self.text(Keyword::Ciphers),
             macs: self.text(Keyword::Macs),
-            required_rsa_size: self.settings.word(Keyword::RequiredRsaSize).and_then(value::count),
+            required_rsa_size: self.count(Keyword::RequiredRsaSize, 1024),
             address_family: self.choice(Keyword::AddressFamily, AddressFamily::Any, |word| match word {
                 "inet" => Some(AddressFamily::Inet),
                 "inet6" => Some(AddressFamily::Inet6),
