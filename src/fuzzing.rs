@@ -10,7 +10,8 @@ use crate::cli::shown;
 use crate::host::{JournalEntry, read_answer};
 use crate::manifest::lint::lint;
 use crate::manifest::{
-    EnvFile, ExecCommand, Manifest, Problem, Scope, SourceText, UnitFile, UnitName, parse, template,
+    EnvFile, ExecCommand, Manifest, Problem, Scope, SourceText, UnitFile, UnitFiles, UnitName, parse,
+    template,
 };
 use crate::plan::{Destination, Layout, Operator, RollbackInputs, plan_rollback};
 use crate::release::{History, ReleaseRecord};
@@ -90,7 +91,8 @@ pub fn unit_file(text: &[u8]) {
             let _ = ExecCommand::parse(&entry.value, &name, scope);
         }
     }
-    show(&lint(&usual(), &[(name, unit)]));
+    let units = UnitFiles { files: vec![(name, unit)], ..UnitFiles::default() };
+    show(&lint(&usual(), &units));
 }
 
 /// What is shown of an env file holds no value.

@@ -84,7 +84,7 @@ pub(super) async fn logs(args: &LogsArgs, global: &GlobalArgs) -> Result<Exit, C
     Secrets::hide_what_is_at_hand(environment, &hosts, global);
     let query = JournalQuery {
         scope: manifest.scope,
-        units: manifest.units.iter().map(|unit| unit.name.clone()).collect(),
+        units: manifest.started_units().map(|(name, _)| name.clone()).collect(),
         lines: Some(args.lines),
         since: args.since.clone(),
         after: None,

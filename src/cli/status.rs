@@ -2,6 +2,7 @@
 use std::fmt::Write as _;
 
 use clap::Args;
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::error::CliError;
@@ -10,7 +11,7 @@ use super::global::{ConnectArgs, GlobalArgs, ManifestArgs};
 use super::inspect::{Answer, inspect};
 use super::selection;
 use crate::host::{Extent, probe};
-use crate::manifest::UnitName;
+use crate::manifest::{UnitKind, UnitName};
 use crate::plan::{Facts, FoundUnit, Hold, Holder, PendingRun, RunLife};
 use crate::release::{ReleaseId, RunId};
 use crate::report::{bytes, duration};
@@ -131,7 +132,16 @@ fn unit_line(text: &mut String, name: &UnitName, unit: &FoundUnit) {
     if let Some(memory) = unit.memory.filter(|_| unit.is_up()) {
         let _ = write!(text, ", {}", bytes(memory));
     }
-    let _ = write!(text, ", {restarts} restart{}", if *restarts == 1 { "" } else { "s" });
+    if let Some(next) = unit.next_elapse {
+        let left = next.duration_since(Timestamp::now());
+        let _ = match std::time::Duration::try_from(left) {
+            Ok(left) => write!(text, ", next in {}", duration(left)),
+            Err(_) => write!(text, ", next now"),
+        };
+    }
+    if name.kind() == UnitKind::Service {
+        let _ = write!(text, ", {restarts} restart{}", if *restarts == 1 { "" } else { "s" });
+    }
     if !unit_file_state.is_empty() {
         let _ = write!(text, ", {unit_file_state}");
     }

@@ -5,6 +5,7 @@
 //! arguments, made in [`script`] and nowhere else.
 mod activation;
 mod bundle;
+mod elapse;
 mod exit_status;
 mod freeze;
 mod health;

@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::elapse::next_elapse;
 use super::script::Script;
 use super::session::{Session, SessionError};
 use crate::manifest::{Manifest, Scope, UnitName};
@@ -488,6 +489,7 @@ fn found_unit(properties: &BTreeMap<String, String>, uptime: Option<Duration>) -
         invocation: get("InvocationID"),
         active_for: uptime.zip(entered).and_then(|(uptime, entered)| uptime.checked_sub(entered)),
         // systemd says 2^64-1, or "[not set]", where it does not count.
+        next_elapse: next_elapse(&get("NextElapseUSecRealtime"), &get("NextElapseUSecMonotonic"), uptime),
         memory: get("MemoryCurrent").parse().ok().filter(|bytes| *bytes != u64::MAX),
         main_pid: get("MainPID").parse().ok().filter(|pid| *pid != 0),
         executable: None,

@@ -80,10 +80,11 @@ set -f # a unit's name has no white space, and is not a pattern
 shown=
 units=$units$others
 if [ -n "$units" ]; then
+	# Times are told in the host's time zone, whose name may be anything.
 	# shellcheck disable=SC2086 # one argument a unit
-	shown=$(service_manager show \
+	shown=$(TZ=UTC && export TZ && service_manager show \
 		-p LoadState,ActiveState,SubState,UnitFileState,Type,MainPID,NRestarts,InvocationID,Result \
-		-p ActiveEnterTimestampMonotonic,MemoryCurrent -- $units 2>/dev/null)
+		-p ActiveEnterTimestampMonotonic,MemoryCurrent,NextElapseUSecRealtime,NextElapseUSecMonotonic -- $units 2>/dev/null)
 fi
 set +f
 system=$(uname -snm)

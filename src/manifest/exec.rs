@@ -112,7 +112,7 @@ fn unescape(c: char, chars: &mut std::str::Chars<'_>, word: &mut String) {
 }
 
 /// Fills in the specifiers that don't need the host (systemd.unit(5), "Specifiers"); the others stay.
-pub(super) fn resolve_specifiers(text: &str, unit: &UnitName, scope: Scope) -> String {
+pub fn resolve_specifiers(text: &str, unit: &UnitName, scope: Scope) -> String {
     let mut resolved = String::new();
     let mut chars = text.chars();
     while let Some(c) = chars.next() {

@@ -7,16 +7,21 @@ use super::name::UnitName;
 use super::nearest::nearest;
 use super::problem::Problem;
 use super::unit_file::{Entry, UnitFile};
+use super::unit_files::UnitFiles;
 use super::unit_kind::UnitKind;
 pub use super::unit_problem::UnitProblem;
 
 /// Looks at all units of a release together: one may start another, or read the env file for it.
 #[must_use]
-pub fn lint(manifest: &Manifest, units: &[(UnitName, UnitFile)]) -> Vec<Problem> {
+pub fn lint(manifest: &Manifest, units: &UnitFiles) -> Vec<Problem> {
     let mut lint = Lint { manifest, problems: Vec::new(), reads_env_file: false, other_env_file: false };
-    for (name, file) in units {
+    for (name, file) in &units.files {
         lint.unit(name, file, units);
     }
+    for (unit, _, file) in &units.drop_ins {
+        lint.drop_in(unit, file);
+    }
+    lint.order(units);
     let link = manifest.env_file_link();
     if manifest.env_file.is_some() && !lint.reads_env_file && !lint.other_env_file {
         let kind = UnitProblem::EnvFileUnread { link: link.clone() };
@@ -46,7 +51,7 @@ impl Lint<'_> {
         self.problems.push(problem.help(help));
     }
 
-    fn unit(&mut self, name: &UnitName, file: &UnitFile, units: &[(UnitName, UnitFile)]) {
+    fn unit(&mut self, name: &UnitName, file: &UnitFile, units: &UnitFiles) {
         if file.sections.is_empty() {
             let kind = UnitProblem::Empty { unit: name.to_string() };
             self.problems.push(Problem::new(kind, &file.source));
@@ -55,13 +60,47 @@ impl Lint<'_> {
         self.sections(name, file);
         self.reload(name, file);
         if name.kind() == UnitKind::Service {
-            self.commands(name, file);
+            self.commands(name, file, units);
             self.env_files(name, file);
         }
         if self.manifest.scope == Scope::User {
             self.user_unit(file);
         }
         self.install(name, file, units);
+    }
+
+    /// What it adds must be right; that something is missing in it is no mistake.
+    fn drop_in(&mut self, unit: &UnitName, file: &UnitFile) {
+        self.sections(unit, file);
+        if unit.kind() == UnitKind::Service {
+            self.env_files(unit, file);
+        }
+        if self.manifest.scope == Scope::User {
+            self.user_unit(file);
+        }
+    }
+
+    /// The first place of a circle is marked; the others are told of.
+    fn order(&mut self, units: &UnitFiles) {
+        let Some(circle) = units.circle(self.manifest) else { return };
+        let [first, rest @ ..] = circle.as_slice() else { return };
+        let names = circle.iter().map(|waits| waits.unit.as_str()).chain([first.unit.as_str()]);
+        let kind = UnitProblem::OrderCircle { circle: names.collect::<Vec<_>>().join(" after ") };
+        let mut help = "take one of these away:".to_owned();
+        for waits in &circle {
+            let (line, text) = (waits.source.line(waits.span.start), &waits.source.text);
+            let setting = text.get(waits.span.clone()).unwrap_or_default();
+            help.push_str(&format!("\n{}:{line}: {setting}", waits.source.path.display()));
+        }
+        let mut problem = Problem::new(kind, &first.source)
+            .at(first.span.clone())
+            .label(format!("{} waits for {}", first.unit, first.for_unit))
+            .help(help);
+        if let Some(second) = rest.iter().find(|waits| waits.source == first.source) {
+            let text = format!("and {} for {}", second.unit, second.for_unit);
+            problem = problem.also(second.span.clone(), text);
+        }
+        self.problems.push(problem);
     }
 
     fn reload(&mut self, name: &UnitName, file: &UnitFile) {
@@ -94,7 +133,7 @@ impl Lint<'_> {
         }
     }
 
-    fn commands(&mut self, name: &UnitName, file: &UnitFile) {
+    fn commands(&mut self, name: &UnitName, file: &UnitFile, units: &UnitFiles) {
         let commands = file.values("Service", "ExecStart");
         let oneshot = file.value("Service", "Type").is_some_and(|entry| entry.value == "oneshot");
         if let (false, [.., last]) = (oneshot, commands.as_slice())
@@ -106,7 +145,8 @@ impl Lint<'_> {
         }
         let stops = ["ExecStop", "SuccessAction"];
         let other = |key: &&str| file.value("Service", key).or_else(|| file.value("Unit", key)).is_some();
-        if commands.is_empty() && !stops.iter().any(other) {
+        let added = units.of(name).any(|text| text.value("Service", "ExecStart").is_some());
+        if commands.is_empty() && !added && !stops.iter().any(other) {
             let kind = UnitProblem::NoExecStart { unit: name.to_string() };
             let span = file.sections.iter().find(|s| s.name == "Service").map(|s| s.span.clone());
             let help = match &self.manifest.binary {
@@ -115,10 +155,11 @@ impl Lint<'_> {
             };
             self.problems.push(Problem::new(kind, &file.source).at_maybe(span).help(help));
         }
+        let example = self.example(name);
         let mut runs_binary = false;
         let mut strangers = Vec::new();
         for entry in commands {
-            match ExecCommand::parse(&entry.value, name, self.manifest.scope) {
+            match ExecCommand::parse(&entry.value, &example, self.manifest.scope) {
                 Ok(command) => {
                     let found = self.problems.len();
                     self.program(file, entry, &command.program);
@@ -153,6 +194,12 @@ impl Lint<'_> {
         }
     }
 
+    /// The unit itself; of a template, one of its instances, so that `%i` stands for something.
+    fn example(&self, name: &UnitName) -> UnitName {
+        let source = self.manifest.units.iter().find(|unit| unit.name == *name);
+        source.and_then(|source| source.started().first()).unwrap_or(name).clone()
+    }
+
     fn program(&mut self, file: &UnitFile, entry: &Entry, program: &str) {
         // A specifier that only the host can fill in may begin a path: %h, %t.
         if program.starts_with('/') || program.starts_with('%') {
@@ -183,8 +230,9 @@ impl Lint<'_> {
 
     fn env_files(&mut self, name: &UnitName, file: &UnitFile) {
         let link = self.manifest.env_file_link();
+        let example = self.example(name);
         for entry in file.values("Service", "EnvironmentFile") {
-            let resolved = resolve_specifiers(&entry.value, name, self.manifest.scope);
+            let resolved = resolve_specifiers(&entry.value, &example, self.manifest.scope);
             let path = resolved.strip_prefix('-').unwrap_or(&resolved);
             let optional = path.len() < resolved.len();
             let in_release = path.ends_with(&format!("/current/env/{}.conf", self.manifest.name));
@@ -244,13 +292,16 @@ impl Lint<'_> {
         }
     }
 
-    fn install(&mut self, name: &UnitName, file: &UnitFile, units: &[(UnitName, UnitFile)]) {
+    fn install(&mut self, name: &UnitName, file: &UnitFile, units: &UnitFiles) {
         let startable =
             matches!(name.kind(), UnitKind::Service | UnitKind::Socket | UnitKind::Timer | UnitKind::Path);
         let keys = ["WantedBy", "RequiredBy", "UpheldBy", "Alias", "Also"];
         let installed = keys.iter().any(|key| file.value("Install", key).is_some());
-        let started = units.iter().any(|(other, text)| other != name && starts(other, text, name));
-        if !startable || installed || started {
+        let started = units.files.iter().any(|(other, text)| other != name && starts(other, text, name));
+        // A template without instances is there for others to use, such as a socket with Accept=yes.
+        let unused = name.is_template()
+            && self.manifest.units.iter().any(|unit| unit.name == *name && unit.instances.is_empty());
+        if !startable || installed || started || unused {
             return;
         }
         let target = match (self.manifest.scope, name.kind()) {
@@ -322,6 +373,7 @@ mod tests {
                 (name.parse().unwrap(), file)
             })
             .collect();
+        let units = UnitFiles { files: units, drop_ins: Vec::new() };
         problems.extend(lint(&manifest, &units));
         problems.iter().map(ToString::to_string).collect()
     }
@@ -396,6 +448,40 @@ mod tests {
         let none = MANIFEST.replace("env_file: api.conf, ", "");
         let text = format!("[Service]\n{ENV}ExecStart=/usr/local/bin/api\n{INSTALL}");
         assert!(problems(&none, &[("api.service", &text)])[0].contains("nothing in this release provides"));
+    }
+
+    #[test]
+    fn a_template_is_looked_at_as_one_of_its_instances() {
+        let manifest =
+            MANIFEST.replace("unit: api.service", "units: [{path: api@.service, instances: [blue]}]");
+        let text = |line: &str| format!("[Service]\n{ENV}ExecStart={line}\n{INSTALL}");
+        let found = |line: &str| problems(&manifest, &[("api@.service", &text(line))]);
+        assert_eq!(found("/usr/local/bin/%p %i"), [""; 0]);
+        assert!(
+            found("/opt/api-%i")[0].contains("`/opt/api-blue` is not the program"),
+            "{:?}",
+            found("/opt/api-%i")
+        );
+        // Nobody starts one without instances, so nothing has to.
+        let unused = MANIFEST.replace("unit: api.service", "units: [api@.service]");
+        assert_eq!(
+            problems(&unused, &[("api@.service", &text("/usr/local/bin/api").replace(INSTALL, ""))]),
+            [""; 0]
+        );
+    }
+
+    #[test]
+    fn units_that_wait_for_each_other_are_an_error() {
+        let manifest = MANIFEST.replace("unit: api.service", "units: [api.service, b.service]");
+        let a = format!("[Unit]\nAfter=b.service\n[Service]\n{ENV}ExecStart=/usr/local/bin/api\n{INSTALL}");
+        let b = a.replace("After=b", "After=x.service api");
+        assert_eq!(
+            problems(&manifest, &[("api.service", &a), ("b.service", &b)]),
+            [
+                "api.service:2: these units wait for each other, so systemd leaves one of them out: api.service after \
+              b.service after api.service"
+            ]
+        );
     }
 
     #[test]

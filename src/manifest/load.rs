@@ -298,6 +298,31 @@ environments:
             units("units: [{ path: a.service, on_change: relaod }, { on_change: none }]"),
             ["3: `on_change` can't be `relaod`", "3: a unit has no `path`"]
         );
+        for (wrong, message) in [
+            ("path: a.service, instances: 2", "`a.service` has no `@`, so there are no instances of it"),
+            ("path: a@.service, instances: 0", "`instances` is a whole number from 1 to 1000, not 0"),
+            ("path: a@.service, instances: []", "`instances` is empty"),
+            ("path: a@.service, instances: [x, x]", "two files bring the unit `a@x.service`"),
+            ("path: a@.service, instances: ['']", "the name of an instance is empty"),
+            ("path: a@.service, instances: [a b]", "a unit name can't contain a space"),
+            (
+                "path: a.txt, drop_in: b.service",
+                "`a.txt` is not the name of a drop-in: systemd reads those that end with `.conf`",
+            ),
+            (
+                "path: a.conf, drop_in: c.service",
+                "there is no unit `c.service` in the manifest for this drop-in",
+            ),
+            (
+                "path: a.conf, drop_in: b.service, on_change: none",
+                "`drop_in` and `on_change` can't both be given",
+            ),
+        ] {
+            let found = units(&format!("units: [b.service, {{ {wrong} }}]"));
+            assert_eq!(found, [format!("3: {message}")], "{wrong}");
+        }
+        let fine = "units: [a@.service, {path: b@.service, instances: [1, x.y]}, {path: c.conf, drop_in: b@x.y.service}]";
+        assert_eq!(units(fine), Vec::<String>::new());
         assert_eq!(with("settle: 2"), ["7: `settle`: `2` has no unit of time"]);
         assert_eq!(
             with("confirm_timeout: 500ms"),

@@ -26,6 +26,7 @@ mod read_health;
 mod read_hooks;
 mod read_problem;
 mod read_secrets;
+mod read_units;
 pub mod secrets;
 mod service_root;
 mod service_user;
@@ -34,7 +35,9 @@ pub mod template;
 mod template_inputs;
 pub(crate) mod text_file;
 pub mod unit_file;
+mod unit_files;
 mod unit_kind;
+mod unit_order;
 mod unit_problem;
 mod yaml;
 
@@ -42,7 +45,10 @@ pub use address::{Address, AddressError};
 pub use duration::{DurationError, parse_duration};
 pub use env_file::{EnvFile, EnvProblem};
 pub use exec::{ExecCommand, ExecError};
-pub use files::{EntryPath, EntryPathError, FileEntry, GlobError, GlobPattern, SymlinkFault, TreeProblem};
+pub use files::{
+    EntryPath, EntryPathError, FileEntry, GlobError, GlobPattern, HostPath, HostPathError, SymlinkFault,
+    TreeProblem,
+};
 pub use health::{
     DEFAULT_INTERVAL, Header, HealthCheck, HostCommand, HttpQuestion, Question, TcpAddress, TcpAddressError,
     longest,
@@ -51,11 +57,12 @@ pub use hooks::{DEFAULT_HOOK_TIMEOUT, HookHosts, HookPoint, Hooks, HostHook, Loc
 pub use http_url::{HttpUrl, UrlError};
 pub use load::{LoadError, Loaded, load, parse};
 pub use model::{
-    Confirm, DEFAULT_HEALTH_TIMEOUT, DEFAULT_KEEP_RELEASES, DEFAULT_SETTLE, Environment, Host, KnownHosts,
-    Manifest, OnChange, Scope, SelectError, Spans, UnitSource,
+    Confirm, DEFAULT_HEALTH_TIMEOUT, DEFAULT_KEEP_RELEASES, DEFAULT_SETTLE, DropIn, Environment, Host,
+    KnownHosts, Manifest, OnChange, Scope, SelectError, Spans, UnitSource,
 };
 pub use name::{
-    EnvironmentName, HostName, NameError, PreparedName, ServiceName, Tag, UnitName, UserName, VarName,
+    DropInName, EnvironmentName, HostName, NameError, PreparedName, ServiceName, Tag, UnitName, UserName,
+    VarName,
 };
 pub use prepare::{DEFAULT_PREPARE_TIMEOUT, Prepare};
 pub use problem::{Problem, ProblemKind, Severity};
@@ -64,5 +71,6 @@ pub use service_root::{ServiceRoot, ServiceRootError};
 pub use service_user::{ServiceUser, UserKind};
 pub use source::SourceText;
 pub use unit_file::UnitFile;
+pub use unit_files::UnitFiles;
 pub use unit_kind::UnitKind;
 pub use unit_problem::UnitProblem;

@@ -16,7 +16,7 @@ use super::address::Address;
 use super::files::FileEntry;
 use super::health::HealthCheck;
 use super::hooks::Hooks;
-use super::name::{EnvironmentName, ServiceName, Tag, UnitName, VarName};
+use super::name::{DropInName, EnvironmentName, ServiceName, Tag, UnitName, VarName};
 use super::nearest::nearest;
 use super::prepare::Prepare;
 use super::secrets::SecretSource;
@@ -56,6 +56,8 @@ pub struct Manifest {
     pub binary: Option<PathBuf>,
     /// The unit files, in the order written; at least one.
     pub units: Vec<UnitSource>,
+    /// What is added to them by files of their own, in the order written.
+    pub drop_ins: Vec<DropIn>,
     /// The file with the service's environment variables.
     pub env_file: Option<PathBuf>,
     /// What else goes into a release, in the order written.
@@ -120,6 +122,41 @@ pub struct UnitSource {
     pub path: PathBuf,
     /// What a change means for it while it runs.
     pub on_change: OnChange,
+    /// Of a template: the units made from it that are started.
+    pub instances: Vec<UnitName>,
+}
+
+impl UnitSource {
+    /// A unit of which no more is said than where its file is.
+    #[must_use]
+    pub fn new(name: UnitName, path: PathBuf) -> Self {
+        Self { name, path, on_change: OnChange::default(), instances: Vec::new() }
+    }
+
+    /// The units of this file that are started: itself, or the instances of a template.
+    #[must_use]
+    pub fn started(&self) -> &[UnitName] {
+        if self.name.is_template() { &self.instances } else { std::slice::from_ref(&self.name) }
+    }
+}
+
+/// A file that adds to a unit of the release, or overrides parts of it (systemd.unit(5)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DropIn {
+    /// The unit.
+    pub unit: UnitName,
+    /// What it is called in the unit's folder: the file's name without `.j2`.
+    pub name: DropInName,
+    /// The file.
+    pub path: PathBuf,
+}
+
+impl DropIn {
+    /// Where it stands below the folder of units.
+    #[must_use]
+    pub fn file(&self) -> String {
+        format!("{}.d/{}", self.unit, self.name)
+    }
 }
 
 /// What is done to a unit that is up when something of its release has changed.
@@ -185,8 +222,8 @@ pub struct Host {
     pub secrets: BTreeMap<VarName, SecretSource>,
 }
 
-/// Where the values of a manifest stand in its text: byte ranges by path, such as `binary`, `units[1]` or
-/// `environments.prod.vars.PORT`.
+/// Where the values of a manifest stand in its text: byte ranges by path, such as `binary`, `units[1]`,
+/// `units.api.service` or `environments.prod.vars.PORT`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Spans(BTreeMap<String, Range<usize>>);
 
@@ -290,7 +327,7 @@ impl Manifest {
 
     /// The units that are started, in the order written, each with the file it is from.
     pub fn started_units(&self) -> impl Iterator<Item = (&UnitName, &UnitSource)> {
-        self.units.iter().map(|source| (&source.name, source))
+        self.units.iter().flat_map(|source| source.started().iter().map(move |name| (name, source)))
     }
 
     /// How many hosts all environments have together.

@@ -61,6 +61,12 @@ pub enum NameError {
         /// The name.
         name: String,
     },
+    /// A file that systemd would not read.
+    #[error("`{name}` is not the name of a drop-in: systemd reads those that end with `.conf`")]
+    DropInSuffix {
+        /// The name.
+        name: String,
+    },
     /// A host name that is neither a DNS name nor an address.
     #[error("`{name}` is neither a host name nor an IP address")]
     Host {
@@ -82,6 +88,7 @@ impl NameError {
             | Self::TooLong { .. }
             | Self::Start { .. }
             | Self::DotDot { .. }
+            | Self::DropInSuffix { .. }
             | Self::Host { .. } => None,
         }
     }
@@ -239,6 +246,15 @@ fn check_unit(text: &str) -> Result<(), NameError> {
     Ok(())
 }
 
+fn check_drop_in(text: &str) -> Result<(), NameError> {
+    Rule { what: "the name of a drop-in", max: 255, first: plain_first, rest: plain, allowed: PLAIN }
+        .check(text)?;
+    match text.strip_suffix(".conf") {
+        Some(stem) if !stem.is_empty() => Ok(()),
+        _ => Err(NameError::DropInSuffix { name: text.to_owned() }),
+    }
+}
+
 macro_rules! name {
     ($(#[$doc:meta])* $type:ident, $check:path) => {
         $(#[$doc])*
@@ -332,6 +348,10 @@ name! {
 name! {
     /// The name of a systemd unit with its type, such as `simple_api.service`.
     UnitName, check_unit
+}
+name! {
+    /// The name of a file that adds to a unit, such as `limits.conf`.
+    DropInName, check_drop_in
 }
 
 impl HostName {

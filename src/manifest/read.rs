@@ -11,9 +11,9 @@ use super::health::{HealthCheck, longest};
 use super::hooks::Hooks;
 use super::model::{
     CONFIRM_SPARE, DEFAULT_CONFIRM_TIMEOUT, DEFAULT_KEEP_RELEASES, DEFAULT_SETTLE, LEAST_CONFIRM_TIMEOUT,
-    Manifest, OnChange, Scope, Spans, UnitSource,
+    Manifest, Scope, Spans,
 };
-use super::name::{NameError, UnitName};
+use super::name::NameError;
 use super::nearest::nearest;
 use super::problem::Problem;
 use super::read_problem::ManifestProblem;
@@ -40,7 +40,6 @@ const TOP_KEYS: &[&str] = &[
     "known_hosts",
     "environments",
 ];
-const UNIT_KEYS: &[&str] = &["path", "on_change"];
 const MAX_KEEP: u32 = 1000;
 
 /// What was read of the tree.
@@ -202,6 +201,7 @@ impl Reader<'_> {
         });
         let binary = fields.get("binary").map(|node| self.path("binary", node));
         let units = self.units(&fields, root);
+        let (units, drop_ins) = units.map_or((None, None), |units| (Some(units.files), Some(units.drop_ins)));
         let env_file = fields.get("env_file").map(|node| self.path("env_file", node));
         let files = fields.get("files").map(|node| self.files(node));
         let health = fields.get("health").map(|node| self.health(node));
@@ -239,6 +239,7 @@ impl Reader<'_> {
             // An error inside leaves `Some(None)`, which ends this.
             binary: binary.map_or(Some(None), |path| path.map(Some))?,
             units: units?,
+            drop_ins: drop_ins?,
             env_file: env_file.map_or(Some(None), |path| path.map(Some))?,
             files: files.unwrap_or(Some(Vec::new()))?,
             health: health.unwrap_or(Some(Vec::new()))?,
@@ -303,118 +304,6 @@ impl Reader<'_> {
         let problem = self.problem(kind, node);
         self.problems.push(problem.help("relative paths are relative to the manifest's folder".to_owned()));
         None
-    }
-
-    fn units(&mut self, fields: &Fields<'_>, root: &Node) -> Option<Vec<UnitSource>> {
-        let nodes: Vec<(String, &Node)> = match (fields.entry("unit"), fields.entry("units")) {
-            (Some((first, _)), Some((second, _))) => {
-                let kind = ManifestProblem::Conflict { first: "unit", second: "units" };
-                let problem =
-                    Problem::new(kind, self.source).at(second.span.clone()).label("and `units` here");
-                self.problems.push(
-                    problem
-                        .also(first.span.clone(), "`unit` here")
-                        .help("keep `units` and list every unit file there".to_owned()),
-                );
-                return None;
-            }
-            (Some((_, node)), None) => match &node.value {
-                Value::List(_) => {
-                    self.wrong_type("unit", "the path of one unit file", node);
-                    if let Some(last) = self.problems.last_mut() {
-                        last.help = Some("a list of unit files is called `units`".to_owned());
-                    }
-                    return None;
-                }
-                _ => vec![("unit".to_owned(), node)],
-            },
-            (None, Some((_, node))) => match &node.value {
-                Value::List(items) if items.is_empty() => {
-                    let problem =
-                        self.problem(ManifestProblem::EmptyList { what: "`units`".to_owned() }, node);
-                    self.problems.push(problem.help("name at least one unit file".to_owned()));
-                    return None;
-                }
-                Value::List(items) => {
-                    items.iter().enumerate().map(|(i, n)| (format!("units[{i}]"), n)).collect()
-                }
-                _ => {
-                    self.wrong_type("units", "a list of unit files", node);
-                    return None;
-                }
-            },
-            (None, None) => {
-                let help =
-                    "add the unit file that starts the service, such as `unit: deploy/simple_api.service`";
-                self.missing("unit", "the manifest", root, help);
-                return None;
-            }
-        };
-        let mut units: Vec<(UnitSource, &Node)> = Vec::new();
-        let mut whole = true;
-        for (key, node) in nodes {
-            let Some(unit) = self.unit(&key, node) else {
-                whole = false;
-                continue;
-            };
-            self.spans.insert(key, node.span.clone());
-            if let Some((_, first)) = units.iter().find(|(other, _)| other.name == unit.name) {
-                let kind = ManifestProblem::DuplicateUnit { unit: unit.name.to_string() };
-                let problem = self.problem(kind, node).label("and here").also(first.span.clone(), "here");
-                self.problems.push(problem);
-                whole = false;
-                continue;
-            }
-            units.push((unit, node));
-        }
-        whole.then(|| units.into_iter().map(|(unit, _)| unit).collect())
-    }
-
-    fn unit(&mut self, key: &str, node: &Node) -> Option<UnitSource> {
-        let (node, on_change) = match &node.value {
-            Value::Map(entries) => {
-                let fields = self.fields("a unit", UNIT_KEYS, entries);
-                let on_change =
-                    fields.get("on_change").map_or(Some(OnChange::default()), |node| self.on_change(node));
-                let Some(path) = fields.get("path") else {
-                    self.missing(
-                        "path",
-                        "a unit",
-                        node,
-                        "add the unit file, such as `path: deploy/api.service`",
-                    );
-                    return None;
-                };
-                (path, on_change?)
-            }
-            _ => (node, OnChange::default()),
-        };
-        let path = self.path(key, node)?;
-        let file_name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let name = file_name.strip_suffix(".j2").unwrap_or(file_name).parse::<UnitName>();
-        match name {
-            Ok(name) => Some(UnitSource { name, path, on_change }),
-            Err(error) => {
-                self.bad_name(error, node.span.clone());
-                None
-            }
-        }
-    }
-
-    fn on_change(&mut self, node: &Node) -> Option<OnChange> {
-        const WORDS: [&str; 3] = ["restart", "reload", "none"];
-        match self.text("on_change", "`restart`, `reload` or `none`", node)? {
-            "restart" => Some(OnChange::Restart),
-            "reload" => Some(OnChange::Reload),
-            "none" => Some(OnChange::None),
-            other => {
-                let kind = ManifestProblem::UnknownValue { key: "on_change", value: other.to_owned() };
-                let problem = self.problem(kind, node).label("expected `restart`, `reload` or `none`");
-                let near = nearest(other, WORDS).map(|near| format!("did you mean `{near}`?"));
-                self.problems.push(problem.help(near));
-                None
-            }
-        }
     }
 
     pub(super) fn duration(&mut self, key: &'static str, node: &Node) -> Option<Duration> {
@@ -510,6 +399,7 @@ mod tests {
     use super::super::read_health::HEALTH_KEYS;
     use super::super::read_hooks::{HOOK_KEYS, HOOKS_KEYS};
     use super::super::read_secrets::SECRET_KEYS;
+    use super::super::read_units::UNIT_KEYS;
     use super::*;
 
     #[test]

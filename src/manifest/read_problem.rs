@@ -3,7 +3,7 @@ use thiserror::Error;
 
 use super::address::AddressError;
 use super::duration::DurationError;
-use super::files::{EntryPathError, GlobError};
+use super::files::{EntryPathError, GlobError, HostPathError};
 use super::health::TcpAddressError;
 use super::http_url::UrlError;
 use super::name::NameError;
@@ -151,6 +151,18 @@ pub enum ManifestProblem {
         /// The environment.
         environment: String,
     },
+    /// `instances` of a unit that is no template.
+    #[error("`{unit}` has no `@`, so there are no instances of it")]
+    InstancesOfNoTemplate {
+        /// The unit.
+        unit: String,
+    },
+    /// A drop-in for a unit that the manifest does not have.
+    #[error("there is no unit `{unit}` in the manifest for this drop-in")]
+    DropInOfNothing {
+        /// The unit.
+        unit: String,
+    },
     /// Two unit files that bring the same unit.
     #[error("two files bring the unit `{unit}`")]
     DuplicateUnit {
@@ -169,6 +181,15 @@ pub enum ManifestProblem {
     #[error("two entries of `files` have the path `{path}`")]
     DuplicatePath {
         /// The path.
+        path: String,
+    },
+    /// A place on a host that is none.
+    #[error(transparent)]
+    HostPath(#[from] HostPathError),
+    /// Two entries with the same link.
+    #[error("two entries of `files` have the link `{path}`")]
+    DuplicateLink {
+        /// Where.
         path: String,
     },
     /// A pattern that is none.
@@ -253,9 +274,13 @@ impl ManifestProblem {
             Self::MisplacedHook { .. } => "misplaced_hook",
             Self::EmptyList { .. } => "empty_list",
             Self::DuplicateHost { .. } => "duplicate_host",
+            Self::InstancesOfNoTemplate { .. } => "instances_of_no_template",
+            Self::DropInOfNothing { .. } => "drop_in_of_nothing",
             Self::DuplicateUnit { .. } => "duplicate_unit",
             Self::EntryPath { .. } => "entry_path",
             Self::DuplicatePath { .. } => "duplicate_path",
+            Self::HostPath(_) => "host_path",
+            Self::DuplicateLink { .. } => "duplicate_link",
             Self::Glob(_) => "glob",
             Self::NotACount { .. } => "not_a_count",
             Self::ReservedVar { .. } => "reserved_var",

@@ -113,6 +113,12 @@ pub enum UnitProblem {
         /// The unit.
         unit: String,
     },
+    /// Units that wait for each other.
+    #[error("these units wait for each other, so systemd leaves one of them out: {circle}")]
+    OrderCircle {
+        /// `a.service after b.service after a.service`.
+        circle: String,
+    },
     /// A unit that is never started by anything.
     #[error("`{unit}` has no `[Install]` section with `WantedBy=`, so it does not start at boot")]
     NoInstall {
@@ -141,6 +147,7 @@ impl UnitProblem {
             | Self::SystemTarget { .. }
             | Self::UserSetting { .. }
             | Self::NoReload { .. }
+            | Self::OrderCircle { .. }
             | Self::EnvFileNotAbsolute { .. } => Severity::Error,
         }
     }
@@ -164,6 +171,7 @@ impl UnitProblem {
             Self::EnvFileNotAbsolute { .. } => "env_file_not_absolute",
             Self::EnvFileUnread { .. } => "env_file_unread",
             Self::NoReload { .. } => "no_reload",
+            Self::OrderCircle { .. } => "order_circle",
             Self::NoInstall { .. } => "no_install",
         }
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::diff::{EnvChange, TextDiff};
 use super::facts::{Facts, Libc, Lingering, Standing};
-use super::files::{Packing, TreeChange, dropped, is_other};
+use super::files::{Packing, TreeChange, changed_paths, dropped, is_other, notifications, validations};
 use super::layout::{Layout, RemotePath};
 use super::preflight::{changed_links, refuse_host, refuse_sudo, user_step};
 use super::refusal::Refusal;
@@ -148,11 +148,14 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
     if switched {
         steps.push(Step::Switch { from: current.cloned(), to: target.clone() });
     }
+    let changed = changed_paths(&changes.files, &changes.tree, &changes.dropped, facts);
+    steps.extend(validations(manifest, &changed));
     // Reading all units of the user anew takes a while. Other files are read when a unit starts.
     let units_new = switched && (changes.units_changed() || current.is_none());
     if units_new || units_linked || units_left {
         steps.push(Step::ReloadManager);
     }
+    steps.extend(notifications(manifest, &changed));
     steps.extend(units::steps(inputs, &changes));
     steps.extend(hooks(HookPoint::AfterActivate));
     if steps.iter().any(|step| matches!(step, Step::Observe { .. })) {
@@ -210,6 +213,7 @@ pub(super) struct Changes {
     pub(super) others: bool,
     dropped: Vec<String>,
     tree: TreeChange,
+    instances: bool,
 }
 
 impl Changes {
@@ -223,6 +227,7 @@ impl Changes {
             others: false,
             dropped: dropped(release, facts),
             tree: TreeChange::between(release, facts),
+            instances: false,
         };
         for artifact in &release.artifacts {
             let file = change_of(artifact, release, facts);
@@ -234,7 +239,7 @@ impl Changes {
                     Role::Binary => changes.binary = true,
                     Role::EnvFile => changes.env = true,
                     Role::File { .. } => changes.others = true,
-                    Role::Unit(name) => {
+                    Role::Unit(name) | Role::DropIn(name, _) => {
                         changes.units.insert(name.clone());
                     }
                 }
@@ -244,6 +249,15 @@ impl Changes {
         changes.tree.packing = Packing::of(&changes.files, facts.unpacker);
         // A file that the new release no longer has is a change, too.
         changes.others |= changes.tree.has_new(facts) || changes.dropped.iter().any(|path| is_other(path));
+        // "units/api.service.d/limits.conf": the unit is another one without it.
+        let folders =
+            changes.dropped.iter().filter_map(|path| path.strip_prefix("units/")?.split_once(".d/"));
+        changes.units.extend(folders.filter_map(|(unit, _)| unit.parse().ok()));
+        // More instances of a template, or fewer, are a change that no file shows.
+        if let Some(record) = &facts.record {
+            let recorded: BTreeSet<_> = record.all_units().into_iter().map(|unit| unit.name).collect();
+            changes.instances = recorded != release.started.iter().map(|(name, _)| name.clone()).collect();
+        }
         changes
     }
 
@@ -252,7 +266,12 @@ impl Changes {
     }
 
     fn none(&self) -> bool {
-        !self.binary && !self.env && !self.others && self.units.is_empty() && self.dropped.is_empty()
+        !self.binary
+            && !self.env
+            && !self.others
+            && self.units.is_empty()
+            && self.dropped.is_empty()
+            && !self.instances
     }
 }
 
@@ -265,7 +284,7 @@ fn change_of(artifact: &Artifact, release: &Release, facts: &Facts) -> FileChang
     let old = facts.texts.get(path).map(String::as_str);
     let detail = match (&artifact.role, same_bytes) {
         (_, true) | (Role::Binary | Role::File { .. }, false) => Detail::Opaque,
-        (Role::Unit(_), false) => match (old, artifact.text()) {
+        (Role::Unit(_) | Role::DropIn(..), false) => match (old, artifact.text()) {
             (Some(old), Some(new)) => TextDiff::between(old, new, path).map_or(Detail::Opaque, Detail::Text),
             _ => Detail::Opaque,
         },
@@ -284,7 +303,7 @@ fn change_of(artifact: &Artifact, release: &Release, facts: &Facts) -> FileChang
         transfer: if taken_over { Transfer::TakeOver } else { Transfer::Send },
         folder: match &artifact.role {
             Role::File { folder, .. } => folder.clone(),
-            Role::Binary | Role::Unit(_) | Role::EnvFile => None,
+            Role::Binary | Role::Unit(_) | Role::DropIn(..) | Role::EnvFile => None,
         },
         detail,
     }

@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::holder::Hold;
@@ -318,6 +319,9 @@ pub struct FoundUnit {
     pub active_for: Option<Duration>,
     /// Bytes of memory in use, where systemd counts them.
     pub memory: Option<u64>,
+    /// When a timer elapses next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_elapse: Option<Timestamp>,
     /// The main process.
     pub main_pid: Option<u32>,
     /// The hash of the executable that runs as the main process.

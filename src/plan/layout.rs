@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::manifest::{Manifest, Scope, ServiceName};
+use crate::manifest::{DropIn, Manifest, Scope, ServiceName};
 use crate::release::{ReleaseId, RunId};
 
 /// An absolute path on a host. Holds no control character, and all of it was UTF-8.
@@ -133,7 +133,9 @@ impl Layout {
     #[must_use]
     pub fn links(manifest: &Manifest) -> Vec<LinkSpec> {
         let mut links = Self::program_links(manifest);
-        links.extend(manifest.units.iter().map(|unit| Self::unit_link(manifest.scope, unit.name.as_str())));
+        let units = manifest.units.iter().map(|unit| unit.name.to_string());
+        let files = units.chain(manifest.drop_ins.iter().map(DropIn::file));
+        links.extend(files.map(|file| Self::unit_link(manifest.scope, &file)));
         links
     }
 
@@ -172,6 +174,10 @@ impl Layout {
                 target: format!("current/env/{name}.conf"),
             });
         }
+        links.extend(manifest.files.iter().filter_map(|entry| {
+            let path = LinkPath(entry.link.as_ref()?.as_str().to_owned());
+            Some(LinkSpec { path, target: format!("current/{}", entry.path) })
+        }));
         links
     }
 

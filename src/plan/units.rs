@@ -7,7 +7,7 @@ use super::facts::{Facts, FoundLink, FoundUnit, LinkState};
 use super::layout::{Layout, LinkSpec};
 use super::preflight::is_enabled;
 use super::step::{Reason, Step, WatchedUnit};
-use crate::manifest::{OnChange, UnitKind, UnitName, UnitSource};
+use crate::manifest::{OnChange, UnitKind, UnitName};
 
 /// What is done, before the switch, to units that the new release does not have.
 pub(super) fn leaving(inputs: &Inputs<'_>, layout: &Layout) -> Vec<Step> {
@@ -31,9 +31,13 @@ pub(super) fn farewell(
         matches!(&found.state, LinkState::Symlink(points_to) if points_to == target.as_str())
     };
     let is_anothers = |unit: &UnitName| {
-        let path = Layout::unit_link(layout.scope(), unit.file().as_str()).path;
-        facts.links.iter().find(|found| found.path == path).is_some_and(|found| {
-            found.state != LinkState::Missing && !leads_to_us(found, unit.file().as_str())
+        // An instance has a file of its own, or its template's.
+        let found = [unit.clone(), unit.file()].into_iter().find_map(|file| {
+            let path = Layout::unit_link(layout.scope(), file.as_str()).path;
+            Some((file, facts.links.iter().find(|found| found.path == path)?))
+        });
+        found.is_some_and(|(file, found)| {
+            found.state != LinkState::Missing && !leads_to_us(found, file.as_str())
         })
     };
     let mut leaving: Vec<(&UnitName, &FoundUnit)> =
@@ -63,23 +67,23 @@ pub(super) fn steps(inputs: &Inputs<'_>, changes: &Changes) -> Vec<Step> {
     let mut enables = Vec::new();
     let mut starts = Vec::new();
     let mut watched = Vec::new();
-    // systemd starts no socket whose service runs already: sockets come first.
-    let is_socket = |unit: &&UnitSource| unit.name.kind() == UnitKind::Socket;
-    let (sockets, others): (Vec<_>, Vec<_>) = manifest.units.iter().partition(is_socket);
-    for unit in sockets.into_iter().chain(others) {
-        let found = facts.units.get(&unit.name).cloned().unwrap_or_default();
-        if release.wants_enabling(&unit.name) && !is_enabled(&found) {
-            enables.push(Step::Enable { unit: unit.name.clone() });
+    for (unit, _) in &release.started {
+        let Some((_, source)) = manifest.started_units().find(|(name, _)| *name == unit) else { continue };
+        let found = facts.units.get(unit).cloned().unwrap_or_default();
+        if release.wants_enabling(unit) && !is_enabled(&found) {
+            enables.push(Step::Enable { unit: unit.clone() });
         }
-        let executable = release.runs_binary(&unit.name).then(|| release.binary_hash()).flatten();
+        // What does its work and ends has no process left to look at.
+        let lasts = release.runs_binary(unit) && !release.is_oneshot(unit);
+        let executable = lasts.then(|| release.binary_hash()).flatten();
         // One that goes on over a change may run an older binary for long.
-        let proves = executable.is_some() && unit.on_change == OnChange::Restart;
-        let reasons = reasons(&unit.name, &found, proves, inputs, changes);
+        let proves = executable.is_some() && source.on_change == OnChange::Restart;
+        let reasons = reasons(unit, &found, proves, inputs, changes);
         if reasons.is_empty() {
             continue;
         }
-        let on_change = if found.is_up() { unit.on_change } else { OnChange::Restart };
-        let unit = unit.name.clone();
+        let on_change = if found.is_up() { source.on_change } else { OnChange::Restart };
+        let unit = unit.clone();
         match on_change {
             OnChange::None => continue,
             OnChange::Reload => {
@@ -116,7 +120,8 @@ fn reasons(
         return vec![Reason::FirstDeploy];
     }
     let mut reasons = Vec::new();
-    if changes.units.contains(unit) {
+    // The file and the drop-ins of a template are each instance's.
+    if changes.units.contains(unit) || changes.units.contains(&unit.file()) {
         reasons.push(Reason::UnitChanged);
     }
     if unit.kind() == UnitKind::Service {

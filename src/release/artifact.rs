@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::blocks::Blocks;
 use super::digest::Sha256Digest;
-use crate::manifest::{ServiceName, UnitName};
+use crate::manifest::{DropInName, ServiceName, UnitName};
 
 /// What a file is for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -20,6 +20,8 @@ pub enum Role {
     Binary,
     /// A unit file.
     Unit(UnitName),
+    /// A file that adds to a unit.
+    DropIn(UnitName, DropInName),
     /// The file with the service's environment variables.
     EnvFile,
     /// Whatever else `files` of the manifest brings.
@@ -39,6 +41,7 @@ impl Role {
         ReleasePath(match self {
             Self::Binary => format!("bin/{service}"),
             Self::Unit(name) => format!("units/{name}"),
+            Self::DropIn(unit, name) => format!("units/{unit}.d/{name}"),
             Self::EnvFile => format!("env/{service}.conf"),
             Self::File { path, .. } => return path.clone(),
         })
@@ -49,7 +52,7 @@ impl Role {
     pub fn mode(&self) -> Mode {
         match self {
             Self::Binary => Mode(0o755),
-            Self::Unit(_) | Self::File { .. } => Mode(0o644),
+            Self::Unit(_) | Self::DropIn(..) | Self::File { .. } => Mode(0o644),
             // It may hold what others on the host should not read.
             Self::EnvFile => Mode(0o600),
         }
@@ -241,7 +244,9 @@ mod tests {
     #[test]
     fn the_paths_of_roles_are_release_paths() {
         let service: ServiceName = "simple_api".parse().unwrap();
-        for role in [Role::Binary, Role::EnvFile, Role::Unit("a\\x2d@b.service".parse().unwrap())] {
+        let unit: UnitName = "a\\x2d@b.service".parse().unwrap();
+        let drop_in = Role::DropIn(unit.clone(), "limits.conf".parse().unwrap());
+        for role in [Role::Binary, Role::EnvFile, Role::Unit(unit), drop_in] {
             let path = role.path(&service);
             assert_eq!(path.as_str().parse::<ReleasePath>(), Ok(path));
         }

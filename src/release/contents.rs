@@ -3,7 +3,7 @@ use super::BinaryKind;
 use super::artifact::{Artifact, Content, Role};
 use super::digest::Sha256Digest;
 use super::sources::Release;
-use crate::manifest::exec::ExecCommand;
+use crate::manifest::exec::{ExecCommand, resolve_specifiers};
 use crate::manifest::{Scope, UnitFile, UnitKind, UnitName};
 
 impl Release {
@@ -39,7 +39,7 @@ impl Release {
     /// `Service=` names it, or they are called alike. One that is also started at boot does not wait.
     #[must_use]
     pub fn waits_for_trigger(&self, unit: &UnitName) -> bool {
-        let triggers = self.units.iter().any(|(name, file)| {
+        let triggers = self.started.iter().any(|(name, file)| {
             let (section, key) = match name.kind() {
                 UnitKind::Timer => ("Timer", "Unit"),
                 UnitKind::Path => ("Path", "Unit"),
@@ -47,7 +47,7 @@ impl Release {
                 _ => return false,
             };
             match file.value(section, key) {
-                Some(entry) => entry.value == unit.as_str(),
+                Some(entry) => resolve_specifiers(&entry.value, name, Scope::User) == unit.as_str(),
                 None => unit.kind() == UnitKind::Service && unit.stem() == name.stem(),
             }
         });
@@ -62,7 +62,7 @@ impl Release {
     }
 
     fn unit(&self, name: &UnitName) -> Option<&UnitFile> {
-        self.units.iter().find(|(unit, _)| unit == name).map(|(_, file)| file)
+        self.started.iter().find(|(unit, _)| unit == name).map(|(_, file)| file)
     }
 }
 

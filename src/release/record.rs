@@ -101,7 +101,7 @@ pub struct RecordedArtifact {
     pub path: ReleasePath,
     /// What it is for.
     pub role: RecordedRole,
-    /// For a unit, its name.
+    /// For a unit, its name; for a drop-in, that of its unit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<UnitName>,
     /// Its mode.
@@ -123,6 +123,8 @@ pub enum RecordedRole {
     Binary,
     /// A unit file.
     Unit,
+    /// A file that adds to a unit.
+    DropIn,
     /// The file with environment variables.
     EnvFile,
     /// Whatever else `files` of the manifest has brought.
@@ -175,7 +177,7 @@ impl ReleaseRecord {
     /// The record of a release under this id.
     #[must_use]
     pub fn of(id: ReleaseId, release: &Release) -> Self {
-        let units = release.units.iter().map(|(name, _)| RecordedUnit {
+        let units = release.started.iter().map(|(name, _)| RecordedUnit {
             name: name.clone(),
             start: if release.waits_for_trigger(name) {
                 UnitStart::Trigger
@@ -203,7 +205,7 @@ impl ReleaseRecord {
         }
         // One that is older than what is on record about units has their files.
         let files = self.artifacts.iter().filter(|artifact| artifact.role == RecordedRole::Unit);
-        let units = files.filter_map(|artifact| artifact.unit.clone());
+        let units = files.filter_map(|artifact| artifact.unit.clone()).filter(|name| !name.is_template());
         let units = units.map(|name| RecordedUnit {
             name,
             start: UnitStart::default(),
@@ -268,6 +270,7 @@ impl From<&Artifact> for RecordedArtifact {
         let (role, unit) = match &artifact.role {
             Role::Binary => (RecordedRole::Binary, None),
             Role::Unit(name) => (RecordedRole::Unit, Some(name.clone())),
+            Role::DropIn(unit, _) => (RecordedRole::DropIn, Some(unit.clone())),
             Role::EnvFile => (RecordedRole::EnvFile, None),
             Role::File { .. } => (RecordedRole::File, None),
         };

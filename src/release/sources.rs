@@ -21,7 +21,8 @@ use crate::manifest::problem::{BinaryProblem, FileProblem, any_error};
 use crate::manifest::template::{self, Needs, TemplateContext, TemplateInputs, Used};
 use crate::manifest::text_file::{self, Limit};
 use crate::manifest::{
-    EnvFile, Environment, Host, Manifest, Problem, ServiceName, SourceText, UnitFile, UnitName, lint,
+    EnvFile, Environment, Host, Manifest, Problem, ServiceName, SourceText, UnitFile, UnitFiles, UnitName,
+    lint,
 };
 
 /// systemd itself takes 1 MiB of a line; a unit or env file has a few KB.
@@ -31,7 +32,7 @@ const MAX_TEXT: Limit = Limit { bytes: 1024 * 1024, words: "1 MiB" };
 #[derive(Debug, Clone)]
 pub struct Sources {
     binary: Option<(Artifact, BinaryKind)>,
-    units: Vec<(UnitName, Arc<SourceText>)>,
+    units: Vec<(Role, Arc<SourceText>)>,
     env_file: Option<EnvSource>,
     others: OtherFiles,
     /// Problems that don't stop a deploy.
@@ -69,8 +70,9 @@ pub struct Release {
     pub digest: ContentDigest,
     /// What kind of program the binary is.
     pub binary: Option<BinaryKind>,
-    /// The units, read.
-    pub units: Vec<(UnitName, UnitFile)>,
+    /// The units that are started, in the order they are started in, each as systemd will see it: its file, or that of
+    /// its template, and its drop-ins.
+    pub started: Vec<(UnitName, UnitFile)>,
     /// The env file, read.
     pub env: Option<EnvFile>,
     /// Problems that don't stop a deploy.
@@ -88,10 +90,20 @@ impl Sources {
         let mut problems = Vec::new();
         let binary = manifest.binary.as_deref().and_then(|path| open_binary(manifest, path, &mut problems));
         let mut units = Vec::new();
-        for (index, unit) in manifest.units.iter().enumerate() {
-            let span = manifest.spans.get(&format!("units[{index}]")).or_else(|| manifest.spans.get("unit"));
-            match read_text("the unit file", &unit.path) {
-                Ok(source) => units.push((unit.name.clone(), source)),
+        let files = manifest.units.iter().map(|unit| (Role::Unit(unit.name.clone()), &unit.path));
+        let drop_ins = manifest
+            .drop_ins
+            .iter()
+            .map(|drop_in| (Role::DropIn(drop_in.unit.clone(), drop_in.name.clone()), &drop_in.path));
+        for (role, path) in files.chain(drop_ins) {
+            let (what, name) = match &role {
+                Role::DropIn(unit, name) => ("the drop-in", format!("{unit}.d/{name}")),
+                Role::Unit(name) => ("the unit file", name.to_string()),
+                Role::Binary | Role::EnvFile | Role::File { .. } => continue,
+            };
+            let span = manifest.spans.get(&format!("units.{name}"));
+            match read_text(what, path) {
+                Ok(source) => units.push((role, source)),
                 Err(kind) => problems.push(at(manifest, *kind, span)),
             }
         }
@@ -122,8 +134,8 @@ impl Sources {
         if let Some((artifact, _)) = &self.binary {
             artifacts.push(artifact.clone());
         }
-        let mut units = Vec::new();
-        for (name, source) in &self.units {
+        let mut units = UnitFiles::default();
+        for (role, source) in &self.units {
             let text = match rendered(source, source, &context) {
                 Ok(text) => text,
                 Err(problem) => {
@@ -131,13 +143,17 @@ impl Sources {
                     continue;
                 }
             };
-            artifacts.push(small(Role::Unit(name.clone()), manifest, text.text.as_bytes()));
-            let (unit, found) = UnitFile::parse(&text);
+            artifacts.push(small(role.clone(), manifest, text.text.as_bytes()));
+            let (file, found) = UnitFile::parse(&text);
             problems.extend(found);
-            units.push((name.clone(), unit));
+            match role {
+                Role::Unit(name) => units.files.push((name.clone(), file)),
+                Role::DropIn(unit, name) => units.drop_ins.push((unit.clone(), name.clone(), file)),
+                Role::Binary | Role::EnvFile | Role::File { .. } => {}
+            }
         }
         // A unit that could not be rendered may be the one that another rule misses.
-        if units.len() == self.units.len() {
+        if units.files.len() + units.drop_ins.len() == self.units.len() {
             problems.extend(lint::lint(manifest, &units));
         }
         let env = match self.env_file.as_ref().map(|source| source.render(&context)) {
@@ -166,7 +182,7 @@ impl Sources {
             skeleton,
             prepared,
             binary: self.binary.as_ref().map(|(_, kind)| kind.clone()),
-            units,
+            started: units.started(manifest),
             env,
             warnings: problems,
         })

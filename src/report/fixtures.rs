@@ -12,8 +12,8 @@ use super::line::Colour;
 use super::plain::{TextStyle, Verbosity};
 use crate::host::{Holder, JournalEntry};
 use crate::manifest::{
-    DEFAULT_INTERVAL, HealthCheck, HookPoint, Hooks, HttpQuestion, Manifest, OnChange, Question, Scope,
-    SourceText, Spans, UnitSource,
+    DEFAULT_INTERVAL, HealthCheck, HookPoint, Hooks, HttpQuestion, Manifest, Question, Scope, SourceText,
+    Spans, UnitSource,
 };
 use crate::plan::{
     Detail, EnvChange, FileChange, Layout, LinkChange, LinkState, Plan, Privilege, Reason, RemotePath, Step,
@@ -61,11 +61,8 @@ fn manifest() -> Manifest {
         prepare: Vec::new(),
         user: None,
         binary: Some("simple_api".into()),
-        units: vec![UnitSource {
-            name: "simple_api.service".parse().unwrap(),
-            path: "x".into(),
-            on_change: OnChange::Restart,
-        }],
+        units: vec![UnitSource::new("simple_api.service".parse().unwrap(), "x".into())],
+        drop_ins: Vec::new(),
         env_file: Some("x.conf".into()),
         files: Vec::new(),
         health: Vec::new(),

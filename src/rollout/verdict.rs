@@ -66,6 +66,12 @@ pub enum NotUp {
         /// Which.
         unit: UnitName,
     },
+    /// A timer whose time never comes.
+    #[error("{unit} will never elapse: no time that it names is still to come")]
+    NeverElapses {
+        /// Which.
+        unit: UnitName,
+    },
     /// What runs is not what was sent.
     #[error("{unit} runs another program: {}, not {}", running.short(), expected.short())]
     WrongExecutable {
@@ -100,6 +106,7 @@ impl NotUp {
             | Self::State { unit, .. }
             | Self::NotStarted { unit }
             | Self::StartedAgain { unit }
+            | Self::NeverElapses { unit }
             | Self::WrongExecutable { unit, .. }
             | Self::ExecutableUnreadable { unit } => unit,
         }
@@ -122,6 +129,10 @@ impl NotUp {
             Self::Ended { .. } => Some(
                 "a service that stays in the foreground does not end; one that forks into the background wants \
                  Type=forking, or better an option that keeps it in the foreground",
+            ),
+            Self::NeverElapses { .. } => Some(
+                "the OnCalendar= is a time in the past, or the timer is started by something that never happens; \
+                 systemd-analyze calendar says what an expression comes to",
             ),
             Self::WrongExecutable { .. } => Some(
                 "ExecStart= starts another file than the release's binary, or a wrapper that execs something else",
@@ -237,8 +248,17 @@ pub fn conclude(
     if again {
         return Err(NotUp::StartedAgain { unit: unit() });
     }
-    if unit().kind() != UnitKind::Service {
-        return Ok(());
+    match unit().kind() {
+        UnitKind::Service => {}
+        UnitKind::Timer if never_elapses(last) => return Err(NotUp::NeverElapses { unit: unit() }),
+        UnitKind::Timer
+        | UnitKind::Socket
+        | UnitKind::Path
+        | UnitKind::Target
+        | UnitKind::Mount
+        | UnitKind::Automount
+        | UnitKind::Swap
+        | UnitKind::Slice => return Ok(()),
     }
     match (executable, running) {
         (Some(expected), Some(Executable::Other(running))) if expected != running => {
@@ -247,6 +267,14 @@ pub fn conclude(
         (Some(_), None) => Err(NotUp::ExecutableUnreadable { unit: unit() }),
         (Some(_), Some(_)) | (None, _) => Ok(()),
     }
+}
+
+/// Whether an active timer has nothing to wait for, and has never had its unit run, either: one that has elapsed for good has
+/// done what it was for.
+fn never_elapses(timer: &UnitProperties) -> bool {
+    let is_set = |key| !matches!(timer.get(key), "" | "0" | "n/a" | "infinity");
+    timer.get("SubState") == "elapsed"
+        && !["NextElapseUSecRealtime", "NextElapseUSecMonotonic", "LastTriggerUSec"].into_iter().any(is_set)
 }
 
 #[cfg(test)]
@@ -308,6 +336,27 @@ mod tests {
             verdict(properties("activating", "auto-restart", "0"), None),
             Err(NotUp::Restarting { end: Some(_), .. })
         ));
+    }
+
+    #[test]
+    fn a_timer_is_up_when_its_time_comes_or_has_come() {
+        let timer = |sub: &str, next: &str, last: &str| {
+            let seen = || {
+                UnitProperties::from_pairs([
+                    ("ActiveState", "active"),
+                    ("SubState", sub),
+                    ("NextElapseUSecRealtime", next),
+                    ("NextElapseUSecMonotonic", "infinity"),
+                    ("LastTriggerUSec", last),
+                ])
+            };
+            let observed = Observed { first: seen(), last: seen(), ..Observed::default() };
+            conclude(&"api.timer".parse().unwrap(), &observed, None, None)
+        };
+        assert_eq!(timer("waiting", "Sat 2026-11-21 07:00:00 UTC", ""), Ok(()));
+        assert_eq!(timer("running", "", ""), Ok(()));
+        assert_eq!(timer("elapsed", "", "Sat 2026-11-21 06:00:00 UTC"), Ok(()));
+        assert!(matches!(timer("elapsed", "", ""), Err(NotUp::NeverElapses { .. })));
     }
 
     #[test]

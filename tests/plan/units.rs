@@ -1,5 +1,6 @@
 //! What becomes of units that a release does not have any more, and in which order units are started.
 use shipit::plan::{Facts, LinkState};
+use shipit::release::ReleaseRecord;
 
 use crate::fixture::{Service, shown, steps};
 
@@ -39,6 +40,35 @@ fn a_unit_that_is_linked_from_elsewhere_by_now_is_left_alone() {
         link.state = state;
     }
     assert_eq!(steps(&service.plan(&facts).unwrap()), ["upload", "seal", "switch", "reload_manager"]);
+}
+
+#[test]
+fn a_job_that_ends_has_no_process_to_prove_the_binary_by() {
+    let service = Service::new();
+    service.edit("api.service", "[Service]", "[Service]\nType=oneshot\nRemainAfterExit=yes");
+    let plan = service.plan(&service.fresh_host()).unwrap();
+    assert!(shown(&plan).contains("watch api.service for 2 s: it must stay up\n"), "{}", shown(&plan));
+}
+
+#[test]
+fn more_or_fewer_instances_are_a_release_of_their_own() {
+    let service = Service::new();
+    service.write("w@.service", "[Service]\nExecStart=/bin/sleep 9\n\n[Install]\nWantedBy=default.target\n");
+    let units = |count: u32| format!("units: [api.service, {{ path: w@.service, instances: {count} }}]");
+    service.edit("deploy.yaml", "unit: api.service", &units(2));
+    let mut facts = service.deployed_host();
+    let up = facts.units.values().next().unwrap().clone();
+    for unit in ["w@1.service", "w@2.service"] {
+        facts.units.insert(unit.parse().unwrap(), up.clone());
+    }
+    facts.record = Some(ReleaseRecord::of(facts.current.release().unwrap().clone(), &service.release()));
+    assert!(service.plan(&facts).unwrap().is_empty());
+    service.edit("deploy.yaml", &units(2), &units(1));
+    let expected = ["upload", "seal", "stop", "disable", "switch", "reload_manager"];
+    assert_eq!(steps(&service.plan(&facts).unwrap()), expected);
+    service.edit("deploy.yaml", &units(1), &units(3));
+    let expected = ["upload", "seal", "switch", "enable", "start", "observe", "ask_health"];
+    assert_eq!(steps(&service.plan(&facts).unwrap()), expected);
 }
 
 #[test]

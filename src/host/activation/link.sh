@@ -13,7 +13,16 @@ make_link() { # path target direct|root
 
 # The way back is on the disk before the link is gone: power may fail right after.
 remove_link() { # path
-	note_undo link "$1" "$(readlink "$1")" direct && sync "$run/undo" && rm -f -- "$1"
+	note_undo link "$1" "$(readlink "$1")" direct && sync "$run/undo" && rm -f -- "$1" || return
+	leave_no_folder "$1"
+}
+
+# The folder of a unit's drop-ins goes with the last of them.
+leave_no_folder() { # path of a link
+	case $1 in
+	*.d/*) rmdir "${1%/*}" 2>/dev/null ;;
+	esac
+	return 0
 }
 
 place_link() { # path target direct|root

@@ -4,7 +4,8 @@
 properties() { # unit...
 	service_manager show \
 		-p ActiveState,SubState,Type,MainPID,NRestarts,InvocationID,Result \
-		-p ExecMainPID,ExecMainCode,ExecMainStatus,TimeoutStartUSec,Job -- "$@"
+		-p ExecMainPID,ExecMainCode,ExecMainStatus,TimeoutStartUSec,Job \
+		-p NextElapseUSecRealtime,NextElapseUSecMonotonic,LastTriggerUSec -- "$@"
 }
 
 # Takes the block of one unit apart. Sets $active, $sub, $type, $result, $invocation, $pid and $job.

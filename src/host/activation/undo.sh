@@ -54,6 +54,8 @@ undo_links() {
 					else
 						false
 					fi
+				else
+					leave_no_folder "$path"
 				fi
 			else
 				place_link "$path" "$target" "$rights"
@@ -97,8 +99,13 @@ back() { # stop|start|restart unit
 	esac
 }
 
-# Stops the units that were not up before; starts those that were, and sees that they are.
+# Stops the units that were not up before, the one started last first; starts those that were, and sees that they are.
 undo_units() { # stop|start
+	# Not by way of a file: the disk may be full.
+	case $1 in
+	stop) notes=$(tac "$run/undo" 2>/dev/null) ;;
+	*) notes=$(cat "$run/undo" 2>/dev/null) ;;
+	esac
 	while IFS=$tab read -r kind unit before _; do
 		if [ "$kind:$1:$block" = reload:start: ]; then
 			service_manager reload -- "$unit" || back restart "$unit" || failures="$failures $unit could not be reloaded;"
@@ -128,7 +135,9 @@ undo_units() { # stop|start
 			fi
 			;;
 		esac
-	done <"$run/undo"
+	done <<-NOTES
+		$notes
+	NOTES
 }
 
 # Nothing was done yet, and this run's folder is not ours to write to.
@@ -181,6 +190,8 @@ revert() { # why [boot]
 	undo_units stop
 	undo_links
 	service_manager daemon-reload || failures="$failures daemon-reload failed;"
+	# In a boot nothing else is up yet.
+	[ -n "$block" ] || tell_of_undo
 	undo_units start
 	stage_of_run=over
 	verdict=needs_attention

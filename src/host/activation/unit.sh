@@ -36,8 +36,10 @@ enable() { # unit
 		*"$newline$link$newline"*) ;;
 		*) note_undo link "$link" - direct || return ;;
 		esac
-		case $(readlink "$link") in
-		"$root/releases/"*"/units/$1") place_link "$link" "$root/current/units/$1" direct || return ;;
+		target=$(readlink "$link")
+		# The file of an instance is its template's.
+		case $target in
+		"$root/releases/"*/units/*) place_link "$link" "$root/current/units/${target##*/}" direct || return ;;
 		esac
 	done <"$run/links"
 }
@@ -120,7 +122,8 @@ stop_unit() { # unit
 disable() { # unit
 	for link in "$unit_folder"/*/"$1" "$unit_folder"/*; do
 		case $link in
-		"$unit_folder/$1") continue ;;
+		# The unit's own; of an instance, `enable` links its template's file once more.
+		"$unit_folder/$1") [ ! -e "$root/current/units/$1" ] || continue ;;
 		"$unit_folder"/*/"$1") ;;
 		*)
 			# shellcheck disable=SC3013 # dash and busybox know -ef
