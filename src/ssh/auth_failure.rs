@@ -95,6 +95,13 @@ pub enum AttemptOutcome {
     CannotSign(String),
     /// `PubkeyAcceptedAlgorithms` leaves it out.
     NotAllowed,
+    /// An RSA key that is shorter than `RequiredRSASize`.
+    TooShort {
+        /// How long it is.
+        bits: u32,
+        /// How long it has to be.
+        required: u32,
+    },
     /// Nobody was there to answer.
     NobodyToAsk,
     /// Whoever was there did not.
@@ -117,6 +124,9 @@ impl fmt::Display for AttemptOutcome {
             Self::WrongPassphrase => f.write_str("skipped: wrong passphrase"),
             Self::CannotSign(why) => write!(f, "could not sign: {why}"),
             Self::NotAllowed => f.write_str("skipped: PubkeyAcceptedAlgorithms of ssh_config leaves it out"),
+            Self::TooShort { bits, required } => {
+                write!(f, "skipped: it has {bits} bits, and RequiredRSASize of ssh_config is {required}")
+            }
             Self::NobodyToAsk => f.write_str("skipped: there is no terminal to ask on"),
             Self::NoAnswer => f.write_str("given up: there was no answer to the server's question"),
             Self::NotAnswered => f.write_str("not answered"),
@@ -155,6 +165,7 @@ impl AuthenticationFailure {
                     AttemptOutcome::Unreadable(_)
                     | AttemptOutcome::OnlyPublic
                     | AttemptOutcome::NotAllowed
+                    | AttemptOutcome::TooShort { .. }
                     | AttemptOutcome::NoPassphrase
                     | AttemptOutcome::WrongPassphrase
                     | AttemptOutcome::NobodyToAsk

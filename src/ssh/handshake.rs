@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use russh::Preferred;
 use russh::client::{self, DisconnectReason, Handle, Session};
 use russh::keys::PublicKeyOrCertificate;
-use russh::{Preferred, cipher};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
@@ -23,6 +23,7 @@ use super::known_hosts::HostKey;
 use super::options::ConnectOptions;
 use super::peer::Peer;
 use super::proxy_command::{Complaints, ProxyCommand};
+use super::rsa_size;
 use super::target::Target;
 use super::wire::{Grip, Opening, Stream, Wire};
 
@@ -277,17 +278,7 @@ fn config(target: &Target, options: &ConnectOptions) -> Result<client::Config, S
         preferred: Preferred {
             key: Cow::Owned(wanted.plain),
             host_key_certificates: Cow::Owned(wanted.certificates),
-            // AES has instructions of its own on nearly every machine, which makes these the fastest.
-            cipher: Cow::Borrowed(&[
-                cipher::AES_128_GCM,
-                cipher::AES_256_GCM,
-                cipher::CHACHA20_POLY1305,
-                cipher::AES_256_CTR,
-                cipher::AES_192_CTR,
-                cipher::AES_128_CTR,
-            ]),
-            compression: Cow::Borrowed(&[russh::compression::NONE]),
-            ..Preferred::DEFAULT
+            ..options.transport.preferred()
         },
         nodelay: true,
         ..client::Config::default()
@@ -322,6 +313,12 @@ impl client::Handler for Client {
     async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
         let Some(key) = HostKey::of(&shown.public_key()) else { return Ok(false) };
         self.seen().host_key.clone_from(&key.blob);
+        let required = self.options.required_rsa_size;
+        if let Some(bits) = rsa_size::too_short(shown.public_key().key_data(), required) {
+            let error = HostKeyError::TooShort { target: self.target.clone(), bits, required };
+            self.seen().decision = Some(Decision::Refuse(error.into()));
+            return Ok(false);
+        }
         let decision = match shown.certificate() {
             None => host_keys::decide(&self.target, &self.options, Shown { key, certificate: None }).await,
             Some(certificate) => match HostCertificate::verified(certificate) {

@@ -125,7 +125,10 @@ impl HostKeyError {
                 }
                 Unproved::Flaw(flaw) => vec![format!("its certificate does not count: {flaw}")],
             },
-            Self::Forged { .. } | Self::NotRecorded { .. } | Self::Unreadable { .. } => Vec::new(),
+            Self::Forged { .. }
+            | Self::TooShort { .. }
+            | Self::NotRecorded { .. }
+            | Self::Unreadable { .. } => Vec::new(),
         }
     }
 
@@ -159,6 +162,10 @@ impl HostKeyError {
             }
             Self::Revoked { .. } | Self::Forged { .. } => {
                 "do not connect: whoever has this key may not be the host".to_owned()
+            }
+            Self::TooShort { .. } => {
+                "give the host a longer key, or one of another kind: ssh-keygen -t ed25519 -f /etc/ssh/ssh_host_ed25519_key"
+                    .to_owned()
             }
             Self::NotRecorded { .. } | Self::Unreadable { .. } => return None,
         })

@@ -104,6 +104,16 @@ pub(super) fn allows_plain(rules: &HostKeyRules, key_type: &str) -> bool {
     allowed(rules).iter().any(|kind| !kind.certificate && kind.key_type() == key_type)
 }
 
+/// Whether there is no kind of key left that could be asked for.
+pub(super) fn leaves_none(rules: &HostKeyRules) -> bool {
+    allowed(rules).is_empty()
+}
+
+/// All that can be asked for.
+pub(super) fn all() -> Vec<String> {
+    DEFAULT.iter().chain(SUPPORTED).map(|name| (*name).to_owned()).collect()
+}
+
 fn allowed(rules: &HostKeyRules) -> Vec<Kind> {
     let names = assembled(rules.algorithms.as_deref(), DEFAULT, SUPPORTED);
     names.iter().filter_map(|name| Kind::named(name)).collect()

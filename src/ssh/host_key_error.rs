@@ -57,6 +57,16 @@ pub enum HostKeyError {
         /// The login.
         target: Target,
     },
+    /// An RSA key that is shorter than `RequiredRSASize`.
+    #[error("the host key of {target} is too short: RSA with {bits} bits, and RequiredRSASize is {required}")]
+    TooShort {
+        /// The login.
+        target: Target,
+        /// How long it is.
+        bits: u32,
+        /// How long it has to be.
+        required: u32,
+    },
     /// The key was accepted and could not be written down; it would be asked about again, so this is an error.
     #[error("cannot add the host key to {}", file.display())]
     NotRecorded {

@@ -11,7 +11,7 @@
 //! | `routes`, `hop` | from a login as it is written to one that can be used, jump hosts and all |
 //! | `connection` | from target to connection, and opening channels |
 //! | `dial`, `eyeballs`, `proxy_command`, `wire`, `peer`, `pace` | getting a stream to the host |
-//! | `handshake`, `host_key_algorithms` | key exchange |
+//! | `handshake`, `host_key_algorithms`, `transport_algorithms`, `rsa_size` | key exchange |
 //! | `known_hosts`, `host_keys`, `host_certificate`, `pinned_keys`, `revoked_keys`, `scan`, `pattern` | whether to believe a host |
 //! | `auth`, `offer`, `answers`, `method` | logging in: which way next, by a key, by answers |
 //! | `candidates`, `certificates`, `agent`, `keyring`, `key_text`, `signer`, `passwords`, `user_key_algorithms` | what there is to log in with |
@@ -63,12 +63,14 @@ mod prompt;
 mod proxy_command;
 mod revoked_keys;
 mod routes;
+mod rsa_size;
 mod scan;
 mod sftp;
 mod sftp_error;
 mod sftp_noise;
 mod signer;
 mod target;
+mod transport_algorithms;
 mod upload;
 mod user_key_algorithms;
 mod wire;
@@ -99,4 +101,5 @@ pub use scan::ScannedKey;
 pub use sftp::{RemoteAttributes, Sftp};
 pub use sftp_error::{SftpError, SftpErrorKind, SftpOperation};
 pub use target::Target;
+pub use transport_algorithms::TransportAlgorithms;
 pub use upload::{Folder, Reuse, SftpPool, Source, Upload};

@@ -11,6 +11,7 @@ use super::auth_failure::AttemptOutcome;
 use super::candidates::{Candidate, Secret, Shown};
 use super::certificates;
 use super::error::SshError;
+use super::rsa_size;
 use super::signer::{KeyHolder, Unsigned};
 use super::user_key_algorithms::{Allowed, Form};
 
@@ -69,10 +70,16 @@ impl Login<'_> {
     }
 
     async fn show(&mut self, shown: &Shown, signing: Signing<'_>) -> Result<Show, SshError> {
-        let (algorithm, form) = match shown {
-            Shown::Key(key) => (key.algorithm(), Form::Key),
-            Shown::Certificate(certificate) => (certificate.algorithm(), Form::Certificate),
+        let (algorithm, form, key) = match shown {
+            Shown::Key(key) => (key.algorithm(), Form::Key, key.key_data()),
+            Shown::Certificate(certificate) => {
+                (certificate.algorithm(), Form::Certificate, certificate.public_key())
+            }
         };
+        let required = self.options.required_rsa_size;
+        if let Some(bits) = rsa_size::too_short(key, required) {
+            return Ok(Show::Verdict(Verdict::Next(AttemptOutcome::TooShort { bits, required })));
+        }
         let allowed = Allowed::by(self.options.pubkey_algorithms.as_deref());
         if !allowed.allow(&algorithm, form) {
             return Ok(Show::Verdict(Verdict::Next(AttemptOutcome::NotAllowed)));

@@ -15,7 +15,9 @@ use super::pace::Pace;
 use super::passwords::Passwords;
 use super::pinned_keys::PinnedKeys;
 use super::prompt::{Prompt, Prompter};
+use super::rsa_size;
 use super::target::Target;
+use super::transport_algorithms::TransportAlgorithms;
 
 /// What a connection needs besides its target. Clones share their key ring, their pace and their turn to ask, so
 /// all connections of one run should use clones of one value.
@@ -31,6 +33,8 @@ pub struct ConnectOptions {
     pub certificates: Vec<PathBuf>,
     /// `PubkeyAcceptedAlgorithms`: what keys may sign with, in the form of [`HostKeyRules::algorithms`].
     pub pubkey_algorithms: Option<String>,
+    /// `RequiredRSASize`: RSA keys of fewer bits are neither offered nor believed.
+    pub required_rsa_size: u32,
     /// The ways to log in that may be tried, in order.
     pub methods: Vec<Method>,
     /// How often the server's questions, and the password, are asked for at most.
@@ -47,6 +51,8 @@ pub struct ConnectOptions {
     pub unknown_host_key: UnknownHostKey,
     /// What else ssh_config says about keys of hosts.
     pub host_keys: HostKeyRules,
+    /// How the connection is encrypted.
+    pub transport: TransportAlgorithms,
     /// The one address of the host to go to, whatever its name leads to.
     pub address: Option<SocketAddr>,
     /// How the bytes get to the host.
@@ -90,6 +96,7 @@ impl ConnectOptions {
             given_key: None,
             certificates: Vec::new(),
             pubkey_algorithms: None,
+            required_rsa_size: rsa_size::DEFAULT,
             methods: Method::ALL.into(),
             password_prompts: 3,
             agent: None,
@@ -102,6 +109,7 @@ impl ConnectOptions {
             host_key_alias: None,
             unknown_host_key: UnknownHostKey::Refuse,
             host_keys: HostKeyRules::default(),
+            transport: TransportAlgorithms::default(),
             address: None,
             proxy: Proxy::Direct,
             address_family: AddressFamily::Any,

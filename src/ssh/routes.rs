@@ -8,15 +8,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::config::{
-    ConfigError, HostConfig, IdentityAgent, Login, NotFollowed, ProxySetting, SshConfig,
+    ConfigError, HostConfig, IdentityAgent, Keyword, Login, NotFollowed, ProxySetting, SshConfig,
     StrictHostKeyChecking,
 };
 use super::hop::{Hop, Proxy};
+use super::host_key_algorithms;
 use super::method::Method;
 use super::options::{AgentKeys, ConnectOptions, HostKeyRules, UnknownHostKey};
 use super::pinned_keys::PinnedKeys;
 use super::prompt::Prompter;
 use super::target::Target;
+use super::transport_algorithms::{TransportAlgorithms, none_left};
 
 /// Nobody goes through more jump hosts than this; who seems to goes in a circle of ever new names.
 const LONGEST: usize = 16;
@@ -118,7 +120,7 @@ impl Routes {
                 // As with `ssh -J`: who comes later in a list is reached by way of the others, and nothing else.
                 Proxy::Jump(self.along(before, pending).await?)
             };
-            let mut options = ConnectOptions { proxy, ..self.options(config) };
+            let mut options = ConnectOptions { proxy, ..self.options(config)? };
             let (user, host) = (config.user.clone(), config.hostname.clone());
             let target = Target { user, host, port: config.port };
             let (name, port) = options.known_as(&target);
@@ -158,8 +160,10 @@ impl Routes {
         hops.get(&(role, chain.to_vec())).cloned()
     }
 
-    fn options(&self, config: &HostConfig) -> ConnectOptions {
+    fn options(&self, config: &HostConfig) -> Result<ConnectOptions, ConfigError> {
         let mut options = self.defaults.clone();
+        options.transport = TransportAlgorithms::by(config)?;
+        options.required_rsa_size = config.required_rsa_size;
         options.identities.clone_from(&self.flags.identities);
         if let Some(files) = &config.identity_files {
             options.identities.extend(files.iter().cloned());
@@ -186,6 +190,12 @@ impl Routes {
             revoked: config.revoked_host_keys.clone(),
             hash_names: config.hash_known_hosts,
         };
+        if let Some(list) = &config.host_key_algorithms
+            && host_key_algorithms::leaves_none(&options.host_keys)
+        {
+            let has = host_key_algorithms::all();
+            return Err(none_left(config, Keyword::HostKeyAlgorithms, list, has));
+        }
         if let Some(files) = &config.user_known_hosts_files {
             options.known_hosts.user.clone_from(files);
         }
@@ -211,7 +221,7 @@ impl Routes {
             options.keepalive_interval = config.server_alive_interval;
             options.keepalive_max = usize::try_from(config.server_alive_count_max).unwrap_or(usize::MAX);
         }
-        options
+        Ok(options)
     }
 }
 

@@ -51,6 +51,8 @@ impl Hop {
                         refusal: Refusal::NotAsked,
                         ..
                     } => keys.push(ScannedKey { key_type, fingerprint, line: known_hosts_line }),
+                    // ssh would not take it, whatever is on file; it may have others.
+                    other @ HostKeyError::TooShort { .. } => failure = Some(other.into()),
                     other => return Err(other.into()),
                 },
                 // It has no key of this kind.

@@ -8,17 +8,17 @@ use std::process::Command;
 use crate::server::Server;
 
 /// An operator with a folder and a configuration for it, in which `FOLDER` stands for it.
-struct Operator {
+pub(crate) struct Operator {
     folder: tempfile::TempDir,
 }
 
-struct Ran {
-    code: i32,
-    stderr: String,
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stderr: String,
 }
 
 impl Operator {
-    fn new(server: &Server, config: &str) -> Self {
+    pub(crate) fn new(server: &Server, config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         let config = config.replace("FOLDER", folder.path().to_str().unwrap());
@@ -36,7 +36,7 @@ impl Operator {
         Self { folder }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -52,12 +52,19 @@ impl Operator {
         Ran { code: output.status.code().unwrap(), stderr: String::from_utf8(output.stderr).unwrap() }
     }
 
-    fn ssh(&self) -> Ran {
+    pub(crate) fn ssh(&self) -> Ran {
         self.run(Command::new("ssh").args(["-F", "config", "-o", "BatchMode=yes", "web1", "true"]))
     }
 
-    fn shipit(&self, arguments: &[&str]) -> Ran {
+    pub(crate) fn shipit(&self, arguments: &[&str]) -> Ran {
         let mut command = Command::new(env!("CARGO_BIN_EXE_shipit"));
+        self.run(command.args(arguments).args(["--ssh-config", "config"]))
+    }
+
+    /// Where there is no ssh, so that it reads the configuration by itself.
+    pub(crate) fn shipit_without_ssh(&self, arguments: &[&str]) -> Ran {
+        let mut command = Command::new("/usr/bin/env");
+        command.arg("PATH=/nonexistent").arg(env!("CARGO_BIN_EXE_shipit"));
         self.run(command.args(arguments).args(["--ssh-config", "config"]))
     }
 

@@ -36,7 +36,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// With these lines in its configuration, where `FOLDER` is the server's own.
+    /// With these lines in its configuration, where `FOLDER` is the server's own. The key `host_rsa` is there if they name it.
     /// `None`, loudly, where there is no sshd or no right to run one.
     pub(crate) fn start(extra: &str) -> Option<Self> {
         if !sshd_is_there() {
@@ -45,6 +45,9 @@ impl Server {
         let dir = tempfile::tempdir().unwrap();
         for kind in ["ed25519", "ecdsa"] {
             keygen(&dir.path().join(format!("host_{kind}")), kind, "");
+        }
+        if extra.contains("host_rsa") {
+            keygen(&dir.path().join("host_rsa"), "rsa", "");
         }
         keygen(&dir.path().join("id"), "ed25519", "");
         std::fs::copy(dir.path().join("id.pub"), dir.path().join("authorized_keys")).unwrap();

@@ -3,7 +3,7 @@
 //! Where our own reader differs from OpenSSH's, by intent:
 //! - It refuses `Match`, `CanonicalizeHostname` and `CanonicalizePermittedCNAMEs`, and tokens in `User` and `Include`: these
 //!   need programs, the network, or the knowledge which version of ssh it stands for.
-//! - It checks no values of keywords that shipit does not act on (`Ciphers`, `ForwardAgent`, ...), nor the names in lists of
+//! - It checks no values of keywords that shipit does not act on (`ForwardAgent`, ...), nor the names in lists of
 //!   algorithms.
 //! - It takes keywords of later versions of OpenSSH than the one installed.
 //! - Lists of algorithms with `+`, `-` or `^` stay as they are; `ssh -G` prints what they come to.
@@ -44,6 +44,9 @@ fn comparable(config: &HostConfig, other: &HostConfig) -> HostConfig {
             *own = None;
         }
     };
+    algorithms(&mut config.kex_algorithms, &other.kex_algorithms);
+    algorithms(&mut config.ciphers, &other.ciphers);
+    algorithms(&mut config.macs, &other.macs);
     algorithms(&mut config.host_key_algorithms, &other.host_key_algorithms);
     algorithms(&mut config.pubkey_accepted_algorithms, &other.pubkey_accepted_algorithms);
     algorithms(&mut config.ca_signature_algorithms, &other.ca_signature_algorithms);

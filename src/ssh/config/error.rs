@@ -97,6 +97,18 @@ pub enum ConfigError {
         /// What to do instead.
         instead: &'static str,
     },
+    /// A list of algorithms that leaves none to connect with.
+    #[error("{} for {host} names no algorithm that shipit has: `{value}`", keyword.as_str())]
+    NoAlgorithm {
+        /// The host asked about.
+        host: String,
+        /// The keyword.
+        keyword: Keyword,
+        /// Its value.
+        value: String,
+        /// All that could stand there.
+        has: Vec<String>,
+    },
     /// A jump host that is reached by way of itself.
     #[error("jump hosts in a circle: {}", chain.join(" via "))]
     JumpLoop {
@@ -146,6 +158,9 @@ impl ConfigError {
             }
             Self::Permissions { file } => format!("chmod go-w {}, and see whose it is", file.display()),
             Self::Unsupported { instead, .. } => (*instead).to_owned(),
+            Self::NoAlgorithm { has, .. } => {
+                format!("add one to the list that shipit has: {}", has.join(", "))
+            }
             Self::JumpLoop { .. } => {
                 "exclude jump hosts from their own ProxyJump: `Host !bastion *`, or `ProxyJump none` for them"
                     .to_owned()

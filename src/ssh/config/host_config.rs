@@ -26,6 +26,14 @@ pub struct HostConfig {
 
     /// `ProxyJump` or `ProxyCommand`.
     pub proxy: ProxySetting,
+    /// `KexAlgorithms`, in the form of `pubkey_accepted_algorithms`.
+    pub kex_algorithms: Option<String>,
+    /// `Ciphers`, in the same form.
+    pub ciphers: Option<String>,
+    /// `MACs`, in the same form.
+    pub macs: Option<String>,
+    /// `RequiredRSASize`: how many bits RSA keys must have, of hosts and of users.
+    pub required_rsa_size: u32,
     /// `AddressFamily`.
     pub address_family: AddressFamily,
     /// `BindAddress`: the address of this machine to connect from.
@@ -202,6 +210,10 @@ impl Understanding<'_> {
             user: self.tokens.user.to_owned(),
             port: self.tokens.port,
             proxy: self.proxy()?,
+            kex_algorithms: self.text(Keyword::KexAlgorithms),
+            ciphers: self.text(Keyword::Ciphers),
+            macs: self.text(Keyword::Macs),
+            required_rsa_size: self.count(Keyword::RequiredRsaSize, 1024),
             address_family: self.choice(Keyword::AddressFamily, AddressFamily::Any, |word| match word {
                 "inet" => Some(AddressFamily::Inet),
                 "inet6" => Some(AddressFamily::Inet6),
