@@ -14,7 +14,8 @@ help:
 	@echo 'make demo           deploy the example service to a throwaway host and show what happens'
 	@echo 'make hosts N=3      boot hosts to play with, and print how to reach them'
 	@echo 'make hosts-down     remove them'
-	@echo 'make fuzz SECONDS=60  feed texts to the reader of ssh_config; needs g++, and no cargo-fuzz'
+	@echo 'make fuzz SECONDS=60  feed every reader of foreign text for so long; TARGET=known_hosts: one of'
+	@echo '                    them. Needs g++, and no cargo-fuzz'
 	@echo 'make static         a static binary'
 	@echo 'make lint           formatting, clippy, and shellcheck where it is installed'
 	@echo 'make bench          the deploy benchmark'
@@ -69,8 +70,17 @@ COVERAGE = --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-
 	-Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1
 MACHINE = $(shell rustc -vV | sed -n 's/^host: //p')
 
+# One of fuzz/fuzz_targets; all of them, one after the other, where none is named.
+TARGET =
+FUZZED = $(or $(TARGET),$(sort $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))))
+
 fuzz:
 	RUSTFLAGS="$(COVERAGE)" cargo build --release --manifest-path fuzz/Cargo.toml --target $(MACHINE) --target-dir target/fuzz
-	@mkdir -p target/fuzz/corpus/ssh_config
-	target/fuzz/$(MACHINE)/release/ssh_config -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=1024 -max_len=4000 \
-		-artifact_prefix=target/fuzz/ target/fuzz/corpus/ssh_config tests/ssh_config/corpus
+	@for target in $(FUZZED); do \
+		seeds=fuzz/seeds/$$target; \
+		[ "$$target" != ssh_config ] || seeds="$$seeds tests/ssh_config/corpus"; \
+		mkdir -p "target/fuzz/corpus/$$target" && \
+		echo "== $$target" && \
+		"target/fuzz/$(MACHINE)/release/$$target" -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=1024 -max_len=16000 \
+			-print_final_stats=1 "-artifact_prefix=target/fuzz/$$target-" "target/fuzz/corpus/$$target" $$seeds || exit 1; \
+	done

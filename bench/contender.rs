@@ -9,12 +9,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tempfile::TempDir;
 
-use crate::Case;
 use crate::hosts::TestUser;
 use crate::hosts::relay::Relay;
+use crate::{Case, Work};
 
 /// The size of the binary.
 const SIZE: u64 = 21_000_000;
+
+/// How many files the folder has.
+const FILES: usize = 5000;
 
 /// How much of it changes.
 const BLOCK: usize = 64 * 1024;
@@ -42,6 +45,7 @@ impl Tool {
 /// One tool, ready to deploy.
 pub struct Contender {
     pub tool: Tool,
+    pub work: Work,
     user: TestUser,
     name: String,
     folder: TempDir,
@@ -54,15 +58,19 @@ pub struct Contender {
 }
 
 impl Contender {
-    pub fn new(tool: Tool, user: TestUser) -> Self {
+    pub fn new(tool: Tool, user: TestUser, work: Work) -> Self {
         let name = user.service_name("api");
         let folder = tempfile::tempdir().unwrap();
         let random = RefCell::new(Random(0x9e37_79b9_7f4a_7c15));
         let modified = SystemTime::now() - Duration::from_secs(100_000);
-        let mut this = Self { tool, user, name, folder, random, modified, location: 0, seen: String::new() };
+        let mut this =
+            Self { tool, work, user, name, folder, random, modified, location: 0, seen: String::new() };
         let port = this.user.unique_port();
         fs::create_dir(this.path(".ssh")).unwrap();
         this.write_binary();
+        if work == Work::Folder {
+            this.write_folder();
+        }
         let name = &this.name;
         this.write(
             &format!("{name}.service"),
@@ -100,11 +108,24 @@ impl Contender {
         let mut bytes =
             fs::read(&built).unwrap_or_else(|e| panic!("{}: {e}; `make bench` builds it", built.display()));
         let start = bytes.len();
-        bytes.resize(usize::try_from(SIZE).unwrap(), 0);
+        if self.work == Work::Program {
+            bytes.resize(usize::try_from(SIZE).unwrap(), 0);
+        }
         self.random.borrow_mut().fill(&mut bytes[start..]);
         let path = self.path(&self.name);
         fs::write(&path, bytes).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Files of all sizes up to 8 KB, in folders of a hundred.
+    fn write_folder(&self) {
+        for number in 0..FILES {
+            let folder = self.path(&format!("site/{}", number / 100));
+            fs::create_dir_all(&folder).unwrap();
+            let mut bytes = vec![0; 1 + number * 37 % 8000];
+            self.random.borrow_mut().fill(&mut bytes);
+            fs::write(folder.join(format!("{number}.html")), bytes).unwrap();
+        }
     }
 
     /// As before the first deploy.
@@ -136,6 +157,13 @@ impl Contender {
                 let file = File::options().write(true).open(path).unwrap();
                 file.write_all_at(format!("DEV_LOCATION={:04}\n", self.location).as_bytes(), 0).unwrap();
                 file
+            }
+            Case::OneFile => {
+                let mut bytes = vec![0; 1000];
+                self.random.borrow_mut().fill(&mut bytes);
+                let path = self.path("site/17/1717.html");
+                fs::write(&path, bytes).unwrap();
+                File::options().write(true).open(path).unwrap()
             }
         };
         self.modified += Duration::from_secs(1);
@@ -177,7 +205,11 @@ impl Contender {
             "deploy.yaml",
             &format!(
                 "name: {name}\nbinary: {name}\nunit: {name}.service\nenv_file: {name}.conf\nsettle: 0s\n\
-                 keep_releases: 2\nenvironments:\n  prod:\n    hosts: [\"{user}@{host}\"]\n"
+                 keep_releases: 2\n{}environments:\n  prod:\n    hosts: [\"{user}@{host}\"]\n",
+                match self.work {
+                    Work::Program => "",
+                    Work::Folder => "files: [{source: site}]\n",
+                }
             ),
         );
         let mut command = Command::new(env!("CARGO_BIN_EXE_shipit"));
@@ -199,6 +231,9 @@ impl Contender {
         fs::write(&config, text).unwrap();
         let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("bench").join(script));
         command.arg(config).arg(&self.name);
+        if self.work == Work::Folder {
+            command.arg("site");
+        }
         command
     }
 
@@ -232,6 +267,22 @@ impl Contender {
         let hash = String::from_utf8(hash.stdout).unwrap();
         let wanted = format!("{}\nDEV_LOCATION={:04}\n", hash.split(' ').next().unwrap(), self.location);
         assert!(found.starts_with(&wanted), "{}, {}:\n{found}", self.tool.name(), case.name());
+        if self.work == Work::Folder {
+            let all = "find . -type f -exec sha256sum {} + | LC_ALL=C sort";
+            let there = match self.tool {
+                Tool::Shipit => format!(".local/share/shipit/{}/current/site", self.name),
+                Tool::Script | Tool::Article => format!("{}.d/site", self.name),
+            };
+            let here = Command::new("sh").args(["-c", all]).current_dir(self.path("site")).output().unwrap();
+            let there = self.user.run(&format!("cd {there} && {all}"));
+            assert_eq!(
+                there,
+                String::from_utf8(here.stdout).unwrap(),
+                "{}, {}",
+                self.tool.name(),
+                case.name()
+            );
+        }
         if case == Case::Unchanged && self.tool != Tool::Article {
             assert_eq!(found, self.seen, "{} restarted the service", self.tool.name());
         }

@@ -1,7 +1,7 @@
 //! How long a deploy takes, and what it sends: shipit, the article's procedure, and the best shell script
 //! (`article.sh`, `deploy.sh`), side by side on one host. What is measured and why: docs/performance.md.
 //!
-//! `make bench`, or with a host of `make hosts` up: `cargo bench --bench deploy -- [--quick] [--runs N] [--link NAME]`.
+//! `make bench`, or with a host of `make hosts` up: `cargo bench --bench deploy -- [--folder] [--quick] [--runs N] [--link NAME]`.
 //! A Markdown table goes to standard output, JSON lines to `target/bench/deploy.json`.
 #![allow(
     clippy::unwrap_used,
@@ -38,10 +38,37 @@ enum Case {
     Unchanged,
     Block,
     EnvFile,
+    OneFile,
+}
+
+/// What is deployed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Work {
+    /// One large program.
+    Program,
+    /// A small one, and a folder of thousands of small files.
+    Folder,
+}
+
+impl Work {
+    fn cases(self) -> &'static [Case] {
+        match self {
+            Self::Program => &[Case::First, Case::Unchanged, Case::Block, Case::EnvFile],
+            Self::Folder => &[Case::First, Case::Unchanged, Case::OneFile],
+        }
+    }
+
+    fn tools(self) -> &'static [Tool] {
+        match self {
+            Self::Program => &Tool::ALL,
+            // Nobody would copy thousands of files with scp.
+            Self::Folder => &[Tool::Shipit, Tool::Script],
+        }
+    }
 }
 
 impl Case {
-    const ALL: [Self; 4] = [Self::First, Self::Unchanged, Self::Block, Self::EnvFile];
+    const ALL: [Self; 5] = [Self::First, Self::Unchanged, Self::Block, Self::EnvFile, Self::OneFile];
 
     fn name(self) -> &'static str {
         match self {
@@ -49,6 +76,7 @@ impl Case {
             Self::Unchanged => "nothing changed",
             Self::Block => "64 KiB of the binary changed",
             Self::EnvFile => "env file changed",
+            Self::OneFile => "one of 5,000 files changed",
         }
     }
 }
@@ -83,16 +111,18 @@ impl Link {
 struct Options {
     runs: usize,
     links: Vec<Link>,
+    work: Work,
 }
 
 impl Options {
     fn read(mut arguments: impl Iterator<Item = String>) -> Self {
-        let mut options = Self { runs: 7, links: Link::ALL.to_vec() };
+        let mut options = Self { runs: 7, links: Link::ALL.to_vec(), work: Work::Program };
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 // What cargo gives every benchmark.
                 "--bench" => {}
                 "--quick" => options.runs = 3,
+                "--folder" => options.work = Work::Folder,
                 "--runs" => {
                     let runs = arguments.next().and_then(|n| n.parse().ok());
                     options.runs = runs.expect("--runs takes a number");
@@ -102,7 +132,7 @@ impl Options {
                     options.links.retain(|link| link.name().starts_with(&name));
                     assert!(!options.links.is_empty(), "--link is direct or 50");
                 }
-                other => panic!("{other}? usage: deploy [--quick] [--runs N] [--link direct|50]"),
+                other => panic!("{other}? usage: deploy [--folder] [--quick] [--runs N] [--link direct|50]"),
             }
         }
         options
@@ -111,7 +141,9 @@ impl Options {
 
 fn main() -> io::Result<()> {
     let options = Options::read(std::env::args().skip(1));
-    let Some(mut contenders) = Tool::ALL.iter().map(|tool| set_up(*tool)).collect::<Option<Vec<_>>>() else {
+    let tools = options.work.tools();
+    let contenders: Option<Vec<_>> = tools.iter().map(|tool| set_up(*tool, options.work)).collect();
+    let Some(mut contenders) = contenders else {
         eprintln!("The benchmark needs a test host: unset SHIPIT_TEST_HOST.");
         return Ok(());
     };
@@ -153,14 +185,17 @@ fn main() -> io::Result<()> {
 
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is target/tmp").join("bench");
     fs::create_dir_all(&folder)?;
-    measurements.write_json(&mut File::create(folder.join("deploy.json"))?)?;
+    measurements.write_json(&mut File::create(folder.join(match options.work {
+        Work::Program => "deploy.json",
+        Work::Folder => "folder.json",
+    }))?)?;
     measurements.write_markdown(&mut io::stdout().lock())?;
     io::stdout().flush()
 }
 
-fn set_up(tool: Tool) -> Option<Contender> {
+fn set_up(tool: Tool, work: Work) -> Option<Contender> {
     let user = TestUser::new(UserOptions::default())?;
-    user.key_path.is_some().then(|| Contender::new(tool, user))
+    user.key_path.is_some().then(|| Contender::new(tool, user, work))
 }
 
 /// All cases, each with all contenders in turn, so that what else the machine does hits all alike. Who begins changes
@@ -174,7 +209,7 @@ fn one_round(
     for contender in &mut *contenders {
         contender.clean();
     }
-    for case in Case::ALL {
+    for &case in contenders[0].work.cases() {
         for number in 0..contenders.len() {
             let turn = (number + round) % contenders.len();
             let contender = &mut contenders[turn];

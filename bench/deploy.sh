@@ -2,7 +2,7 @@
 # The best deploy script there is a reason to write: one SSH connection for everything, made and ended here, rsync for
 # the files, and one ssh that does only what their changes call for.
 #
-# usage: deploy.sh SSH_CONFIG NAME; the host is called "host" in that configuration, and the files are in the working
+# usage: deploy.sh SSH_CONFIG NAME [FOLDER]; the host is called "host" in that configuration, and the files are in the working
 # directory.
 set -eu
 config=$1
@@ -15,8 +15,8 @@ trap '$ssh -q -O exit host 2>/dev/null; rm -rf "$sockets"' EXIT
 
 # By size and time alone: no file is read that seems the same. No -z: a release binary hardly shrinks, and the network
 # would have to be slow for it to pay.
-changed=$(rsync --rsh="$ssh" --links --perms --times --out-format=%n -- \
-	"$name" "$name.service" "$name.conf" "host:$name.d/")
+changed=$(rsync --rsh="$ssh" --recursive --delete --links --perms --times --out-format=%n -- \
+	"$name" "$name.service" "$name.conf" ${3:+"$3"} "host:$name.d/")
 
 case $changed in
 '') todo= ;;

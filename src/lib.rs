@@ -19,6 +19,8 @@
 //!
 //! `ARCHITECTURE.md` has the reasons.
 pub mod cli;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod host;
 pub mod manifest;
 pub mod plan;

@@ -2,12 +2,12 @@
 use std::ffi::OsString;
 use std::io::Read as _;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
 
-use super::given_key;
+use crate::ssh::child;
 
 /// Where ssh looks when `SSH_ASKPASS` is not set.
 const USUAL: &str = "/usr/bin/ssh-askpass";
@@ -64,8 +64,7 @@ impl Askpass {
 
     /// Asks. `None` when it is cancelled, or can't be.
     pub(super) fn ask(&self, question: &str) -> Option<SecretString> {
-        let mut command = Command::new(&self.0);
-        let child = given_key::without_secrets(&mut command)
+        let child = child(&self.0)
             .arg(question)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -11,13 +11,14 @@ use super::local_hook;
 use super::prompt::Asker;
 use super::provenance;
 use super::run::Run;
+use super::secret_values::Secrets;
 use super::selection;
 use crate::manifest::{Confirm, Environment, Host, Manifest};
 use crate::plan::{Destination, Operator};
 use crate::report::{Command, EventKind};
 use crate::rollout::{
-    Agreement, Context, Gate, Goal, OtherRuns, Preparation, Purpose, RunRecord, carry_out_all, leave_all,
-    prepare_all,
+    Agreement, Context, Draft, Gate, Goal, OtherRuns, Preparation, Purpose, RunRecord, carry_out_all,
+    leave_all, prepare_all,
 };
 
 /// A change of an environment's hosts.
@@ -32,6 +33,8 @@ pub(super) struct Change<'a> {
     pub(super) aim: Aim,
     /// Whether the operator has to be asked.
     pub(super) consent: Consent,
+    /// The values of their secrets; none for what does not make a release.
+    pub(super) secrets: Secrets,
     /// What to do while others are at work.
     pub(super) wait: &'a WaitArgs,
     /// How to connect.
@@ -86,7 +89,7 @@ impl Consent {
 
 /// Plans, asks where that is wanted, and carries the plans out.
 pub(super) async fn carry_out(change: Change<'_>, global: &GlobalArgs) -> Result<Exit, CliError> {
-    let Change { manifest, environment, hosts, aim, consent, wait, connect } = change;
+    let Change { manifest, environment, hosts, aim, consent, secrets, wait, connect } = change;
     let command = aim.command();
     let name = match command {
         Command::Rollback => "rollback",
@@ -102,7 +105,7 @@ pub(super) async fn carry_out(change: Change<'_>, global: &GlobalArgs) -> Result
         hosts: hosts.iter().map(|host| host.address.clone()).collect(),
         shipit: env!("CARGO_PKG_VERSION"),
     });
-    let goals = match goals(&aim, &manifest, &environment, hosts, &run, global).await {
+    let goals = match goals(&aim, (&manifest, &environment, &secrets), hosts, &run, global).await {
         Ok(goals) => goals,
         Err(error) => {
             run.abandon(error.exit()).await;
@@ -165,19 +168,19 @@ pub(super) async fn carry_out(change: Change<'_>, global: &GlobalArgs) -> Result
 /// What each host is to be brought to.
 async fn goals(
     aim: &Aim,
-    manifest: &Manifest,
-    environment: &Environment,
+    (manifest, environment, secrets): (&Manifest, &Environment, &Secrets),
     hosts: Vec<Host>,
     run: &Run,
     global: &GlobalArgs,
-) -> Result<Vec<(Host, Goal)>, CliError> {
+) -> Result<Vec<(Host, Draft)>, CliError> {
     match aim {
         Aim::Rollback(destination) => {
-            Ok(hosts.into_iter().map(|host| (host, Goal::Earlier(destination.clone()))).collect())
+            let earlier = || Draft::Settled(Goal::Earlier(destination.clone()));
+            Ok(hosts.into_iter().map(|host| (host, earlier())).collect())
         }
         Aim::Deploy => {
             local_hook::before(manifest, environment, run).await?;
-            run.aside(|| selection::releases(global, manifest, environment, hosts))
+            run.aside(|| selection::releases(global, manifest, environment, hosts, secrets))
         }
     }
 }

@@ -5,7 +5,9 @@ use std::path::Path;
 use super::error::CliError;
 use super::exit_code::Exit;
 use super::global::{GlobalArgs, ManifestArgs};
+use super::pinned;
 use super::problem::{Look, ProblemReport};
+use super::provenance;
 use crate::manifest::problem::any_error;
 use crate::manifest::{Manifest, Problem, Severity, load};
 use crate::release;
@@ -29,7 +31,9 @@ fn write(path: &Path, out: &mut dyn Write, err: &mut dyn Write, look: Look) -> i
     let (manifest, problems) = match load(path) {
         Ok(loaded) => {
             let mut problems = loaded.warnings;
-            problems.extend(release::check(&loaded.manifest));
+            let revision = provenance::template_revision(&loaded.manifest.dir);
+            problems.extend(release::check(&loaded.manifest, revision.as_ref()));
+            problems.extend(pinned::problems(&loaded.manifest));
             (Some(loaded.manifest), problems)
         }
         Err(error) => (None, error.problems),

@@ -5,6 +5,7 @@ use super::change::{Aim, Change, Consent, carry_out};
 use super::error::CliError;
 use super::exit_code::Exit;
 use super::global::{ConnectArgs, GlobalArgs, ManifestArgs, WaitArgs};
+use super::secret_values::Secrets;
 use super::selection;
 use crate::report::Command;
 
@@ -33,12 +34,15 @@ pub(super) async fn deploy(args: &DeployArgs, global: &GlobalArgs) -> Result<Exi
     let environment = manifest.environment(args.environment.as_deref())?.clone();
     let consent = Consent::of(&environment, args.yes, Command::Deploy, global)?;
     let hosts = selection::hosts(&environment, &args.connect)?;
+    // Before the hooks: what they print is to be known for what it is.
+    let secrets = Secrets::read(&manifest, &environment, &hosts, global).await?;
     let change = Change {
         manifest,
         environment,
         hosts,
         aim: Aim::Deploy,
         consent,
+        secrets,
         wait: &args.wait,
         connect: &args.connect,
     };

@@ -34,6 +34,14 @@ pub(super) enum CliError {
         /// The tags there are, where one was asked for.
         tags: Option<Vec<String>>,
     },
+    /// A file that is asked for is none of the manifest's.
+    #[error("{} is no unit file and no template of the manifest", file.display())]
+    NoSuchFile {
+        /// What was asked for.
+        file: PathBuf,
+        /// Those there are.
+        known: Vec<String>,
+    },
     /// A pattern can't be read.
     #[error("`{pattern}` is not a pattern")]
     Pattern {
@@ -49,6 +57,12 @@ pub(super) enum CliError {
         environment: String,
         /// What was asked for.
         command: Command,
+    },
+    /// A service is to be removed, and there is nobody to say yes.
+    #[error("the removal of {service} wants to be confirmed, and there is no terminal to ask on")]
+    UnconfirmedRemoval {
+        /// The service.
+        service: String,
     },
     /// The operator said no.
     #[error("not confirmed: nothing was changed")]
@@ -119,7 +133,9 @@ impl CliError {
             | Self::Select(_)
             | Self::NoHost { .. }
             | Self::Pattern { .. }
+            | Self::NoSuchFile { .. }
             | Self::Unconfirmed { .. }
+            | Self::UnconfirmedRemoval { .. }
             | Self::NoHome
             | Self::KnownHosts { .. }
             | Self::KnownHostsNotWritten { .. }
@@ -193,7 +209,10 @@ impl Diagnostic for Shown {
             CliError::Problems(_) => return None,
             CliError::Select(_) => "shipit::cli::environment",
             CliError::NoHost { .. } | CliError::Pattern { .. } => "shipit::cli::no_host",
-            CliError::Unconfirmed { .. } | CliError::Declined => "shipit::cli::unconfirmed",
+            CliError::NoSuchFile { .. } => "shipit::cli::no_file",
+            CliError::Unconfirmed { .. } | CliError::UnconfirmedRemoval { .. } | CliError::Declined => {
+                "shipit::cli::unconfirmed"
+            }
             CliError::NoHome => "shipit::cli::no_home",
             CliError::KnownHosts { .. } | CliError::KnownHostsNotWritten { .. } | CliError::PinnedKeys(_) => {
                 "shipit::manifest::known_hosts"
@@ -218,12 +237,16 @@ impl Diagnostic for Shown {
                     Some(tags) => format!("{hosts}; their tags are: {}", tags.join(", ")),
                 }
             }
+            CliError::NoSuchFile { known, .. } => format!("there are {}", known.join(", ")),
             CliError::Pattern { .. } => "a pattern has `*` for any text and `?` for one character".to_owned(),
             CliError::Unconfirmed { command: Command::Rollback, .. } => {
                 "look at `shipit releases`, and say `shipit rollback --yes` if it is what you want".to_owned()
             }
             CliError::Unconfirmed { .. } => {
                 "look at `shipit plan`, and say `shipit deploy --yes` if it is what you want".to_owned()
+            }
+            CliError::UnconfirmedRemoval { .. } => {
+                "look at `shipit status`, and say `shipit remove --yes` if it is what you want".to_owned()
             }
             CliError::Left(hosts) => left_help(hosts),
             CliError::Hook { .. } => {

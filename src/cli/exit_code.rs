@@ -1,7 +1,7 @@
 //! The exit codes, which scripts and CI rely on. `docs/exit-codes.md` is their reference.
 use std::process::ExitCode;
 
-use crate::host::{FreezeError, HealthError, ProbeError, SessionError, UploadError};
+use crate::host::{FreezeError, HealthError, ProbeError, RemoveError, SessionError, UploadError};
 use crate::report::Verdict;
 use crate::rollout::{HostError, Outcome};
 use crate::ssh::{ChannelPurpose, SftpError, SftpOperation, SshError};
@@ -112,6 +112,7 @@ impl Exit {
             | HostError::Session(SessionError::Ssh(error))
             | HostError::Probe(ProbeError::Session(SessionError::Ssh(error)))
             | HostError::Freeze(FreezeError::Session(SessionError::Ssh(error)))
+            | HostError::Remove(RemoveError::Session(SessionError::Ssh(error)))
             | HostError::Upload(UploadError::Ssh(error) | UploadError::Session(SessionError::Ssh(error)))
             | HostError::Health(HealthError::Ssh(error) | HealthError::Session(SessionError::Ssh(error))) => {
                 Self::of_ssh(error)
@@ -120,9 +121,10 @@ impl Exit {
             | HostError::Probe(ProbeError::Session(SessionError::NoShell { .. }))
             | HostError::Freeze(FreezeError::Session(SessionError::NoShell { .. })) => Self::Refused,
             HostError::Probe(ProbeError::Home { .. }) => Self::Refused,
-            HostError::Refused(_) | HostError::SudoPassword { .. } | HostError::Tampered { .. } => {
-                Self::Refused
-            }
+            HostError::Refused(_)
+            | HostError::Template(_)
+            | HostError::SudoPassword { .. }
+            | HostError::Tampered { .. } => Self::Refused,
             HostError::Locked(_) | HostError::Frozen(_) | HostError::UnderWay(_) => Self::Locked,
             HostError::Interrupted => Self::Interrupted,
             _ => Self::Failed,

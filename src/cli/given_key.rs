@@ -1,12 +1,10 @@
-//! The variables that carry secrets to shipit, and what must not inherit them.
-use std::process::Command;
-
+//! The variables that carry secrets to shipit.
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::error::CliError;
 use super::prompt::Asker;
-use crate::ssh::{GivenKey, KEY_VARIABLE, KeyTextError, PASSPHRASE_VARIABLE, SECRET_VARIABLES};
+use crate::ssh::{GivenKey, KEY_VARIABLE, KeyTextError, PASSPHRASE_VARIABLE};
 
 /// How often the passphrase is asked for, as ssh(1) has it.
 const ATTEMPTS: usize = 3;
@@ -48,12 +46,4 @@ fn secret(name: &'static str) -> Result<Option<SecretString>, CliError> {
         }
         Err(_) => Err(CliError::GivenKey { error: KeyTextError::NotAKey }),
     }
-}
-
-/// What we start has no use for our secrets.
-pub(super) fn without_secrets(command: &mut Command) -> &mut Command {
-    for name in SECRET_VARIABLES {
-        command.env_remove(name);
-    }
-    command
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use crate::manifest::parse_duration;
+use crate::report::Mask;
 use crate::ssh::config::Files;
 
 use super::askpass::Seat;
@@ -29,6 +30,9 @@ pub(super) struct GlobalArgs {
     /// Never ask anything, as if there were no terminal
     #[arg(long, global = true)]
     pub no_input: bool,
+    /// What nobody may see. No argument: it goes where these go, to all that prints.
+    #[arg(skip)]
+    pub mask: Mask,
 }
 
 /// Which manifest.

@@ -1,11 +1,11 @@
 //! What a program on the operator's machine writes, line by line.
-use std::io::{self, BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
+use std::io::{self, BufRead, BufReader, PipeWriter, Read, Write};
 use std::process::Stdio;
 
 use tokio::sync::oneshot;
 
 use crate::manifest::HookPoint;
-use crate::report::{EventKind, Events};
+use crate::report::{EventKind, Events, Mask};
 
 /// How many of the last lines are kept for a failure.
 const KEPT_LINES: usize = 10;
@@ -22,18 +22,18 @@ pub(super) struct HookOutput {
 
 impl HookOutput {
     /// A pipe, and a thread that tells of what comes out of it.
-    pub(super) fn open(when: HookPoint, events: &Events) -> io::Result<Self> {
+    pub(super) fn open(when: HookPoint, events: &Events, mask: &Mask) -> io::Result<Self> {
         let random = getrandom::u64().map_err(io::Error::other)?;
         let mark = format!("hook-ended-{random:016x}");
         let (reader, writer) = io::pipe()?;
         let (sender, said) = oneshot::channel();
-        let (events, end) = (events.clone(), mark.clone());
+        let (events, end, mask) = (events.clone(), mark.clone(), mask.clone());
         // Not one of tokio's, which are waited for: what a hook leaves behind may hold the pipe open for ever.
         std::thread::Builder::new().name("hook output".to_owned()).spawn(move || {
             let tell = |line| events.send(EventKind::LocalHookSaid { when, line });
             let mut reader = BufReader::new(reader);
             // Nobody waits any more: nothing is left to be told.
-            let _ = sender.send(read_lines(&mut reader, &end, tell));
+            let _ = sender.send(read_lines(&mut reader, &end, &mask, tell));
             // It must not be stopped by a pipe that nobody reads.
             let _ = io::copy(&mut reader, &mut io::sink());
         })?;
@@ -58,9 +58,16 @@ impl HookOutput {
     }
 }
 
-/// Tells of every line up to the mark. Returns the last ones.
-fn read_lines(reader: &mut BufReader<PipeReader>, mark: &str, tell: impl Fn(String)) -> Vec<String> {
+/// Tells of every line up to the mark. Returns the last ones. What is hidden is hidden here where a line is told of in
+/// pieces: later, half of a secret would not be known for one.
+fn read_lines(
+    reader: &mut BufReader<impl Read>,
+    mark: &str,
+    mask: &Mask,
+    tell: impl Fn(String),
+) -> Vec<String> {
     let mut last = Vec::new();
+    let mut pieces = mask.stream();
     let mut bytes = Vec::new();
     loop {
         bytes.clear();
@@ -68,7 +75,11 @@ fn read_lines(reader: &mut BufReader<PipeReader>, mark: &str, tell: impl Fn(Stri
             Ok(0) | Err(_) => return last,
             Ok(_) => {}
         }
-        let text = String::from_utf8_lossy(&bytes);
+        let mut shown = pieces.push(&bytes);
+        if bytes.ends_with(b"\n") {
+            shown.extend(pieces.finish());
+        }
+        let text = String::from_utf8_lossy(&shown);
         let text = text.trim_end_matches(['\n', '\r']);
         if text == mark {
             return last;
@@ -81,6 +92,29 @@ fn read_lines(reader: &mut BufReader<PipeReader>, mark: &str, tell: impl Fn(Stri
             }
             last.push(line.to_owned());
             tell(line.to_owned());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_is_hidden_where_a_long_line_is_cut() {
+        let secret = "correct horse battery staple";
+        let mask = Mask::default();
+        mask.hide(secret);
+        for before in LONGEST_LINE as usize - 40..LONGEST_LINE as usize + 4 {
+            let text = format!("{}{secret} and on\nnext\n\nend\n", "x".repeat(before));
+            let said = RefCell::new(String::new());
+            let mut reader = BufReader::new(text.as_bytes());
+            let last = read_lines(&mut reader, "end", &mask, |line| said.borrow_mut().push_str(&line));
+            let said = said.into_inner();
+            assert_eq!(said, format!("{}*** and onnext", "x".repeat(before)), "{before}");
+            assert!(last.iter().all(|line| !line.contains("horse")));
         }
     }
 }

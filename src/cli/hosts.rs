@@ -14,7 +14,7 @@ use super::{scan, selection};
 use crate::manifest::Address;
 use crate::report::{SCHEMA_VERSION, escape_controls, sanitise};
 use crate::ssh::config::{Files, Keyword};
-use crate::ssh::{AgentKeys, Flags, Hop, Proxy, UnknownHostKey};
+use crate::ssh::{AgentKeys, Hop, Proxy, Routes, UnknownHostKey};
 
 /// Show what each host resolves to, and who says so: address, user, port, keys, jump hosts
 #[derive(Debug, Args)]
@@ -59,7 +59,7 @@ pub(super) async fn hosts(args: &HostsArgs, global: &GlobalArgs) -> Result<Exit,
     }
     for host in &hosts {
         let hop = reach.way(&host.address).await?;
-        let resolved = Resolved::new(&hop, routes.flags(), Written::InTheManifest);
+        let resolved = Resolved::new(&hop, routes, Written::InTheManifest);
         match global.format {
             Format::Text => text.push_str(&sanitise(&format!("\n{}\n{}", host.address, resolved.text(0)))),
             Format::Json => {
@@ -111,6 +111,7 @@ impl Source {
 #[serde(rename_all = "snake_case")]
 enum From {
     Flag,
+    Environment,
     Manifest,
     SshConfig,
     Default,
@@ -120,6 +121,7 @@ impl From {
     fn as_str(self) -> &'static str {
         match self {
             Self::Flag => "flag",
+            Self::Environment => "environment",
             Self::Manifest => "manifest",
             Self::SshConfig => "ssh_config",
             Self::Default => "default",
@@ -132,6 +134,26 @@ impl From {
 struct Said<T> {
     value: T,
     from: From,
+}
+
+/// A key that was given as text, told without it.
+#[derive(Debug, Serialize)]
+struct GivenKeyName {
+    variable: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    algorithm: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fingerprint: Option<String>,
+}
+
+/// A certificate that comes before the key that it is for.
+#[derive(Debug, Serialize)]
+struct SaidCertificate {
+    #[serde(flatten)]
+    file: Said<PathBuf>,
+    /// What speaks against it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    doubt: Option<String>,
 }
 
 /// Where a login stands.
@@ -151,18 +173,24 @@ struct Resolved {
     via: Vec<Self>,
     #[serde(skip_serializing_if = "Option::is_none")]
     proxy_command: Option<Said<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    given_key: Option<Said<GivenKeyName>>,
     identities: Vec<Said<PathBuf>>,
+    certificates: Vec<SaidCertificate>,
     identities_only: Said<bool>,
     agent: Said<Option<PathBuf>>,
     known_hosts: Vec<Said<PathBuf>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     host_key_alias: Option<Said<String>>,
     unknown_host_key: Said<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_followed: Vec<String>,
     connect_timeout_s: Said<u64>,
 }
 
 impl Resolved {
-    fn new(hop: &Hop, flags: &Flags, written: Written) -> Self {
+    fn new(hop: &Hop, routes: &Routes, written: Written) -> Self {
+        let flags = routes.flags();
         let options = &hop.options;
         let by_file = |keyword| {
             if hop.found.configured.contains(&keyword) { From::SshConfig } else { From::Default }
@@ -178,7 +206,28 @@ impl Resolved {
             From::Default => by_login(true, Keyword::HostName),
             configured => configured,
         };
+        let identities: Vec<Said<PathBuf>> = [
+            said(&flags.identities, From::Flag),
+            said(options.identities.get(flags.identities.len()..).unwrap_or_default(), From::SshConfig),
+            said(&options.default_identities, From::Default),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let certificates = options.certificate_files(&hop.target.user).into_iter().map(|certificate| {
+            // It is there because of the key.
+            let of_key = |key: &PathBuf| identities.iter().find(|said| said.value == *key);
+            let from = certificate.beside.as_ref().and_then(of_key).map_or(From::SshConfig, |said| said.from);
+            SaidCertificate { file: Said { value: certificate.path, from }, doubt: certificate.doubt }
+        });
         Self {
+            certificates: certificates.collect(),
+            given_key: options.given_key.as_ref().map(|given| {
+                let (algorithm, fingerprint) = given.identity().unzip();
+                let fingerprint = fingerprint.map(|print| print.to_string());
+                let value = GivenKeyName { variable: given.name.clone(), algorithm, fingerprint };
+                Said { value, from: From::Environment }
+            }),
             address: Said { value: hop.target.host.clone(), from: host_name },
             port: Said { value: hop.target.port, from: by_login(hop.login.port.is_some(), Keyword::Port) },
             user: Said {
@@ -188,7 +237,7 @@ impl Resolved {
             via: match &options.proxy {
                 Proxy::Jump(_) => {
                     let hops = hop.way();
-                    hops.iter().map(|hop| Self::alone(hop, flags)).collect()
+                    hops.iter().map(|hop| Self::alone(hop, routes)).collect()
                 }
                 Proxy::Direct | Proxy::Command { .. } => Vec::new(),
             },
@@ -198,14 +247,7 @@ impl Resolved {
                 }
                 Proxy::Direct | Proxy::Jump(_) => None,
             },
-            identities: [
-                said(&flags.identities, From::Flag),
-                said(options.identities.get(flags.identities.len()..).unwrap_or_default(), From::SshConfig),
-                said(&options.default_identities, From::Default),
-            ]
-            .into_iter()
-            .flatten()
-            .collect(),
+            identities,
             identities_only: Said {
                 value: options.agent_keys == AgentKeys::Named,
                 from: by_file(Keyword::IdentitiesOnly),
@@ -234,6 +276,7 @@ impl Resolved {
                 },
                 from: by_flag(flags.unknown_host_key.is_some(), Keyword::StrictHostKeyChecking),
             },
+            not_followed: routes.not_followed(&hop.found.config).iter().map(ToString::to_string).collect(),
             connect_timeout_s: Said {
                 value: options.connect_timeout.as_secs(),
                 from: by_flag(flags.connect_timeout.is_some(), Keyword::ConnectTimeout),
@@ -242,8 +285,8 @@ impl Resolved {
     }
 
     /// A jump host, whose own way is told by those before it.
-    fn alone(hop: &Hop, flags: &Flags) -> Self {
-        Self { via: Vec::new(), ..Self::new(hop, flags, Written::InTheConfiguration) }
+    fn alone(hop: &Hop, routes: &Routes) -> Self {
+        Self { via: Vec::new(), ..Self::new(hop, routes, Written::InTheConfiguration) }
     }
 
     /// As a table, and below it one for each jump host.
@@ -258,8 +301,17 @@ impl Resolved {
         if let Some(command) = &self.proxy_command {
             row("ProxyCommand", command.value.clone(), command.from);
         }
+        if let Some(Said { value: key, from }) = &self.given_key {
+            let words = [Some(&key.variable), key.algorithm.as_ref(), key.fingerprint.as_ref()];
+            row("keys", words.into_iter().flatten().cloned().collect::<Vec<_>>().join(" "), *from);
+        }
         for (index, path) in self.identities.iter().enumerate() {
-            row(if index == 0 { "keys" } else { "" }, short(&path.value), path.from);
+            let first = index == 0 && self.given_key.is_none();
+            row(if first { "keys" } else { "" }, short(&path.value), path.from);
+        }
+        for (index, SaidCertificate { file, doubt }) in self.certificates.iter().enumerate() {
+            let doubt = doubt.as_ref().map(|doubt| format!(" ({doubt})")).unwrap_or_default();
+            row(if index == 0 { "certificates" } else { "" }, short(&file.value) + &doubt, file.from);
         }
         let agent = match (&self.agent.value, self.identities_only.value) {
             (None, _) => "none".to_owned(),
@@ -276,6 +328,9 @@ impl Resolved {
         row("unknown key", self.unknown_host_key.value.to_owned(), self.unknown_host_key.from);
         row("time-out", format!("{} s", self.connect_timeout_s.value), self.connect_timeout_s.from);
         let mut text = indented(&columns(&rows), depth);
+        for setting in &self.not_followed {
+            text.push_str(&indented(&format!("  not followed: {setting}\n"), depth));
+        }
         for hop in &self.via {
             let name = format!("{}@{}", hop.user.value, hop.address.value);
             text.push_str(&indented(&format!("  by way of {name}\n"), depth));

@@ -64,7 +64,7 @@ pub(super) async fn inspect<T: Answer>(
     Ok(exit)
 }
 
-async fn ask<T>(
+pub(super) async fn ask<T>(
     reach: &Reach,
     host: &Address,
     scope: Scope,
@@ -92,7 +92,7 @@ fn print<T: Answer>(host: &Address, answer: &T, format: Format) {
     let _ = io::stdout().write_all(text.as_bytes());
 }
 
-fn failure_text(host: &Address, failure: &HostFailure) -> String {
+pub(super) fn failure_text(host: &Address, failure: &HostFailure) -> String {
     let report = failure.report();
     let mut text = format!("{host}  {}\n", report.causes.join(": "));
     for detail in &report.details {

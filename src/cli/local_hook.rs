@@ -11,10 +11,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::error::CliError;
 use super::hook_output::HookOutput;
 use super::run::Run;
-use crate::manifest::{Environment, HookPoint, LocalHook, Manifest, first_line};
+use crate::manifest::{Environment, HookPoint, LocalHook, Manifest, SecretSource, first_line};
 use crate::report::{EventKind, Verdict};
 use crate::rollout::Outcome;
-use crate::ssh::SECRET_VARIABLES;
+use crate::ssh;
 
 /// How long a hook has to end once it was asked to.
 const GRACE: Duration = Duration::from_secs(5);
@@ -76,7 +76,7 @@ async fn tell(
 ) -> Result<(), Failure> {
     let (when, begun) = (hook.when, Instant::now());
     run.events.send(EventKind::LocalHookStarted { when, run: hook.text.clone() });
-    let output = HookOutput::open(when, &run.events);
+    let output = HookOutput::open(when, &run.events, &run.mask);
     let result = match &output {
         Ok(output) => carry_out(hook, manifest, environment, verdict, output).await,
         Err(error) => Err(Failure::Ended(format!("it could not be started: {error}"))),
@@ -105,9 +105,12 @@ async fn carry_out(
     output: &HookOutput,
 ) -> Result<(), Failure> {
     let not_started = |error: io::Error| Failure::Ended(format!("it could not be started: {error}"));
-    let mut command = Command::new("/bin/sh");
-    for name in SECRET_VARIABLES {
-        command.env_remove(name);
+    let mut command = Command::from(ssh::child("/bin/sh"));
+    // A hook that needs a secret can ask for it where it comes from. It does not get all of them for nothing.
+    for source in manifest.environments.values().flat_map(Environment::secret_sources) {
+        if let SecretSource::Env(name) = source {
+            command.env_remove(name);
+        }
     }
     command
         .arg("-c")
@@ -156,11 +159,11 @@ async fn wait(child: &mut Child, timeout: Duration) -> io::Result<Ended> {
 }
 
 /// Ends the hook and all that it started: asks first, then kills.
-async fn end_group(child: &mut Child) {
+pub(super) async fn end_group(child: &mut Child) {
     let Some(id) = child.id() else { return };
     for signal in ["TERM", "KILL"] {
         // The group outlives its leader; one that is gone is what is wanted.
-        let _ = Command::new("/bin/sh")
+        let _ = Command::from(ssh::child("/bin/sh"))
             .args(["-c", "kill -s \"$1\" -- \"-$2\" 2>/dev/null", "sh", signal, &id.to_string()])
             .status()
             .await;

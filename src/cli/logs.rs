@@ -15,10 +15,11 @@ use super::exit_code::Exit;
 use super::global::{ConnectArgs, Format, GlobalArgs, line_count};
 use super::prompt::Asker;
 use super::run::colour;
+use super::secret_values::Secrets;
 use super::selection;
 use crate::host::{JournalEntry, JournalQuery, follow_script};
 use crate::manifest::Address;
-use crate::report::{Events, JournalStyle, journal_line, sanitise};
+use crate::report::{Events, JournalStyle, Mask, journal_line, mask_journal_entry, sanitise};
 use crate::rollout::{Reach, connect_host};
 use crate::ssh::{ExitStatus, Output, SshError};
 
@@ -80,6 +81,7 @@ pub(super) async fn logs(args: &LogsArgs, global: &GlobalArgs) -> Result<Exit, C
     let hosts = selection::hosts(environment, &args.connect)?;
     let asker = Asker::new(global);
     let reach = selection::reach(&args.connect, global, environment, &hosts, &asker).await?;
+    Secrets::hide_what_is_at_hand(environment, &hosts, global);
     let query = JournalQuery {
         scope: manifest.scope,
         units: manifest.started_units().map(|(name, _)| name.clone()).collect(),
@@ -235,6 +237,7 @@ struct Printer {
     format: Format,
     style: JournalStyle,
     width: Option<usize>,
+    mask: Mask,
 }
 
 impl Printer {
@@ -244,10 +247,18 @@ impl Printer {
             zone: TimeZone::system(),
             today: Some(Zoned::now().date()),
         };
-        Self { format: global.format, style, width: several.then_some(0) }
+        Self { format: global.format, style, width: several.then_some(0), mask: global.mask.clone() }
     }
 
     fn entry(&mut self, host: &Address, entry: &JournalEntry) -> io::Result<()> {
+        let mut masked;
+        let entry = if self.mask.is_empty() {
+            entry
+        } else {
+            masked = entry.clone();
+            mask_journal_entry(&mut masked, &self.mask);
+            &masked
+        };
         let line = match self.format {
             Format::Json => serde_json::to_string(&HostEntry { v: 1, host, entry }).unwrap_or_default(),
             Format::Text => {
@@ -266,7 +277,7 @@ impl Printer {
 
     fn note(&self, host: &Address, note: &str) {
         // Nobody to tell is no reason to stop.
-        let _ = writeln!(io::stderr(), "{host}: {}", sanitise(note));
+        let _ = writeln!(io::stderr(), "{host}: {}", sanitise(&self.mask.text(note)));
     }
 
     fn failed(&self, host: &Address, error: &SshError) {

@@ -18,19 +18,24 @@ mod hosts;
 mod inspect;
 mod local_hook;
 mod logs;
+mod pinned;
 mod plan;
 mod problem;
 mod prompt;
 mod provenance;
 mod releases;
+mod remove;
+mod render;
 mod rollback;
 mod run;
 mod say;
 mod scan;
+mod secret_values;
 mod selection;
 mod status;
+mod warn;
 
-use std::io;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -39,6 +44,7 @@ use miette::GraphicalTheme;
 use self::error::CliError;
 pub use self::exit_code::Exit;
 use self::global::GlobalArgs;
+use crate::report::Mask;
 
 /// Deploys services over SSH: the binary, its units and its env file, switched in one step and proven to run.
 ///
@@ -57,6 +63,7 @@ struct Cli {
 enum Command {
     Check(check::CheckArgs),
     Plan(plan::PlanArgs),
+    Render(render::RenderArgs),
     Deploy(deploy::DeployArgs),
     Rollback(rollback::RollbackArgs),
     Status(status::StatusArgs),
@@ -65,7 +72,18 @@ enum Command {
     History(history::HistoryArgs),
     Lock(freeze::LockArgs),
     Unlock(freeze::UnlockArgs),
+    Remove(remove::RemoveArgs),
     Hosts(hosts::HostsArgs),
+}
+
+/// How problems look, all of them. For tests: none may be of a kind that can't be shown.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn shown(problems: &[crate::manifest::Problem]) -> io::Result<String> {
+    let mut text = Vec::new();
+    for problem in problems {
+        problem::ProblemReport::new(problem).write(&mut text, problem::Look::default())?;
+    }
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// Runs the command line of this process.
@@ -82,11 +100,15 @@ pub fn run() -> ExitCode {
     };
     set_up_reports(&cli.global);
     set_up_tracing(&cli.global);
-    let look = cli.global.look();
-    let exit = dispatch(cli).unwrap_or_else(|error| {
+    let (look, mask) = (cli.global.look(), cli.global.mask.clone());
+    let result = dispatch(cli);
+    warn::finish();
+    let exit = result.unwrap_or_else(|error| {
         let exit = error.exit();
+        let mut text = Vec::new();
         // With nobody to tell there is still the exit code.
-        let _ = error.show(&mut io::stderr().lock(), look);
+        let _ = error.show(&mut text, look);
+        let _ = io::stderr().lock().write_all(mask.text(&String::from_utf8_lossy(&text)).as_bytes());
         exit
     });
     exit.into()
@@ -104,6 +126,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
         match &command {
             Command::Check(_) => Ok(Exit::Done),
             Command::Plan(args) => plan::plan(args, &global).await,
+            Command::Render(args) => render::render(args, &global).await,
             Command::Deploy(args) => deploy::deploy(args, &global).await,
             Command::Status(args) => status::status(args, &global).await,
             Command::Rollback(args) => rollback::rollback(args, &global).await,
@@ -112,6 +135,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
             Command::History(args) => history::history(args, &global).await,
             Command::Lock(args) => freeze::lock(args, &global).await,
             Command::Unlock(args) => freeze::unlock(args, &global).await,
+            Command::Remove(args) => remove::remove(args, &global).await,
             Command::Hosts(args) => hosts::hosts(args, &global).await,
         }
     });
@@ -132,16 +156,33 @@ fn set_up_reports(global: &GlobalArgs) {
 
 fn set_up_tracing(global: &GlobalArgs) {
     let level = match global.verbose {
-        0 => return,
+        0 if global.quiet => return,
+        0 => return warn::begin(global.mask.clone()),
         1 => "warn,shipit=debug",
         _ => "debug,shipit=trace",
     };
     let filter = tracing_subscriber::EnvFilter::new(level);
+    let mask = global.mask.clone();
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(move || MaskedStderr(mask.clone()))
         .with_ansi(global.colours(&io::stderr()))
         .without_time()
         .try_init();
     debug_assert!(subscriber.is_ok());
+}
+
+/// Standard error for what is said with `-v`: each message is one write.
+struct MaskedStderr(Mask);
+
+impl io::Write for MaskedStderr {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        io::stderr().write_all(self.0.text(&text).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }

@@ -13,6 +13,7 @@ use super::global::{ConnectArgs, Format, GlobalArgs, ManifestArgs};
 use super::prompt::Asker;
 use super::provenance;
 use super::run::{Run, colour};
+use super::secret_values::Secrets;
 use super::selection;
 use crate::manifest::{HookPoint, Hooks, first_line};
 use crate::plan::{Operator, Plan};
@@ -37,7 +38,8 @@ pub(super) async fn plan(args: &PlanArgs, global: &GlobalArgs) -> Result<Exit, C
     let manifest = selection::load(&args.manifest.manifest, global)?;
     let environment = manifest.environment(args.environment.as_deref())?.clone();
     let hosts = selection::hosts(&environment, &args.connect)?;
-    let releases = selection::releases(global, &manifest, &environment, hosts.clone())?;
+    let secrets = Secrets::read(&manifest, &environment, &hosts, global).await?;
+    let releases = selection::releases(global, &manifest, &environment, hosts.clone(), &secrets)?;
 
     let run = Run::begin(global);
     let asker = Asker::in_run(global, &run);
@@ -110,7 +112,7 @@ fn show(hooks: &Hooks, plans: &[Arc<Plan>], global: &GlobalArgs) -> io::Result<(
         }
     }
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout.write_all(global.mask.text(&text).as_bytes()).and_then(|()| stdout.flush()) {
         // `shipit plan | head` is fine.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,

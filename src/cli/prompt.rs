@@ -51,6 +51,18 @@ impl Asker {
         Self { suspend: run.suspend.clone(), shown: Some(run.shown.clone()), ..Self::new(global) }
     }
 
+    /// Whether somebody sits at a terminal.
+    #[must_use]
+    pub(super) fn sits_at_a_terminal(&self) -> bool {
+        self.available
+    }
+
+    /// A secret that the manifest wants to have asked for: of the terminal only.
+    #[must_use]
+    pub(super) fn manifest_secret(&self, question: &str) -> Option<SecretString> {
+        self.typed(&format!("{question}: "))
+    }
+
     /// Whether there is anybody to ask for a secret.
     #[must_use]
     pub(super) fn is_available(&self) -> bool {

@@ -5,7 +5,9 @@ use std::process::{Command, Stdio};
 use jiff::Timestamp;
 
 use crate::host::Holder;
+use crate::manifest::template::TemplateRevision;
 use crate::release::Revision;
+use crate::ssh::child;
 
 /// The page of the CI job that this runs in, by the variables that CI systems set.
 fn job() -> Option<String> {
@@ -24,7 +26,7 @@ fn job() -> Option<String> {
 pub(super) fn holder(command: &str, message: Option<String>) -> Holder {
     let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
     // CI's containers often have neither.
-    let user = user.ok().filter(|user| !user.is_empty()).or_else(|| said(Command::new("id").arg("-un")));
+    let user = user.ok().filter(|user| !user.is_empty()).or_else(|| said(child("id").arg("-un")));
     let user = user.unwrap_or_else(|| "someone".to_owned());
     let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let machine = match machine.trim() {
@@ -46,10 +48,16 @@ fn said(command: &mut Command) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
+/// The same, as templates see it.
+#[must_use]
+pub(super) fn template_revision(folder: &Path) -> Option<TemplateRevision> {
+    revision(folder).map(|Revision { commit, dirty }| TemplateRevision { commit, dirty })
+}
+
 /// The revision of a folder, where it is in a git repository and git is installed.
 #[must_use]
 pub(super) fn revision(folder: &Path) -> Option<Revision> {
-    let git = |arguments: &[&str]| said(Command::new("git").arg("-C").arg(folder).args(arguments));
+    let git = |arguments: &[&str]| said(child("git").arg("-C").arg(folder).args(arguments));
     let commit = git(&["rev-parse", "--verify", "HEAD"])?;
     let dirty =
         git(&["status", "--porcelain", "--untracked-files=no"]).is_none_or(|changes| !changes.is_empty());

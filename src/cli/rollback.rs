@@ -5,6 +5,7 @@ use super::change::{Aim, Change, Consent, carry_out};
 use super::error::CliError;
 use super::exit_code::Exit;
 use super::global::{ConnectArgs, GlobalArgs, ManifestArgs, WaitArgs};
+use super::secret_values::Secrets;
 use super::selection;
 use crate::plan::Destination;
 use crate::report::Command;
@@ -42,12 +43,14 @@ pub(super) async fn rollback(args: &RollbackArgs, global: &GlobalArgs) -> Result
     let consent = Consent::of(&environment, args.yes, Command::Rollback, global)?;
     let destination = args.to.clone().map_or(Destination::Before, Destination::Named);
     let hosts = selection::hosts(&environment, &args.connect)?;
+    Secrets::hide_what_is_at_hand(&environment, &hosts, global);
     let change = Change {
         manifest,
         environment,
         hosts,
         aim: Aim::Rollback(destination),
         consent,
+        secrets: Secrets::default(),
         wait: &args.wait,
         connect: &args.connect,
     };

@@ -11,8 +11,8 @@ use super::error::CliError;
 use super::exit_code::Exit;
 use super::global::{Format, GlobalArgs};
 use crate::report::{
-    Colour, Event, EventKind, Events, JsonReporter, PlainReporter, Reporter, RunCounts, Suspend,
-    TerminalReporter, TextStyle, Verbosity,
+    Colour, Event, EventKind, Events, JsonReporter, Mask, MaskedReporter, PlainReporter, Reporter, RunCounts,
+    Suspend, TerminalReporter, TextStyle, Verbosity,
 };
 use crate::rollout::{Interrupt, Outcome, Phases, Warnings};
 
@@ -30,6 +30,8 @@ pub(super) struct Run {
     pub phases: Phases,
     /// What went wrong and changes nothing.
     pub warnings: Warnings,
+    /// What nobody may see.
+    pub mask: Mask,
     reporter: JoinHandle<()>,
     begun: Instant,
 }
@@ -39,7 +41,9 @@ impl Run {
     #[must_use]
     pub(super) fn begin(global: &GlobalArgs) -> Self {
         let (events, mut receiver) = Events::channel();
-        let (mut reporter, suspend) = reporter(global);
+        let (reporter, suspend) = reporter(global);
+        super::warn::beside(&suspend);
+        let mut reporter = MaskedReporter::new(reporter, global.mask.clone());
         let shown = Shown { events: events.clone(), number: Arc::default() };
         let number = Arc::clone(&shown.number);
         // Of its own, so that a slow terminal does not hold up a deploy.
@@ -60,6 +64,7 @@ impl Run {
             interrupt: Interrupt::default(),
             phases: Phases::default(),
             warnings: Warnings::default(),
+            mask: global.mask.clone(),
             reporter,
             begun: Instant::now(),
         }
@@ -105,6 +110,8 @@ impl Run {
     }
 
     async fn over(self, counts: RunCounts, exit: Exit) {
+        // They are no part of the end.
+        super::warn::finish();
         self.events.send(EventKind::RunFinished {
             counts,
             warnings: self.warnings.count(),

@@ -11,12 +11,17 @@ use globset::Glob;
 use super::error::CliError;
 use super::given_key;
 use super::global::{ConnectArgs, Format, GlobalArgs};
+use super::pinned;
 use super::problem::ProblemReport;
 use super::prompt::Asker;
+use super::provenance;
 use super::say::say;
-use crate::manifest::{self, Environment, Host, KnownHosts, Manifest, Problem, Tag};
-use crate::release::Sources;
-use crate::rollout::{Goal, Reach};
+use super::secret_values::Secrets;
+use crate::manifest::problem::any_error;
+use crate::manifest::template::{self, Needs, TemplateFacts, TemplateInputs, TemplateRevision};
+use crate::manifest::{self, Environment, Host, Manifest, Problem, Tag};
+use crate::release::{Recipe, Sources};
+use crate::rollout::{Draft, Goal, Reach};
 use crate::ssh::config::Reader;
 use crate::ssh::{ConnectOptions, Flags, PinnedKeys, Routes, SshConfig, UnknownHostKey};
 
@@ -33,30 +38,61 @@ pub(super) fn releases(
     manifest: &Manifest,
     environment: &Environment,
     hosts: Vec<Host>,
-) -> Result<Vec<(Host, Goal)>, CliError> {
-    let sources = Sources::open(manifest).map_err(CliError::Problems)?;
+    secrets: &Secrets,
+) -> Result<Vec<(Host, Draft)>, CliError> {
+    let sources = Arc::new(Sources::open(manifest).map_err(CliError::Problems)?);
+    let needs = sources.needs();
+    let wants_facts = needs.iter().any(|needs| needs.facts);
+    let revision = revision(&needs, manifest);
+    let kept = (Arc::new(manifest.clone()), Arc::new(environment.clone()));
     let mut warnings = sources.warnings.clone();
     let mut problems: Vec<Problem> = Vec::new();
     let mut releases = Vec::new();
     for host in hosts {
-        let found = match sources.release(manifest, environment, &host) {
-            Ok(release) => {
-                let found = release.warnings.clone();
-                releases.push((host, Goal::Release(Box::new(release))));
-                found
-            }
+        let facts = TemplateFacts::of_nobody(&host);
+        let inputs =
+            TemplateInputs { facts, revision: revision.clone(), secrets: secrets.of(environment, &host) };
+        let made = sources.release(manifest, environment, &host, &inputs);
+        // What depends on the facts is known when the host was looked at.
+        let made = made.map(Some).or_else(|found| {
+            let found: Vec<Problem> = found.into_iter().filter(|p| !template::depends_on_facts(p)).collect();
+            if any_error(&found) { Err(found) } else { Ok(None) }
+        });
+        let draft = match made {
             Err(found) => {
                 add_new(&mut problems, found);
                 continue;
             }
+            Ok(release) => {
+                add_new(
+                    &mut warnings,
+                    release.as_ref().map(|made| made.warnings.clone()).unwrap_or_default(),
+                );
+                match release.filter(|_| !wants_facts) {
+                    Some(release) => Draft::Settled(Goal::Release(Box::new(release))),
+                    None => Draft::Recipe(Box::new(Recipe {
+                        sources: Arc::clone(&sources),
+                        manifest: Arc::clone(&kept.0),
+                        environment: Arc::clone(&kept.1),
+                        host: host.clone(),
+                        inputs,
+                    })),
+                }
+            }
         };
-        add_new(&mut warnings, found);
+        releases.push((host, draft));
     }
     if !problems.is_empty() {
         return Err(CliError::Problems(problems));
     }
     warn(global, &warnings);
     Ok(releases)
+}
+
+/// The state of the sources, where a template asks for it.
+pub(super) fn revision(needs: &[Needs], manifest: &Manifest) -> Option<TemplateRevision> {
+    let asked = needs.iter().any(|needs| needs.revision);
+    asked.then(|| provenance::template_revision(&manifest.dir)).flatten()
 }
 
 /// What is wrong in a plain file is wrong for every host, and said once.
@@ -121,20 +157,6 @@ pub(super) fn hosts(environment: &Environment, args: &ConnectArgs) -> Result<Vec
     Ok(hosts)
 }
 
-/// The keys that the manifest has for the hosts of an environment.
-pub(super) fn pinned(environment: &Environment) -> Result<Option<PinnedKeys>, CliError> {
-    let keys = match &environment.known_hosts {
-        None => return Ok(None),
-        Some(KnownHosts::Lines(lines)) => PinnedKeys::new("known_hosts".into(), &lines.join("\n")),
-        Some(KnownHosts::File(path)) => {
-            let text = std::fs::read(path);
-            let text = text.map_err(|source| CliError::KnownHosts { file: path.clone(), source })?;
-            PinnedKeys::new(path.clone(), &String::from_utf8_lossy(&text))
-        }
-    };
-    Ok(Some(keys?))
-}
-
 /// How hosts are connected to: by what the command line says, then by the ssh configuration. That is read for every host
 /// before any is connected to.
 pub(super) async fn reach(
@@ -144,7 +166,7 @@ pub(super) async fn reach(
     hosts: &[Host],
     asker: &Asker,
 ) -> Result<Reach, CliError> {
-    reach_by(args, global, pinned(environment)?, hosts, asker).await
+    reach_by(args, global, pinned::keys(environment)?, hosts, asker).await
 }
 
 /// The same, with these keys of hosts.

@@ -4,6 +4,7 @@
 //! nothing: the plan did. Every program's text is a constant of this folder (`*.sh`); values travel as quoted
 //! arguments, made in [`script`] and nowhere else.
 mod activation;
+mod bundle;
 mod elapse;
 mod exit_status;
 mod freeze;
@@ -13,6 +14,7 @@ mod journal;
 mod library;
 mod lock;
 mod probe;
+mod remove;
 mod request;
 mod root_shell;
 mod script;
@@ -24,12 +26,16 @@ pub use activation::{
     ActivationEvent, Activity, End, Executable, Observed, Reached, Recovery, Run, Stop, UnitProperties,
     Whose, Word, recover, remove_links, run_state, wait_for_run,
 };
+pub use bundle::{Bundle, unpack};
 pub use exit_status::{Meaning, meaning};
 pub use freeze::{Freeze, FreezeError, Frozen, Lift, freeze, lift};
 pub use health::{HealthError, Subject, ask};
 pub use journal::{JournalEntry, JournalQuery, MainProcess, UnitRuns, follow_script, read_journal};
 pub use lock::{Claim, Holder, Lock, LockOutcome, SILENCE};
+#[cfg(any(test, fuzzing))]
+pub(crate) use probe::read_answer;
 pub use probe::{Extent, ProbeError, probe};
+pub use remove::{Removal, RemoveError, remove};
 pub use root_shell::NoRoot;
 pub use script::Script;
 pub use session::{Password, Rights, Session, SessionError};

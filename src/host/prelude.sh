@@ -71,6 +71,13 @@ nearest_folder() {
 	done
 }
 
+# All that is in the release in the current folder: files with all that changes when they do, symlinks, empty folders.
+# Without the marks that the host has made.
+list_release() {
+	find . -type f ! -path ./sealed ! -path ./good -printf 'file %m %s %C@ %i %P\n' \
+		-o -type l -printf 'symlink %P\t%l\n' -o -type d -empty -printf 'folder %P\n'
+}
+
 # The client is gone when this shell's input ends.
 attached=
 detach() {

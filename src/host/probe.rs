@@ -1,5 +1,5 @@
 //! One program that finds out everything a plan needs, in one round trip; and the reading of what it prints.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::manifest::{Manifest, Scope, UnitName};
 use crate::plan::{
     Access, Current, Elevation, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, FoundUser, Hold,
     Holder, Layout, Libc, Lingering, LinkSpec, LinkState, Manager, PendingRun, RemotePath, RootAccess,
-    RunLife, Standing, Sudo, Systemd,
+    RunLife, Standing, Sudo, Systemd, Unpacker,
 };
 use crate::release::{GlibcVersion, History, ReleaseId, ReleasePath, ReleaseRecord, Sha256Digest};
 
@@ -112,8 +112,11 @@ struct Answer {
     manager: BTreeMap<String, String>,
     hashes: BTreeMap<String, Sha256Digest>,
     modes: BTreeMap<String, (u32, u64)>,
+    symlinks: BTreeMap<String, String>,
+    folders: BTreeSet<String>,
     texts: BTreeMap<String, String>,
     releases: Vec<FoundRelease>,
+    prepared: BTreeSet<String>,
     records: BTreeMap<ReleaseId, String>,
     sizes: BTreeMap<ReleaseId, BTreeMap<String, u64>>,
     history: History,
@@ -155,6 +158,17 @@ impl Answer {
                 }
             }
             Some(("file", rest)) => self.modes.extend(file_mode(rest)),
+            Some(("symlink", rest)) => {
+                if let Some((path, says)) = rest.split_once('\t') {
+                    self.symlinks.insert(path.to_owned(), says.to_owned());
+                }
+            }
+            Some(("folder", path)) => {
+                self.folders.insert(path.to_owned());
+            }
+            Some(("prepared", key)) => {
+                self.prepared.insert(key.to_owned());
+            }
             Some(("executable", rest)) => {
                 if let Some((pid, hash)) = rest.split_once(' ') {
                     self.executables.insert(pid.to_owned(), hash.to_owned());
@@ -205,8 +219,7 @@ impl Answer {
         let record = self.texts.remove("release.json");
         let record = record.and_then(|json| ReleaseRecord::from_json(&json).ok());
         if self.values.contains_key("intact") {
-            let recorded = record.iter().flat_map(|record| &record.artifacts);
-            self.hashes = recorded.map(|file| (file.path.to_string(), file.sha256)).collect();
+            self.as_recorded(record.as_ref());
         }
         let others = self.values.get("others").map(|names| names.split_whitespace().map(str::parse));
         let others: Result<Vec<UnitName>, _> = others.into_iter().flatten().collect();
@@ -250,6 +263,9 @@ impl Answer {
             pending: self.pending(),
             units: self.units(&units, &files),
             files,
+            symlinks: std::mem::take(&mut self.symlinks),
+            folders: std::mem::take(&mut self.folders),
+            unpacker: if self.values.contains_key("tar") { Unpacker::Tar } else { Unpacker::Missing },
             texts: std::mem::take(&mut self.texts),
             releases,
             history: std::mem::take(&mut self.history),
@@ -257,7 +273,22 @@ impl Answer {
             freeze: self.hold("freeze"),
             links: self.links(&links)?,
             service_user: self.service_user(),
+            prepared: std::mem::take(&mut self.prepared),
         })
+    }
+
+    /// Nothing of the release has been touched since it was sealed: it is what its record says.
+    fn as_recorded(&mut self, record: Option<&ReleaseRecord>) {
+        for file in record.iter().flat_map(|record| &record.artifacts) {
+            let path = file.path.to_string();
+            self.modes.insert(path.clone(), (file.mode.bits(), file.size));
+            self.hashes.insert(path, file.sha256);
+        }
+        for link in record.iter().flat_map(|record| &record.skeleton.symlinks) {
+            self.symlinks.insert(link.path.to_string(), link.target.to_string());
+        }
+        let folders = record.iter().flat_map(|record| &record.skeleton.folders);
+        self.folders.extend(folders.map(ToString::to_string));
     }
 
     /// The releases, oldest first, each with what is on file about it.
@@ -463,6 +494,15 @@ fn found_unit(properties: &BTreeMap<String, String>, uptime: Option<Duration>) -
         main_pid: get("MainPID").parse().ok().filter(|pid| *pid != 0),
         executable: None,
     }
+}
+
+/// Takes a text for what the probe's program prints. For tests: no such text may do harm.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read_answer(text: &str, manifest: &Manifest) -> Result<Facts, ProbeError> {
+    let mut answer = Answer::default();
+    text.lines().for_each(|line| answer.take(line));
+    let units = manifest.started_units().map(|(name, _)| name.clone()).collect();
+    answer.facts(manifest.scope, units, Layout::links(manifest))
 }
 
 #[cfg(test)]

@@ -109,6 +109,7 @@ else
 	esac
 fi
 fact room "$room"
+command -v tar >/dev/null 2>&1 && fact tar yes
 
 # loginctl enable-linger is this file: org.freedesktop.login1(5), "Linger".
 lingering=off
@@ -161,28 +162,18 @@ target_of() { # path
 	esac
 }
 
-# What is shown of a release as text: its units, its env file, its record, as far as they are small.
+# What is shown of a release as text: its units, its env file, its record, as far as they are small. awk reads them: a shell
+# is slow over thousands of lines.
 read_texts() { # lines of "file MODE SIZE CTIME INODE PATH"
-	set -f
-	IFS=$newline
-	# shellcheck disable=SC2086 # one argument a line
-	set -- $1
-	unset IFS
-	set +f
-	count=$#
-	while [ "$count" -gt 0 ]; do
-		line=$1
-		shift
-		count=$((count - 1))
-		file=${line#file * * * * }
-		case $file in
-		units/* | env/* | release.json) ;;
-		*) continue ;;
-		esac
-		size=${line#file * }
-		[ "${size%% *}" -le 65024 ] && [ -r "$file" ] && set -- "$@" "./$file"
-	done
-	[ $# -eq 0 ] || awk '{ printf "text %s\t%s\n", FILENAME, $0 }' "$@" 2>/dev/null
+	printf '%s\n' "$1" | awk '
+		$1 == "file" {
+			path = $0
+			sub(/^file [^ ]* [^ ]* [^ ]* [^ ]* /, "", path)
+			if (path == "release.json" ? $3 > 33554432 : path !~ /^(units|env)\// || $3 > 65024) next
+			while ((getline line < ("./" path)) > 0) print "text " path "\t" line
+			close("./" path)
+		}
+	' 2>/dev/null
 }
 
 read_links "$@"
@@ -192,11 +183,11 @@ if target_of "$root/current"; then
 	if cd "$root/$current" 2>/dev/null; then
 		# What has not been touched since it was sealed (seal in activation/release.sh) has the hashes of its record: reading
 		# the files again is most of what a probe can cost.
-		files=$(find . -type f ! -path ./sealed ! -path ./good -printf 'file %m %s %C@ %i %P\n' 2>/dev/null)
-		printf '%s\n' "$files"
+		files=$(list_release 2>/dev/null)
 		if [ -r sealed ] && [ "$files" = "$(cat sealed)" ]; then
 			fact intact yes
 		else
+			printf '%s\n' "$files"
 			find . -type f ! -path ./release.json ! -path ./sealed ! -path ./good -exec sha256sum {} + 2>/dev/null
 		fi
 		read_texts "$files"
@@ -218,6 +209,12 @@ for release in "$root"/releases/*; do
 	fact release "${release##*/} $standing"
 done
 
+for whole in "$root"/prepared/*.whole; do
+	[ -e "$whole" ] || continue
+	whole=${whole##*/}
+	fact prepared "${whole%.whole}"
+done
+
 # What stands in a file of one line.
 fact_line() { # key file
 	line=
@@ -236,7 +233,7 @@ case $extent in
 present | holds) ;;
 *)
 	if cd "$root/releases" 2>/dev/null; then
-		find . -mindepth 2 -type f -printf 'stored %s %P\n' -name release.json -size -2048 -readable \
+		find . -mindepth 2 -type f -printf 'stored %s %P\n' -name release.json -size -65536 -readable \
 			-exec awk '{ printf "record %s\t%s\n", FILENAME, $0 }' {} + 2>/dev/null
 		cd / || exit
 	fi

@@ -1,39 +1,98 @@
 # The folder of an upload. Under the service's lock.
+tab='	'
 
-# Sweeps what earlier uploads left behind, makes the folders, and takes over the files that are the same in the
-# release that runs, while the others are being sent. Output: "staged"; then "intact", when the copies are equal to files
-# that have not been touched since they were hashed, so that they need no hash of their own.
-stage() { # root run-id landing ("-" for none) folders-by-line from-id ("-" for none) path...
+# Sweeps what earlier uploads left behind, makes the folders and the symlinks, and takes over the files that are the same
+# in the release that runs, while the others are being sent. Output: "staged"; then "intact", when the files that were
+# taken over one by one are equal to files that have not been touched since they were hashed, so that they need no hash
+# of their own.
+#
+# Lists are lines: no name in a release has a line break in it. They may be long: no list is an argument of a program.
+stage() { # root run-id landing ("-" for none) folders from-id ("-" for none) files-one-by-one files-and-links-together new-links
 	for old in "$1/incoming"/* "$3"/*; do
+		case ${old##*/} in
+		"$2" | "$2.bundles") continue ;;
+		esac
 		# Twice: the sftp-server of a client that is gone may be writing still.
-		[ "${old##*/}" = "$2" ] || [ ! -e "$old" ] || rm -rf "$old" 2>/dev/null || rm -rf "$old" || return
+		[ ! -e "$old" ] || rm -rf "$old" 2>/dev/null || rm -rf "$old" || return
 	done
 	releases=$1/releases
 	incoming=$1/incoming/$2
 	from=$5
-	set -f
-	IFS=$newline
-	# shellcheck disable=SC2086 # one argument a folder
-	(mkdir -p -- "$releases" "$incoming" && cd "$incoming" && { [ -z "$4" ] || mkdir -p -- $4; }) || return
-	unset IFS
-	set +f
-	cd "$incoming" || return
-	shift 5
-	for path in "$@"; do
-		# A copy, not a hard link: a file edited by hand in one release must not change another one.
-		cp -p -- "$releases/$from/$path" "$path" || return
-		cmp -s -- "$releases/$from/$path" "$path" || return
-	done
+	mkdir -p -- "$releases" "$incoming" && cd "$incoming" && make_folders "$4" || return
+	take_each "$6" && take_together "$7" && make_links "$8" || return
 	echo staged
 	# See seal in activation/release.sh. Looked at after the copies were compared: it holds for what they were compared with.
 	[ "$from" != - ] && cd "$releases/$from" 2>/dev/null && [ -r sealed ] || return 0
-	if [ "$(find . -type f ! -path ./sealed ! -path ./good -printf 'file %m %s %C@ %i %P\n')" = "$(cat sealed)" ]; then
+	if [ "$(list_release)" = "$(cat sealed)" ]; then
 		echo intact
 	fi
 }
 
+make_folders() { # folders
+	if [ -z "$1" ]; then
+		:
+	elif [ "${#1}" -lt 65536 ]; then
+		set -f
+		IFS=$newline
+		# shellcheck disable=SC2086 # one argument a folder
+		mkdir -p -- $1
+		made=$?
+		unset IFS
+		set +f
+		return "$made"
+	else
+		printf '%s\n' "$1" | tr '\n' '\0' | xargs -0 mkdir -p --
+	fi
+}
+
+take_each() { # files
+	set -f
+	IFS=$newline
+	for path in $1; do
+		# A copy, not a hard link: a file edited by hand in one release must not change another one.
+		cp -p -- "$releases/$from/$path" "$path" || return
+		cmp -s -- "$releases/$from/$path" "$path" || return
+	done
+	unset IFS
+	set +f
+}
+
+# One process for thousands of files. What they are is for their hashes to say.
+take_together() { # files-and-links
+	[ -n "$1" ] || return 0
+	(
+		cd "$releases/$from" || exit
+		printf '%s\n' "$1" | tr '\n' '\0' | xargs -0 cp -dp --parents -t "$incoming" --
+	)
+}
+
+make_links() { # lines of "PATH<tab>TARGET"
+	while IFS=$tab read -r path target; do
+		[ -z "$path" ] || ln -sT -- "$target" "$path" || return
+	done <<-LINKS
+		$1
+	LINKS
+}
+
+# Unpacks an archive of small files into the upload's folder. They get the time and the owner that a file gets which comes
+# by itself.
+unpack() { # root run-id folder-of-archives archive
+	archive=$3/$4
+	tar -xpmof "$archive" -C "$1/incoming/$2" || return
+	# There is no room for all of them and for what is in them.
+	rm -f -- "$archive"
+	echo unpacked
+}
+
 # Removes an upload that came to nothing; no other one, since the lock may be someone else's by now.
 sweep() { # root run-id landing
-	rm -rf "${1:?}/incoming/${2:?}"
-	[ "$3" = - ] || rm -rf "$3/${2:?}"
+	folder=${1:?}/incoming/${2:?}
+	landing=$folder
+	[ "$3" = - ] || landing=$3/${2:?}
+	# The sftp-server may be at work on what was on its way.
+	tries=0
+	until rm -rf "$folder" "$folder.bundles" "$landing" "$landing.bundles" 2>/dev/null || [ "$tries" = 20 ]; do
+		tries=$((tries + 1))
+		sleep 0.1
+	done
 }

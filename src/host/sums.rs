@@ -1,7 +1,9 @@
 //! The list of hashes that a host checks a release against.
+use std::collections::BTreeSet;
+
 use super::upload::Copies;
 use crate::plan::{FileChange, Step, Transfer};
-use crate::release::Sha256Digest;
+use crate::release::{ReleasePath, Sha256Digest, Skeleton, Symlink};
 
 /// The list that `sha256sum --check` reads: every file of the upload whose bytes are not known yet.
 pub(super) fn sums(steps: &[Step], copies: Copies) -> String {
@@ -9,9 +11,15 @@ pub(super) fn sums(steps: &[Step], copies: Copies) -> String {
         Step::Upload { files, .. } => Some(files),
         _ => None,
     });
-    let unknown = |file: &&FileChange| copies == Copies::Unproven || file.transfer == Transfer::Send;
-    let lines: Vec<String> =
-        files.flatten().filter(unknown).map(|file| sum(&file.sha256, file.path.as_str())).collect();
+    let mut lines = Vec::new();
+    for files in files {
+        let together = FileChange::taken_together(files);
+        let together: BTreeSet<&ReleasePath> = together.into_iter().map(|file| &file.path).collect();
+        let unknown = |file: &&FileChange| {
+            copies == Copies::Unproven || file.transfer == Transfer::Send || together.contains(&file.path)
+        };
+        lines.extend(files.iter().filter(unknown).map(|file| sum(&file.sha256, file.path.as_str())));
+    }
     lines.join("\n")
 }
 
@@ -23,4 +31,22 @@ pub(super) fn sum(hash: &Sha256Digest, path: &str) -> String {
     } else {
         format!("{hash}  {path}")
     }
+}
+
+/// The list of symlinks and empty folders that a release of these steps must have, as the host lists them; without a
+/// line where there are none.
+pub(super) fn skeleton(steps: &[Step]) -> String {
+    let trees = steps.iter().filter_map(|step| match step {
+        Step::Upload { tree, .. } => Some(tree),
+        _ => None,
+    });
+    let mut skeleton = Skeleton::default();
+    for tree in trees {
+        skeleton.folders.extend(tree.folders.iter().cloned());
+        let symlinks = tree.symlinks.iter();
+        skeleton
+            .symlinks
+            .extend(symlinks.map(|link| Symlink { path: link.path.clone(), target: link.target.clone() }));
+    }
+    skeleton.lines().join("\n")
 }

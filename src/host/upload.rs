@@ -1,24 +1,32 @@
 //! Puts a release's files on the host, beside everything that runs: `incoming/<id>/`.
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::bundle::{self, Bundle, is_bundled};
 use super::script::Script;
 use super::session::{Session, SessionError};
 use crate::manifest::Scope;
-use crate::plan::{FileChange, Layout, RemotePath, Transfer};
+use crate::plan::{FileChange, Layout, RemotePath, SymlinkChange, Transfer, TreeChange};
 use crate::release::{Artifact, Content, RecordError, ReleaseId, ReleaseRecord, RunId};
 use crate::ssh::{Folder, Reuse, SftpError, SftpErrorKind, SftpPool, Source, SshError, Upload};
+use tokio::sync::mpsc::UnboundedSender;
 
-const STAGE: &str = include_str!("stage.sh");
+pub(super) const STAGE: &str = include_str!("stage.sh");
 
 /// Copying what is unchanged may take a slow disk a while.
-const IDLE: Duration = Duration::from_secs(120);
+pub(super) const IDLE: Duration = Duration::from_secs(120);
+
+/// How many files are opened here at once: a process may have 1024 open by default.
+const OPEN_AT_ONCE: usize = 200;
 
 /// The mode of a release's folders.
 const FOLDER_MODE: u32 = 0o755;
+
+/// The mode of the folder of archives.
+const ARCHIVES_MODE: u32 = 0o700;
 
 /// The mode of `release.json`.
 const RECORD_MODE: u32 = 0o644;
@@ -48,6 +56,12 @@ pub enum UploadError {
         /// What the host said.
         said: String,
     },
+    /// An archive of small files could not be unpacked.
+    #[error("the small files could not be unpacked{}", if said.is_empty() { String::new() } else { format!(": {said}") })]
+    Unpack {
+        /// What the host said.
+        said: String,
+    },
     /// The release's record has no JSON form.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -70,30 +84,50 @@ pub enum UploadError {
 /// What is known of the files that were taken over on the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Copies {
-    /// They are equal to files that have not been touched since the host hashed them: their hashes are known.
+    /// Those that were taken over one by one are equal to files that have not been touched since the host hashed them:
+    /// their hashes are known.
     Proven,
     /// They have to be hashed.
     Unproven,
 }
 
-/// Prepares the folder of the upload, under the service's lock: sweeps what earlier ones left behind, and takes over
-/// unchanged files from the release that runs.
+/// Prepares the folder of the upload, under the service's lock: sweeps what earlier ones left behind, makes folders and
+/// symlinks, and takes over unchanged files from the release that runs.
 pub async fn stage(
     session: &mut Session,
     layout: &Layout,
     run: &RunId,
     from: Option<&ReleaseId>,
     files: &[FileChange],
+    tree: &TreeChange,
 ) -> Result<Copies, UploadError> {
-    let folders: String = folders(files).into_iter().flat_map(|folder| [folder, "\n"]).collect();
+    let places = tree.symlinks.iter().map(|link| link.path.as_str());
+    let mut folders = folders(files.iter().map(|file| file.path.as_str()).chain(places));
+    folders.extend(tree.folders.iter().map(|folder| folder.as_str()));
     let source = from.map_or_else(|| "-".to_owned(), ReleaseId::to_string);
-    let run = run.to_string();
-    let landing = landing_argument(layout);
-    let mut arguments = vec![layout.root().as_str(), &run, &landing, &folders, &source];
+    let together = FileChange::taken_together(files);
+    let at_once: BTreeSet<&str> = together.iter().map(|file| file.path.as_str()).collect();
     let taken_over = files.iter().filter(|file| file.transfer == Transfer::TakeOver);
-    arguments.extend(taken_over.map(|file| file.path.as_str()));
+    let one_by_one = taken_over.map(|file| file.path.as_str()).filter(|path| !at_once.contains(path));
+    let (kept, new): (Vec<&SymlinkChange>, _) =
+        tree.symlinks.iter().partition(|link| from.is_some() && link.is_kept());
+    let together = at_once.iter().copied().chain(kept.iter().map(|link| link.path.as_str()));
+    let links = new.iter().map(|link| format!("{}\t{}", link.path, link.target));
+    let lines = |lines: &[&str]| lines.join("\n");
     let mut script = Script::constant(STAGE);
-    script.call("stage", arguments);
+    script.call(
+        "stage",
+        [
+            layout.root().to_string(),
+            run.to_string(),
+            landing_argument(layout),
+            lines(&folders.into_iter().collect::<Vec<_>>()),
+            source,
+            lines(&one_by_one.collect::<Vec<_>>()),
+            lines(&together.collect::<Vec<_>>()),
+            links.collect::<Vec<_>>().join("\n"),
+        ],
+    );
     let mut staged = None;
     let finished = session
         .run(&script, IDLE, |line| match line {
@@ -113,11 +147,10 @@ fn landing_argument(layout: &Layout) -> String {
     }
 }
 
-/// The folders of a release's files, outer ones first.
-fn folders(files: &[FileChange]) -> BTreeSet<&str> {
+/// The folders of files, outer ones first.
+fn folders<'a>(paths: impl IntoIterator<Item = &'a str>) -> BTreeSet<&'a str> {
     let mut folders = BTreeSet::new();
-    for file in files {
-        let path = file.path.as_str();
+    for path in paths {
         folders.extend(path.match_indices('/').map(|(at, _)| &path[..at]));
     }
     folders
@@ -135,19 +168,20 @@ pub struct Base<'a> {
 impl Base<'_> {
     /// The parts of a changed file that are on the host, provided that the old file is as its record has it.
     fn reuse(&self, layout: &Layout, artifact: &Artifact, change: &FileChange) -> Option<Reuse> {
+        let blocks = artifact.blocks.as_ref()?;
         let old = self.record.artifact(&artifact.path).filter(|old| change.was == Some(old.sha256))?;
         // The login user copies them, and may not read all that root's service has.
         if layout.scope() == Scope::System && artifact.mode.bits() & 0o004 == 0 {
             return None;
         }
-        let ranges = artifact.blocks.as_ref()?.kept(old.blocks.as_ref()?, artifact.size);
+        let ranges = blocks.kept(old.blocks.as_ref()?, artifact.size);
         let path = layout.release(self.id).join(artifact.path.as_str()).to_string();
         (!ranges.is_empty()).then_some(Reuse { path, ranges })
     }
 }
 
 /// What goes into the folder of an upload.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Incoming<'a> {
     /// The run that uploads it.
     pub run: &'a RunId,
@@ -157,6 +191,10 @@ pub struct Incoming<'a> {
     pub artifacts: &'a [Artifact],
     /// What the plan says about each.
     pub files: &'a [FileChange],
+    /// What it has beside them, and how small ones travel.
+    pub tree: &'a TreeChange,
+    /// Who has the host unpack archives.
+    pub arrived: UnboundedSender<Bundle>,
     /// The release that runs, if there is one whose record can be read.
     pub base: Option<Base<'a>>,
 }
@@ -169,38 +207,72 @@ pub async fn upload(
     incoming: Incoming<'_>,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<(), UploadError> {
-    let Incoming { run, record, artifacts, files, base } = incoming;
+    let Incoming { run, record, artifacts, files, tree, arrived, base } = incoming;
     let folder = layout.landing(run);
-    let mut uploads = Vec::new();
-    for file in files.iter().filter(|file| file.transfer == Transfer::Send) {
-        let Some(artifact) = artifacts.iter().find(|artifact| artifact.path == file.path) else { continue };
-        uploads.push(Upload {
-            path: folder.join(artifact.path.as_str()).to_string(),
-            mode: artifact.mode.bits(),
-            source: source(artifact)?,
-            reuse: base.and_then(|base| base.reuse(layout, artifact, file)),
-        });
-    }
-    uploads.push(Upload {
+    let by_path: BTreeMap<&str, &Artifact> =
+        artifacts.iter().map(|artifact| (artifact.path.as_str(), artifact)).collect();
+    let sent = files.iter().filter(|file| file.transfer == Transfer::Send);
+    let (bundled, single): (Vec<&FileChange>, Vec<&FileChange>) =
+        sent.partition(|file| is_bundled(file, tree.packing));
+    let bundled: Vec<&Artifact> =
+        bundled.iter().filter_map(|file| by_path.get(file.path.as_str()).copied()).collect();
+    // What is taken over, and what is in archives, brings its own.
+    let inner = self::folders(single.iter().map(|file| file.path.as_str()));
+    let inner = inner.into_iter().map(|path| (folder.join(path).to_string(), Some(FOLDER_MODE)));
+    let shared = |path: &RemotePath| layout.scope() == Scope::System && *path != folder;
+    let outer = layout.landing_folders(run).into_iter();
+    let outer = outer.map(|path| (path.to_string(), (!shared(&path)).then_some(FOLDER_MODE)));
+    // None but the login user and root is to read what waits to be unpacked.
+    let archives = (!bundled.is_empty()).then(|| (layout.bundles(run).to_string(), Some(ARCHIVES_MODE)));
+    let folders = outer.chain(archives).chain(inner).map(|(path, mode)| Folder { path, mode });
+    let mut folders: Vec<Folder> = folders.collect();
+    let record = Upload {
         path: folder.join("release.json").to_string(),
         mode: RECORD_MODE,
         source: Source::Bytes(record.to_json()?.into_bytes().into()),
         reuse: None,
-    });
-    let inner =
-        self::folders(files).into_iter().map(|path| (folder.join(path).to_string(), Some(FOLDER_MODE)));
-    let shared = |path: &RemotePath| layout.scope() == Scope::System && *path != folder;
-    let outer = layout.landing_folders(run).into_iter();
-    let outer = outer.map(|path| (path.to_string(), (!shared(&path)).then_some(FOLDER_MODE)));
-    let folders = outer.chain(inner).map(|(path, mode)| Folder { path, mode });
-    let folders: Vec<Folder> = folders.collect();
-    match sftp.write_tree(&folders, &uploads, progress).await {
-        Ok(()) => Ok(()),
-        // Not the file's fault, and there is nobody left to ask about the disk.
-        Err(SftpError { kind: SftpErrorKind::ConnectionLost { source }, .. }) => {
-            Err(SshError::ConnectionLost { source }.into())
+    };
+    let mut last = Some(record);
+    let mut pieces: Vec<&[&FileChange]> = single.chunks(OPEN_AT_ONCE).collect();
+    if pieces.is_empty() {
+        pieces.push(&[]);
+    }
+    for piece in pieces {
+        let mut uploads = Vec::new();
+        for file in piece {
+            let Some(artifact) = by_path.get(file.path.as_str()) else { continue };
+            uploads.push(Upload {
+                path: folder.join(artifact.path.as_str()).to_string(),
+                mode: artifact.mode.bits(),
+                source: source(artifact)?,
+                reuse: base.and_then(|base| base.reuse(layout, artifact, file)),
+            });
         }
-        Err(source) => Err(UploadError::Sftp { source, free_bytes: None }),
+        uploads.extend(last.take());
+        let folders = std::mem::take(&mut folders);
+        if bundled.is_empty() || folders.is_empty() {
+            sftp.write_tree(&folders, &uploads, progress).await.map_err(UploadError::from_sftp)?;
+        } else {
+            // The folders first: then all goes side by side.
+            sftp.write_tree(&folders, &[], progress).await.map_err(UploadError::from_sftp)?;
+            futures::try_join!(
+                async { sftp.write_files(&uploads, progress).await.map_err(UploadError::from_sftp) },
+                bundle::send(sftp, layout, run, &bundled, &arrived, progress)
+            )?;
+        }
+    }
+    Ok(())
+}
+
+impl UploadError {
+    pub(super) fn from_sftp(error: SftpError) -> Self {
+        match error {
+            // Not the file's fault, and there is nobody left to ask about the disk.
+            SftpError { kind: SftpErrorKind::ConnectionLost { source }, .. } => {
+                SshError::ConnectionLost { source }.into()
+            }
+            source => Self::Sftp { source, free_bytes: None },
+        }
     }
 }
 
@@ -215,9 +287,23 @@ pub async fn explain(session: &mut Session, layout: &Layout, error: UploadError)
 }
 
 fn source(artifact: &Artifact) -> Result<Source, UploadError> {
+    match &artifact.content {
+        Content::Text(bytes) => Ok(Source::Bytes(Arc::clone(bytes))),
+        Content::File { .. } => {
+            let file = Arc::new(open_unchanged(artifact)?);
+            Ok(Source::File { file, size: artifact.size })
+        }
+    }
+}
+
+/// Opens a file that is as it was when it was hashed.
+pub(super) fn open_unchanged(artifact: &Artifact) -> Result<File, UploadError> {
     let (path, modified) = match &artifact.content {
-        Content::Text(bytes) => return Ok(Source::Bytes(Arc::clone(bytes))),
         Content::File { path, modified } => (path, modified),
+        // It is in memory.
+        Content::Text(_) => {
+            return Err(UploadError::LocalChanged { path: artifact.path.to_string() });
+        }
     };
     let shown = || path.display().to_string();
     let failed = |source| UploadError::Local { path: shown(), source };
@@ -226,7 +312,7 @@ fn source(artifact: &Artifact) -> Result<Source, UploadError> {
     if metadata.len() != artifact.size || metadata.modified().ok() != *modified {
         return Err(UploadError::LocalChanged { path: shown() });
     }
-    Ok(Source::File { file: Arc::new(file), size: artifact.size })
+    Ok(file)
 }
 
 /// Removes what an upload that failed has left. Best effort: the next deploy sweeps, too.

@@ -68,8 +68,12 @@ pub fn parse(source: &Arc<SourceText>) -> Result<Loaded, LoadError> {
     let (root, mut problems) = yaml::tree(source);
     let manifest = match root {
         Some(root) => {
-            let (manifest, found) = read::manifest(source, &root);
+            let read::Reading { manifest, problems: found, hidden } = read::manifest(source, &root);
             problems.extend(found);
+            if !hidden.is_empty() {
+                let shown = source.without(&hidden);
+                problems.iter_mut().for_each(|problem| problem.file = Arc::clone(&shown));
+            }
             manifest
         }
         None => {

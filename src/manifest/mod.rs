@@ -8,6 +8,7 @@ mod duration;
 pub mod env_file;
 mod env_problem;
 pub mod exec;
+mod files;
 mod health;
 mod hooks;
 mod http_url;
@@ -16,17 +17,22 @@ mod load;
 mod model;
 mod name;
 mod nearest;
+mod prepare;
 pub mod problem;
 mod read;
 mod read_environments;
+mod read_files;
 mod read_health;
 mod read_hooks;
 mod read_problem;
+mod read_secrets;
 mod read_units;
+pub mod secrets;
 mod service_root;
 mod service_user;
 mod source;
 pub mod template;
+mod template_inputs;
 pub(crate) mod text_file;
 pub mod unit_file;
 mod unit_files;
@@ -39,6 +45,7 @@ pub use address::{Address, AddressError};
 pub use duration::{DurationError, parse_duration};
 pub use env_file::{EnvFile, EnvProblem};
 pub use exec::{ExecCommand, ExecError};
+pub use files::{EntryPath, EntryPathError, FileEntry, GlobError, GlobPattern, SymlinkFault, TreeProblem};
 pub use health::{
     DEFAULT_INTERVAL, Header, HealthCheck, HostCommand, HttpQuestion, Question, TcpAddress, TcpAddressError,
     longest,
@@ -51,9 +58,12 @@ pub use model::{
     KnownHosts, Manifest, OnChange, Scope, SelectError, Spans, UnitSource,
 };
 pub use name::{
-    DropInName, EnvironmentName, HostName, NameError, ServiceName, Tag, UnitName, UserName, VarName,
+    DropInName, EnvironmentName, HostName, NameError, PreparedName, ServiceName, Tag, UnitName, UserName,
+    VarName,
 };
+pub use prepare::{DEFAULT_PREPARE_TIMEOUT, Prepare};
 pub use problem::{Problem, ProblemKind, Severity};
+pub use secrets::{SecretCommand, SecretProblem, SecretSource, SecretValues};
 pub use service_root::{ServiceRoot, ServiceRootError};
 pub use service_user::{ServiceUser, UserKind};
 pub use source::SourceText;

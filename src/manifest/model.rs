@@ -13,10 +13,13 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::address::Address;
+use super::files::FileEntry;
 use super::health::HealthCheck;
 use super::hooks::Hooks;
 use super::name::{DropInName, EnvironmentName, ServiceName, Tag, UnitName, VarName};
 use super::nearest::nearest;
+use super::prepare::Prepare;
+use super::secrets::SecretSource;
 use super::service_root::ServiceRoot;
 use super::service_user::ServiceUser;
 use super::source::SourceText;
@@ -57,12 +60,16 @@ pub struct Manifest {
     pub drop_ins: Vec<DropIn>,
     /// The file with the service's environment variables.
     pub env_file: Option<PathBuf>,
+    /// What else goes into a release, in the order written.
+    pub files: Vec<FileEntry>,
     /// How the service is asked whether it is well, in this order; empty: staying up is enough.
     pub health: Vec<HealthCheck>,
     /// How long it must stay up before it counts as started.
     pub settle: Duration,
     /// How long a host waits for the client's word before it goes back by itself.
     pub confirm_timeout: Duration,
+    /// What is built on the hosts for a release.
+    pub prepare: Vec<Prepare>,
     /// What is run around the switch.
     pub hooks: Hooks,
     /// How many good releases stay on a host.
@@ -185,6 +192,8 @@ pub struct Environment {
     pub hosts: Vec<Host>,
     /// What templates may use on all its hosts.
     pub vars: BTreeMap<VarName, String>,
+    /// Where what nobody may see comes from, for all its hosts.
+    pub secrets: BTreeMap<VarName, SecretSource>,
     /// Whether a person has to agree.
     pub confirm: Confirm,
     /// The keys of its hosts, where they are pinned: its own, or else the manifest's.
@@ -209,6 +218,8 @@ pub struct Host {
     pub tags: Vec<Tag>,
     /// What templates may use on this host, before the environment's variables of the same name.
     pub vars: BTreeMap<VarName, String>,
+    /// Where its own secrets come from, before the environment's of the same name.
+    pub secrets: BTreeMap<VarName, SecretSource>,
 }
 
 /// Where the values of a manifest stand in its text: byte ranges by path, such as `binary`, `units[1]`,

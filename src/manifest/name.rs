@@ -158,6 +158,11 @@ fn check_tag(text: &str) -> Result<(), NameError> {
     Rule { what: "a tag", max: 64, first: plain_first, rest: plain, allowed: PLAIN }.check(text)
 }
 
+fn check_prepared(text: &str) -> Result<(), NameError> {
+    Rule { what: "the name of a prepared folder", max: 64, first: plain_first, rest: plain, allowed: PLAIN }
+        .check(text)
+}
+
 fn check_var(text: &str) -> Result<(), NameError> {
     // The identifiers of the template language: anything else could be set but never be used.
     Rule {
@@ -323,6 +328,10 @@ name! {
 name! {
     /// A mark on a host, such as `canary`, to pick hosts by.
     Tag, check_tag
+}
+name! {
+    /// What a folder that is built on the host is called in its release.
+    PreparedName, check_prepared
 }
 name! {
     /// What a variable of a template is called.

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::env_file::EnvProblem;
+use super::files::TreeProblem;
 use super::lint::UnitProblem;
 pub use super::read_problem::ManifestProblem;
+use super::secrets::SecretProblem;
 use super::source::SourceText;
 use super::template::TemplateProblem;
 
@@ -155,6 +157,12 @@ pub enum ProblemKind {
     /// A binary can't be the program of a service.
     #[error(transparent)]
     Binary(#[from] BinaryProblem),
+    /// A secret can't be had.
+    #[error(transparent)]
+    Secret(#[from] SecretProblem),
+    /// A file or folder of `files` can't be sent.
+    #[error(transparent)]
+    Tree(#[from] TreeProblem),
 }
 
 impl ProblemKind {
@@ -162,11 +170,12 @@ impl ProblemKind {
     #[must_use]
     pub fn severity(&self) -> Severity {
         match self {
-            Self::File(_) | Self::Template(_) => Severity::Error,
+            Self::File(_) | Self::Template(_) | Self::Secret(_) => Severity::Error,
             Self::Manifest(problem) => problem.severity(),
             Self::Unit(problem) => problem.severity(),
             Self::Env(problem) => problem.severity(),
             Self::Binary(problem) => problem.severity(),
+            Self::Tree(problem) => problem.severity(),
         }
     }
 
@@ -180,6 +189,8 @@ impl ProblemKind {
             Self::Unit(problem) => ("unit", problem.code()),
             Self::Env(problem) => ("env_file", problem.code()),
             Self::Binary(problem) => ("binary", problem.code()),
+            Self::Secret(problem) => ("secret", problem.code()),
+            Self::Tree(problem) => ("files", problem.code()),
         };
         format!("shipit::{layer}::{name}")
     }

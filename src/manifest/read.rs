@@ -1,5 +1,6 @@
 //! From the YAML tree to a [`Manifest`]: what each key may hold. Collects every problem instead of stopping.
 use std::num::NonZeroU32;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -29,21 +30,32 @@ const TOP_KEYS: &[&str] = &[
     "unit",
     "units",
     "env_file",
+    "files",
     "health",
     "settle",
     "confirm_timeout",
     "keep_releases",
+    "prepare",
     "hooks",
     "known_hosts",
     "environments",
 ];
 const MAX_KEEP: u32 = 1000;
 
-/// Reads the tree. `None` when something is missing or wrong that a manifest can't be without; the problems say what.
-pub(super) fn manifest(source: &Arc<SourceText>, root: &Node) -> (Option<Manifest>, Vec<Problem>) {
-    let mut reader = Reader { source, problems: Vec::new(), spans: Spans::default() };
+/// What was read of the tree.
+pub(super) struct Reading {
+    /// `None` when something is missing or wrong that a manifest can't be without; the problems say what.
+    pub(super) manifest: Option<Manifest>,
+    pub(super) problems: Vec<Problem>,
+    /// What must not be shown of the text: secrets where there should be none.
+    pub(super) hidden: Vec<Range<usize>>,
+}
+
+/// Reads the tree.
+pub(super) fn manifest(source: &Arc<SourceText>, root: &Node) -> Reading {
+    let mut reader = Reader { source, problems: Vec::new(), spans: Spans::default(), hidden: Vec::new() };
     let manifest = reader.manifest(root);
-    (manifest, reader.problems)
+    Reading { manifest, problems: reader.problems, hidden: reader.hidden }
 }
 
 /// What has been found so far. The parts of a manifest that belong to environments are read in
@@ -52,6 +64,7 @@ pub(super) struct Reader<'a> {
     pub(super) source: &'a Arc<SourceText>,
     pub(super) problems: Vec<Problem>,
     pub(super) spans: Spans,
+    pub(super) hidden: Vec<Range<usize>>,
 }
 
 /// The entries of a map whose keys are known.
@@ -190,8 +203,10 @@ impl Reader<'_> {
         let units = self.units(&fields, root);
         let (units, drop_ins) = units.map_or((None, None), |units| (Some(units.files), Some(units.drop_ins)));
         let env_file = fields.get("env_file").map(|node| self.path("env_file", node));
+        let files = fields.get("files").map(|node| self.files(node));
         let health = fields.get("health").map(|node| self.health(node));
         let settle = fields.get("settle").map_or(Some(DEFAULT_SETTLE), |node| self.duration("settle", node));
+        let prepare = fields.get("prepare").map(|node| self.prepares(node));
         let hooks = fields.get("hooks").map(|node| self.hooks(node));
         let confirm_timeout = self.confirm_timeout(&fields, health.as_ref(), settle);
         let keep_releases = fields.get("keep_releases").map_or(Some(DEFAULT_KEEP_RELEASES), |node| {
@@ -205,7 +220,7 @@ impl Reader<'_> {
                 None
             }
         };
-        let known_hosts = fields.get("known_hosts").map(|node| self.known_hosts(node));
+        let known_hosts = fields.get("known_hosts").map(|node| self.known_hosts("known_hosts", node));
         let known_hosts = known_hosts.map_or(Some(None), |known| known.map(Some));
         let mut environments = environments;
         for environment in environments.iter_mut().flat_map(|all| all.values_mut()) {
@@ -226,9 +241,11 @@ impl Reader<'_> {
             units: units?,
             drop_ins: drop_ins?,
             env_file: env_file.map_or(Some(None), |path| path.map(Some))?,
+            files: files.unwrap_or(Some(Vec::new()))?,
             health: health.unwrap_or(Some(Vec::new()))?,
             settle: settle?,
             confirm_timeout: confirm_timeout?,
+            prepare: prepare.unwrap_or_else(|| Some(Vec::new()))?,
             hooks: hooks.unwrap_or_else(|| Some(Hooks::default()))?,
             keep_releases: keep_releases?,
             environments: environments?,
@@ -376,17 +393,31 @@ fn quoted(words: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::prepare::PREPARE_KEYS;
     use super::super::read_environments::{ENVIRONMENT_KEYS, HOST_KEYS, RESERVED_VARS};
+    use super::super::read_files::FILE_KEYS;
     use super::super::read_health::HEALTH_KEYS;
     use super::super::read_hooks::{HOOK_KEYS, HOOKS_KEYS};
+    use super::super::read_secrets::SECRET_KEYS;
     use super::super::read_units::UNIT_KEYS;
     use super::*;
 
     #[test]
     fn every_key_is_in_the_reference() {
         let reference = include_str!("../../docs/manifest.md");
-        for key in
-            [TOP_KEYS, UNIT_KEYS, HEALTH_KEYS, HOOKS_KEYS, HOOK_KEYS, ENVIRONMENT_KEYS, HOST_KEYS].concat()
+        for key in [
+            TOP_KEYS,
+            UNIT_KEYS,
+            FILE_KEYS,
+            HEALTH_KEYS,
+            HOOKS_KEYS,
+            HOOK_KEYS,
+            ENVIRONMENT_KEYS,
+            HOST_KEYS,
+            SECRET_KEYS,
+            PREPARE_KEYS,
+        ]
+        .concat()
         {
             let heading = format!("# `{key}`\n");
             assert!(reference.contains(&heading), "docs/manifest.md has no heading for `{key}`");

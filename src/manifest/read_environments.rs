@@ -9,18 +9,18 @@ use super::read::Reader;
 use super::read_problem::ManifestProblem;
 use super::yaml::{Key, Node, Scalar, ScalarKind, Value};
 
-pub(super) const ENVIRONMENT_KEYS: &[&str] = &["hosts", "vars", "confirm", "known_hosts"];
-pub(super) const HOST_KEYS: &[&str] = &["host", "tags", "vars"];
+pub(super) const ENVIRONMENT_KEYS: &[&str] = &["hosts", "vars", "secrets", "confirm", "known_hosts"];
+pub(super) const HOST_KEYS: &[&str] = &["host", "tags", "vars", "secrets"];
 /// What templates see besides the variables.
 pub(super) const RESERVED_VARS: &[(&str, &str)] = &[
     ("service", "the name of the service"),
     ("environment", "the name of the environment"),
     ("host", "the host"),
     ("vars", "the map of all variables"),
+    ("secrets", "the map of all secrets"),
+    ("facts", "the map of what is known of the host"),
+    ("release", "the map of what is known of the release"),
 ];
-
-/// What an environment is made of.
-type Parts = (Vec<Host>, BTreeMap<VarName, String>, Confirm, Option<KnownHosts>);
 
 impl Reader<'_> {
     pub(super) fn environments(&mut self, node: &Node) -> Option<BTreeMap<EnvironmentName, Environment>> {
@@ -44,10 +44,8 @@ impl Reader<'_> {
             self.spans.insert(format!("environments.{}", key.text), key.span.clone());
             let environment = self.environment(key, node);
             match name.zip(environment) {
-                Some((name, parts)) => {
-                    let (hosts, vars, confirm, known_hosts) = parts;
-                    let environment = Environment { name: name.clone(), hosts, vars, confirm, known_hosts };
-                    environments.insert(name, environment);
+                Some((name, environment)) => {
+                    environments.insert(name.clone(), environment(name));
                 }
                 None => whole = false,
             }
@@ -55,11 +53,17 @@ impl Reader<'_> {
         whole.then_some(environments)
     }
 
-    fn environment(&mut self, key: &Key, node: &Node) -> Option<Parts> {
+    /// All of an environment but its name.
+    fn environment(
+        &mut self,
+        key: &Key,
+        node: &Node,
+    ) -> Option<impl FnOnce(EnvironmentName) -> Environment + use<>> {
         let entries = self.map(&key.text, "a map with `hosts`", node)?;
         let fields = self.fields("an environment", ENVIRONMENT_KEYS, entries);
         let path = format!("environments.{}", key.text);
         let vars = fields.get("vars").map_or(Some(BTreeMap::new()), |node| self.vars(&path, node));
+        let secrets = fields.get("secrets").map_or(Some(BTreeMap::new()), |node| self.secrets(&path, node));
         let confirm = match fields.get("confirm") {
             None => Some(Confirm::default()),
             Some(node) => self.confirm(node),
@@ -72,17 +76,25 @@ impl Reader<'_> {
                 None
             }
         };
-        let known_hosts = fields.get("known_hosts").map(|node| self.known_hosts(node));
-        Some((hosts?, vars?, confirm?, known_hosts.map_or(Some(None), |known| known.map(Some))?))
+        let known_hosts =
+            fields.get("known_hosts").map(|node| self.known_hosts(&format!("{path}.known_hosts"), node));
+        let known_hosts = known_hosts.map_or(Some(None), |known| known.map(Some))?;
+        let (hosts, vars, secrets, confirm) = (hosts?, vars?, secrets?, confirm?);
+        Some(move |name| Environment { name, hosts, vars, secrets, confirm, known_hosts })
     }
 
     /// A file, or a list of lines.
-    pub(super) fn known_hosts(&mut self, node: &Node) -> Option<KnownHosts> {
+    pub(super) fn known_hosts(&mut self, path: &str, node: &Node) -> Option<KnownHosts> {
+        self.spans.insert(path.to_owned(), node.span.clone());
         match &node.value {
             Value::List(items) => {
                 let lines: Vec<Option<&str>> = items
                     .iter()
-                    .map(|item| self.text("known_hosts", "a list of lines of known_hosts", item))
+                    .enumerate()
+                    .map(|(index, item)| {
+                        self.spans.insert(format!("{path}[{index}]"), item.span.clone());
+                        self.text("known_hosts", "a list of lines of known_hosts", item)
+                    })
                     .collect();
                 let lines: Option<Vec<&str>> = lines.into_iter().collect();
                 Some(KnownHosts::Lines(lines?.into_iter().map(str::to_owned).collect()))
@@ -150,7 +162,8 @@ impl Reader<'_> {
     fn host(&mut self, path: &str, node: &Node) -> Option<Host> {
         if !matches!(node.value, Value::Map(_)) {
             let address = self.address(node)?;
-            return Some(Host { address, tags: Vec::new(), vars: BTreeMap::new() });
+            let (tags, vars, secrets) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+            return Some(Host { address, tags, vars, secrets });
         }
         let entries = self.map("hosts", "a host", node)?;
         let fields = self.fields("a host", HOST_KEYS, entries);
@@ -168,7 +181,8 @@ impl Reader<'_> {
         };
         let tags = fields.get("tags").map_or(Some(Vec::new()), |node| self.tags(node));
         let vars = fields.get("vars").map_or(Some(BTreeMap::new()), |node| self.vars(path, node));
-        Some(Host { address: address?, tags: tags?, vars: vars? })
+        let secrets = fields.get("secrets").map_or(Some(BTreeMap::new()), |node| self.secrets(path, node));
+        Some(Host { address: address?, tags: tags?, vars: vars?, secrets: secrets? })
     }
 
     fn address(&mut self, node: &Node) -> Option<Address> {

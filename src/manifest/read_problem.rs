@@ -3,6 +3,7 @@ use thiserror::Error;
 
 use super::address::AddressError;
 use super::duration::DurationError;
+use super::files::{EntryPathError, GlobError};
 use super::health::TcpAddressError;
 use super::http_url::UrlError;
 use super::name::NameError;
@@ -168,6 +169,23 @@ pub enum ManifestProblem {
         /// The unit.
         unit: String,
     },
+    /// A place in a release that is none, or is taken.
+    #[error("`{key}` can't be a place in the release: {error}")]
+    EntryPath {
+        /// The key that says so.
+        key: &'static str,
+        /// What is wrong.
+        error: EntryPathError,
+    },
+    /// Two entries at the same place.
+    #[error("two entries of `files` have the path `{path}`")]
+    DuplicatePath {
+        /// The path.
+        path: String,
+    },
+    /// A pattern that is none.
+    #[error(transparent)]
+    Glob(#[from] GlobError),
     /// A number that has to be at least 1.
     #[error("`{key}` is a whole number from 1 to {max}, not {}", value.escape_debug())]
     NotACount {
@@ -186,9 +204,27 @@ pub enum ManifestProblem {
         /// What it means.
         meaning: &'static str,
     },
+    /// A key of a host that can't be one.
+    #[error("this is not a line of known_hosts: {reason}")]
+    HostKey {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// A variable that no template uses.
     #[error("no template uses the variable `{name}`")]
     UnusedVar {
+        /// The name.
+        name: String,
+    },
+    /// A secret that nothing uses.
+    #[error("nothing uses the secret `{name}`")]
+    UnusedSecret {
+        /// The name.
+        name: String,
+    },
+    /// A text where it should be said where a secret comes from: it may be the secret.
+    #[error("the secret `{}` may stand here itself, in place of where it comes from", name.escape_debug())]
+    SecretInManifest {
         /// The name.
         name: String,
     },
@@ -197,7 +233,7 @@ pub enum ManifestProblem {
 impl ManifestProblem {
     pub(super) fn severity(&self) -> Severity {
         match self {
-            Self::UnusedVar { .. } => Severity::Warning,
+            Self::UnusedVar { .. } | Self::UnusedSecret { .. } => Severity::Warning,
             _ => Severity::Error,
         }
     }
@@ -232,9 +268,15 @@ impl ManifestProblem {
             Self::InstancesOfNoTemplate { .. } => "instances_of_no_template",
             Self::DropInOfNothing { .. } => "drop_in_of_nothing",
             Self::DuplicateUnit { .. } => "duplicate_unit",
+            Self::EntryPath { .. } => "entry_path",
+            Self::DuplicatePath { .. } => "duplicate_path",
+            Self::Glob(_) => "glob",
             Self::NotACount { .. } => "not_a_count",
             Self::ReservedVar { .. } => "reserved_var",
+            Self::HostKey { .. } => "known_hosts",
             Self::UnusedVar { .. } => "unused_var",
+            Self::UnusedSecret { .. } => "unused_secret",
+            Self::SecretInManifest { .. } => "secret_in_manifest",
         }
     }
 }

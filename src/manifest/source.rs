@@ -1,5 +1,6 @@
 //! The text of a file together with its path, so that a problem can show where it is.
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -38,6 +39,18 @@ impl SourceText {
     #[must_use]
     pub fn rendered(path: impl Into<PathBuf>, text: impl Into<String>, host: impl Into<String>) -> Arc<Self> {
         Arc::new(Self { path: path.into(), text: text.into(), rendered_for: Some(host.into()) })
+    }
+
+    /// The same with `*` for the bytes that must not be shown; every other byte stays where it is.
+    #[must_use]
+    pub fn without(&self, hidden: &[Range<usize>]) -> Arc<Self> {
+        let shown = self.text.char_indices().flat_map(|(at, c)| {
+            let hide = hidden.iter().any(|range| range.contains(&at)) && c != '\n';
+            let stars = if hide { c.len_utf8() } else { 0 };
+            std::iter::repeat_n('*', stars).chain((!hide).then_some(c))
+        });
+        let text = shown.collect();
+        Arc::new(Self { path: self.path.clone(), text, rendered_for: self.rendered_for.clone() })
     }
 
     /// The path, and the host if the text was rendered for one.

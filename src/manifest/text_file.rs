@@ -85,7 +85,7 @@ pub(crate) fn text(
 }
 
 /// The system's words without the number that Rust puts behind them.
-fn reason(error: &io::Error) -> String {
+pub(crate) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_lowercase()
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::diff::{EnvChange, TextDiff};
 use super::facts::{Facts, Libc, Lingering, Standing};
+use super::files::{Packing, TreeChange, dropped, is_other};
 use super::layout::{Layout, RemotePath};
 use super::preflight::{changed_links, refuse_host, refuse_sudo, user_step};
 use super::refusal::Refusal;
@@ -128,16 +129,17 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
             release: target.clone(),
             files: changes.files.clone(),
             dropped: changes.dropped.clone(),
+            tree: changes.tree.clone(),
         });
         steps.push(Step::Seal { release: target.clone() });
+        steps.extend(builds(release, facts));
         refuse_room(&changes, &layout, facts, &mut refusals);
     }
     let switched = current != Some(&target);
     let hooks = |when: HookPoint| if switched { hook_steps(inputs, when) } else { Vec::new() };
     steps.extend(hooks(HookPoint::BeforeActivate));
     let links = changed_links(&layout, &Layout::links(manifest), facts, &mut refusals);
-    let unit_folder = Layout::unit_folder(manifest.scope);
-    let units_linked = links.iter().any(|link| link.path.as_str().starts_with(unit_folder));
+    let units_linked = links.iter().any(|link| link.path.is_a_units());
     steps.extend(links.into_iter().map(Step::Link));
     let leaving = units::leaving(inputs, &layout);
     let units_left = !leaving.is_empty();
@@ -178,6 +180,17 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
     })
 }
 
+/// What has to be built on the host for the release: what it has not been built from yet.
+fn builds(release: &Release, facts: &Facts) -> impl Iterator<Item = Step> {
+    let missing = release.prepared.iter().filter(|prepared| !facts.prepared.contains(&prepared.key));
+    missing.map(|prepared| Step::Prepare {
+        name: prepared.name.clone(),
+        key: prepared.key.clone(),
+        run: prepared.how.run.clone(),
+        timeout: prepared.how.timeout,
+    })
+}
+
 /// The time in the next release's id: now, and later than that of every release on the host. So no id is taken twice,
 /// as it would be by a repair in the second of the deploy, and ids sort by age even when clocks differ.
 fn time_of_next(facts: &Facts, now: Timestamp) -> Timestamp {
@@ -193,8 +206,10 @@ pub(super) struct Changes {
     pub(super) binary: bool,
     pub(super) env: bool,
     pub(super) units: BTreeSet<UnitName>,
+    pub(super) others: bool,
     dropped: Vec<String>,
     instances: bool,
+    tree: TreeChange,
 }
 
 impl Changes {
@@ -205,8 +220,10 @@ impl Changes {
             binary: false,
             env: false,
             units: BTreeSet::new(),
-            dropped: Vec::new(),
+            others: false,
+            dropped: dropped(release, facts),
             instances: false,
+            tree: TreeChange::between(release, facts),
         };
         for artifact in &release.artifacts {
             let file = change_of(artifact, release, facts);
@@ -217,6 +234,7 @@ impl Changes {
                 match &artifact.role {
                     Role::Binary => changes.binary = true,
                     Role::EnvFile => changes.env = true,
+                    Role::File { .. } => changes.others = true,
                     Role::Unit(name) | Role::DropIn(name, _) => {
                         changes.units.insert(name.clone());
                     }
@@ -224,15 +242,13 @@ impl Changes {
             }
             changes.files.push(file);
         }
+        changes.tree.packing = Packing::of(&changes.files, facts.unpacker);
         // A file that the new release no longer has is a change, too.
-        if facts.current.release().is_some() {
-            let kept = |path: &str| release.artifacts.iter().any(|artifact| artifact.path.as_str() == path);
-            changes.dropped = facts.files.keys().filter(|path| !kept(path)).cloned().collect();
-            // "units/api.service.d/limits.conf": the unit is another one without it.
-            let folders =
-                changes.dropped.iter().filter_map(|path| path.strip_prefix("units/")?.split_once(".d/"));
-            changes.units.extend(folders.filter_map(|(unit, _)| unit.parse().ok()));
-        }
+        changes.others |= changes.tree.has_new(facts) || changes.dropped.iter().any(|path| is_other(path));
+        // "units/api.service.d/limits.conf": the unit is another one without it.
+        let folders =
+            changes.dropped.iter().filter_map(|path| path.strip_prefix("units/")?.split_once(".d/"));
+        changes.units.extend(folders.filter_map(|(unit, _)| unit.parse().ok()));
         // More instances of a template, or fewer, are a change that no file shows.
         if let Some(record) = &facts.record {
             let recorded: BTreeSet<_> = record.all_units().into_iter().map(|unit| unit.name).collect();
@@ -246,7 +262,12 @@ impl Changes {
     }
 
     fn none(&self) -> bool {
-        !self.binary && !self.env && self.units.is_empty() && self.dropped.is_empty() && !self.instances
+        !self.binary
+            && !self.env
+            && !self.others
+            && self.units.is_empty()
+            && self.dropped.is_empty()
+            && !self.instances
     }
 }
 
@@ -258,7 +279,7 @@ fn change_of(artifact: &Artifact, release: &Release, facts: &Facts) -> FileChang
     let taken_over = found.is_some_and(|f| same_bytes && f.mode == artifact.mode.bits());
     let old = facts.texts.get(path).map(String::as_str);
     let detail = match (&artifact.role, same_bytes) {
-        (_, true) | (Role::Binary, false) => Detail::Opaque,
+        (_, true) | (Role::Binary | Role::File { .. }, false) => Detail::Opaque,
         (Role::Unit(_) | Role::DropIn(..), false) => match (old, artifact.text()) {
             (Some(old), Some(new)) => TextDiff::between(old, new, path).map_or(Detail::Opaque, Detail::Text),
             _ => Detail::Opaque,
@@ -276,6 +297,10 @@ fn change_of(artifact: &Artifact, release: &Release, facts: &Facts) -> FileChang
         sha256: artifact.sha256,
         was: found.map(|f| f.sha256),
         transfer: if taken_over { Transfer::TakeOver } else { Transfer::Send },
+        folder: match &artifact.role {
+            Role::File { folder, .. } => folder.clone(),
+            Role::Binary | Role::Unit(_) | Role::DropIn(..) | Role::EnvFile => None,
+        },
         detail,
     }
 }
@@ -297,7 +322,7 @@ fn hook_steps(inputs: &Inputs<'_>, when: HookPoint) -> Vec<Step> {
 }
 
 fn refuse_room(changes: &Changes, layout: &Layout, facts: &Facts, refusals: &mut Vec<Refusal>) {
-    let needs = changes.files.iter().map(|file| file.size).sum::<u64>() + SPARE_BYTES;
+    let needs = changes.files.iter().map(FileChange::room).sum::<u64>() + SPARE_BYTES;
     if let Some(has) = facts.free_bytes
         && has < needs
     {
@@ -305,7 +330,8 @@ fn refuse_room(changes: &Changes, layout: &Layout, facts: &Facts, refusals: &mut
     }
     // The files, their folders, the release's own folder and record, `current` and the links; the run's folder and its
     // files, and the unit that goes back after a power cut.
-    let needs = 2 * changes.files.len() as u64 + 24;
+    let tree = &changes.tree;
+    let needs = 2 * (changes.files.len() + tree.symlinks.len() + tree.folders.len()) as u64 + 24;
     if let Some(has) = facts.free_inodes
         && has < needs
     {

@@ -19,6 +19,11 @@ const MASK: &str = "(not shown)";
 pub struct TextDiff(String);
 
 impl TextDiff {
+    /// Has its text changed where it is shown.
+    pub(crate) fn change_texts(&mut self, change: impl FnOnce(&mut String)) {
+        change(&mut self.0);
+    }
+
     /// The difference between two texts of a unit; `None` when they are equal.
     #[must_use]
     pub fn between(old: &str, new: &str, path: &str) -> Option<Self> {

@@ -1,5 +1,5 @@
 //! What one probe of a host found. Pure data: [`crate::host::probe`] fills it, [`super::plan`] reads it.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -50,6 +50,12 @@ pub struct Facts {
     pub record: Option<ReleaseRecord>,
     /// The current release's files as they are now, by their path in the release.
     pub files: BTreeMap<String, FoundFile>,
+    /// Its symlinks, by their path in it, and what they say.
+    pub symlinks: BTreeMap<String, String>,
+    /// Its folders with nothing in them.
+    pub folders: BTreeSet<String>,
+    /// What the host unpacks archives with.
+    pub unpacker: Unpacker,
     /// The text of the current release's units and env file, by their path in the release. May hold secrets.
     pub texts: BTreeMap<String, String>,
     /// An activation that is not over.
@@ -66,6 +72,8 @@ pub struct Facts {
     pub units: BTreeMap<UnitName, FoundUnit>,
     /// The state of each link the release wants.
     pub links: Vec<FoundLink>,
+    /// The folders that were built on the host and are whole, by their keys.
+    pub prepared: BTreeSet<String>,
     /// The user that the manifest's service runs as; `None` where it names none, or there is none of that name.
     pub service_user: Option<FoundUser>,
 }
@@ -224,6 +232,15 @@ impl Elevation {
             Self::Doas => "doas",
         }
     }
+}
+
+/// What a host unpacks archives with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unpacker {
+    /// tar.
+    Tar,
+    /// There is none.
+    Missing,
 }
 
 /// Whether the login user may write somewhere by itself.

@@ -76,6 +76,12 @@ impl LinkPath {
 }
 
 impl LinkPath {
+    /// Whether a service manager reads units there (systemd.unit(5)).
+    #[must_use]
+    pub(super) fn is_a_units(&self) -> bool {
+        self.0.starts_with("~/.config/systemd/user/") || self.0.starts_with("/etc/systemd/system/")
+    }
+
     /// As [`RemotePath::as_word`]. A shell knows `~/` only where it is not quoted.
     #[must_use]
     pub fn as_word(&self) -> String {
@@ -222,6 +228,12 @@ impl Layout {
     #[must_use]
     pub fn incoming(&self, run: &RunId) -> RemotePath {
         self.root.join(&format!("incoming/{run}"))
+    }
+
+    /// Where archives of a run's upload wait to be unpacked.
+    #[must_use]
+    pub fn bundles(&self, run: &RunId) -> RemotePath {
+        self.landing_root().join(&format!("{run}.bundles"))
     }
 
     /// The folder of an activation's run.

@@ -6,6 +6,7 @@
 mod deploy;
 mod diff;
 mod facts;
+mod files;
 mod holder;
 mod layout;
 mod preflight;
@@ -18,8 +19,9 @@ pub use deploy::{Inputs, Operator, Plan, Position, plan};
 pub use diff::{EnvChange, KeyChange, TextDiff};
 pub use facts::{
     Access, Current, Elevation, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, FoundUser, Libc,
-    Lingering, LinkState, Manager, PendingRun, RootAccess, RunLife, Standing, Sudo, Systemd,
+    Lingering, LinkState, Manager, PendingRun, RootAccess, RunLife, Standing, Sudo, Systemd, Unpacker,
 };
+pub use files::{Packing, SymlinkChange, TreeChange};
 pub use holder::{Hold, Holder};
 pub use layout::{Layout, LinkPath, LinkSpec, RemotePath};
 pub use refusal::{Place, Refusal, ReleaseLine};

@@ -1,7 +1,7 @@
 //! The plan of a rollback: what it takes to have a host run a release that is on it already.
 //!
 //! Nothing of the operator's machine but the manifest is needed: what the release is made of stands in its own record.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::deploy::{Operator, Plan};
 use super::facts::{Facts, FoundRelease, FoundUnit, Lingering, Standing};
@@ -12,7 +12,8 @@ use super::step::{FileSum, Reason, Step, WatchedUnit};
 use super::units;
 use crate::manifest::{Address, Manifest, UnitKind, UnitName};
 use crate::release::{
-    RecordedRole, RecordedUnit, ReleaseRecord, Sha256Digest, UnitProcess, UnitStart, UnitWork,
+    RecordedRole, RecordedUnit, ReleasePath, ReleaseRecord, Sha256Digest, Skeleton, UnitProcess, UnitStart,
+    UnitWork,
 };
 
 /// Everything that the plan of a rollback is made from.
@@ -78,13 +79,14 @@ pub fn plan_rollback(inputs: &RollbackInputs<'_>) -> Result<Plan, Vec<Refusal>> 
     }
     steps.extend(user_step(manifest, facts));
     let sums = record.artifacts.iter().map(|file| FileSum { path: file.path.clone(), sha256: file.sha256 });
-    steps.push(Step::CheckRelease { release: release.id.clone(), sums: sums.collect() });
+    let (sums, skeleton) = (sums.collect(), record.skeleton.clone());
+    steps.push(Step::CheckRelease { release: release.id.clone(), sums, skeleton });
     let wanted = links_of(manifest, record);
     let links = changed_links(&layout, &wanted, facts, &mut refusals);
     steps.extend(links.into_iter().map(Step::Link));
     let units = record.all_units();
     let stays = units.iter().map(|unit| &unit.name).collect();
-    steps.extend(units::farewell(&layout, facts, &stays, &wanted));
+    steps.extend(units::farewell(manifest, &layout, facts, &stays, &wanted));
     steps.push(Step::Switch { from: current.cloned(), to: release.id.clone() });
     steps.push(Step::ReloadManager);
     steps.extend(unit_steps(manifest, facts, record, units));
@@ -212,7 +214,7 @@ fn is_to_start(
 /// What is different between the release that runs and the one to go to.
 struct Differences {
     units: Vec<UnitName>,
-    /// The binary, or the env file.
+    /// The binary, the env file, or anything else that is no unit.
     program: bool,
 }
 
@@ -230,17 +232,27 @@ impl Differences {
                     differences.units.push(unit.clone());
                 }
                 (RecordedRole::Unit | RecordedRole::DropIn, None) => {}
-                (RecordedRole::Binary | RecordedRole::EnvFile | RecordedRole::Other, _) => {
+                (
+                    RecordedRole::Binary | RecordedRole::EnvFile | RecordedRole::File | RecordedRole::Other,
+                    _,
+                ) => {
                     differences.program = true;
                 }
             }
         }
         // What runs may have an env file that the other one has not.
-        let kept = |path: &str| record.artifacts.iter().any(|file| file.path.as_str() == path);
-        let gone = running.keys().filter(|path| !kept(path)).filter_map(|path| path.strip_prefix("units/"));
-        let drop_ins = gone.filter_map(|file| file.split_once(".d/"));
+        let kept: BTreeSet<&str> = record.artifacts.iter().map(|file| file.path.as_str()).collect();
+        let gone = running.keys().filter(|path| !kept.contains(*path));
+        let drop_ins = gone.filter_map(|path| path.strip_prefix("units/")?.split_once(".d/"));
         differences.units.extend(drop_ins.filter_map(|(unit, _)| unit.parse().ok()));
-        differences.program |= running.keys().any(|path| !path.starts_with("units/") && !kept(path));
+        differences.program |= running.keys().any(|path| !path.starts_with("units/") && !kept.contains(path));
+        let Skeleton { symlinks, folders } = &record.skeleton;
+        let symlinks: BTreeMap<&str, &str> =
+            symlinks.iter().map(|link| (link.path.as_str(), link.target.as_str())).collect();
+        let folders: BTreeSet<&str> = folders.iter().map(ReleasePath::as_str).collect();
+        differences.program |=
+            !facts.symlinks.iter().map(|(path, says)| (path.as_str(), says.as_str())).eq(symlinks)
+                || !facts.folders.iter().map(String::as_str).eq(folders);
         differences
     }
 }

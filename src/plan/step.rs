@@ -5,9 +5,10 @@ use serde::Serialize;
 
 use super::diff::{EnvChange, TextDiff};
 use super::facts::LinkState;
+use super::files::TreeChange;
 use super::layout::{LinkPath, RemotePath};
-use crate::manifest::{HealthCheck, HookHosts, HookPoint, ServiceUser, UnitName, UserName};
-use crate::release::{Mode, ReleaseId, ReleasePath, Sha256Digest};
+use crate::manifest::{HealthCheck, HookHosts, HookPoint, PreparedName, ServiceUser, UnitName, UserName};
+use crate::release::{Mode, ReleaseId, ReleasePath, Sha256Digest, Skeleton};
 
 /// One entry of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -36,13 +37,28 @@ pub enum Step {
         release: ReleaseId,
         /// Every file of it.
         files: Vec<FileChange>,
-        /// The files of the release that runs that it no longer has, by their path.
+        /// What of the release that runs it no longer has, by path.
         dropped: Vec<String>,
+        /// What it has beside files.
+        #[serde(flatten)]
+        tree: TreeChange,
     },
     /// Checks every file's hash on the host and gives the release its name.
     Seal {
         /// The new release.
         release: ReleaseId,
+    },
+    /// Builds a folder of the release on the host, by a program of the operator's.
+    Prepare {
+        /// What it is called in the release.
+        name: PreparedName,
+        /// What it is called beside the releases: its name, and the hash of what it is built from.
+        key: String,
+        /// The text of a shell program.
+        run: String,
+        /// How long it may run.
+        #[serde(serialize_with = "as_milliseconds", rename = "timeout_ms")]
+        timeout: Duration,
     },
     /// Checks the hash of every file of a release that is on the host already.
     CheckRelease {
@@ -50,6 +66,9 @@ pub enum Step {
         release: ReleaseId,
         /// What its own record says of its files.
         sums: Vec<FileSum>,
+        /// And of what it has beside them.
+        #[serde(skip_serializing_if = "Skeleton::is_empty")]
+        skeleton: Skeleton,
     },
     /// Makes or repairs a link.
     Link(LinkChange),
@@ -163,6 +182,9 @@ pub struct FileChange {
     pub was: Option<Sha256Digest>,
     /// How it gets to the host.
     pub transfer: Transfer,
+    /// The folder of the manifest's `files` that it came with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder: Option<ReleasePath>,
     /// What changed inside, where that can be said.
     pub detail: Detail,
 }
@@ -233,6 +255,8 @@ pub enum Reason {
     UnitChanged,
     /// The env file is another one.
     EnvChanged,
+    /// Something of the manifest's `files` is another one.
+    FilesChanged,
     /// It is not up; its `ActiveState`.
     NotRunning(String),
     /// What runs is not the binary of the current release.
@@ -257,6 +281,7 @@ impl Step {
             Self::JoinGroups { .. } => "join_groups",
             Self::Upload { .. } => "upload",
             Self::Seal { .. } => "seal",
+            Self::Prepare { .. } => "prepare",
             Self::CheckRelease { .. } => "check_release",
             Self::Link(_) => "link",
             Self::Stop { .. } => "stop",
@@ -285,6 +310,7 @@ impl Step {
             | Self::JoinGroups { .. }
             | Self::Upload { .. }
             | Self::Seal { .. }
+            | Self::Prepare { .. }
             | Self::CheckRelease { .. }
             | Self::Stop { .. }
             | Self::Disable { .. }
@@ -326,6 +352,7 @@ impl Step {
             | Self::JoinGroups { .. }
             | Self::Upload { .. }
             | Self::Seal { .. }
+            | Self::Prepare { .. }
             | Self::CheckRelease { .. }
             | Self::Link(_) => false,
         }

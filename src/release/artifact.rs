@@ -24,6 +24,13 @@ pub enum Role {
     DropIn(UnitName, DropInName),
     /// The file with the service's environment variables.
     EnvFile,
+    /// Whatever else `files` of the manifest brings.
+    File {
+        /// Where it stands in the release.
+        path: ReleasePath,
+        /// The folder that it came with, where it did not come by itself.
+        folder: Option<ReleasePath>,
+    },
 }
 
 impl Role {
@@ -36,6 +43,7 @@ impl Role {
             Self::Unit(name) => format!("units/{name}"),
             Self::DropIn(unit, name) => format!("units/{unit}.d/{name}"),
             Self::EnvFile => format!("env/{service}.conf"),
+            Self::File { path, .. } => return path.clone(),
         })
     }
 
@@ -44,7 +52,7 @@ impl Role {
     pub fn mode(&self) -> Mode {
         match self {
             Self::Binary => Mode(0o755),
-            Self::Unit(_) | Self::DropIn(..) => Mode(0o644),
+            Self::Unit(_) | Self::DropIn(..) | Self::File { .. } => Mode(0o644),
             // It may hold what others on the host should not read.
             Self::EnvFile => Mode(0o600),
         }
@@ -74,9 +82,7 @@ impl FromStr for ReleasePath {
     fn from_str(text: &str) -> Result<Self, ReleasePathError> {
         // 4096 and 255: PATH_MAX and NAME_MAX of Linux.
         let part_ok = |part: &str| !part.is_empty() && part != "." && part != ".." && part.len() <= 255;
-        let bad = text.len() >= 4096
-            || text.chars().any(|c| c.is_control() || c == '\\' && !text.starts_with("units/"))
-            || !text.split('/').all(part_ok);
+        let bad = text.len() >= 4096 || text.chars().any(char::is_control) || !text.split('/').all(part_ok);
         if bad { Err(ReleasePathError(text.to_owned())) } else { Ok(Self(text.to_owned())) }
     }
 }
@@ -109,6 +115,12 @@ pub struct Mode(u32);
 pub struct ModeError(pub String);
 
 impl Mode {
+    /// The mode with these permission bits; any others are left out.
+    #[must_use]
+    pub fn of(bits: u32) -> Self {
+        Self(bits & 0o777)
+    }
+
     /// The bits.
     #[must_use]
     pub fn bits(self) -> u32 {
@@ -224,7 +236,7 @@ mod tests {
         for path in ["bin/simple_api", "units/a@1.service", "units/a\\x2db.service", "x"] {
             assert!(path.parse::<ReleasePath>().is_ok(), "{path}");
         }
-        for path in ["", "/bin/x", "bin//x", "../x", "bin/../x", "bin/.", "a\nb", "bin/", "a\\b", "a\0"] {
+        for path in ["", "/bin/x", "bin//x", "../x", "bin/../x", "bin/.", "a\nb", "bin/", "a\0"] {
             assert!(path.parse::<ReleasePath>().is_err(), "{path:?}");
         }
     }

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::artifact::Artifact;
+use super::skeleton::Skeleton;
 
 /// The hash of a file's bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -102,8 +103,10 @@ impl<'de> Deserialize<'de> for Sha256Digest {
 /// <SHA-256 of the bytes, 64 hex digits> <mode, 4 octal digits> <path>\n
 /// ```
 ///
-/// after the first line `shipit content 1\n`. A path can't hold a line break and everything before it has a fixed
-/// width, so different releases never give the same text.
+/// after the first line `shipit content 1\n`, and then, sorted in the same way, a line for each symlink, which has the
+/// hash of what it says and `link` for a mode, and one for each empty folder, which has the hash of nothing and `fold`.
+/// A path can't hold a line break and everything before it has a fixed width, so different releases never give the same
+/// text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ContentDigest(Sha256Digest);
@@ -112,11 +115,26 @@ impl ContentDigest {
     /// The digest of these artifacts, whatever their order.
     #[must_use]
     pub fn of(artifacts: &[Artifact]) -> Self {
+        Self::with_skeleton(artifacts, &Skeleton::default())
+    }
+
+    /// The digest of these artifacts, and of symlinks and empty folders, whatever their order.
+    #[must_use]
+    pub fn with_skeleton(artifacts: &[Artifact], skeleton: &Skeleton) -> Self {
         let mut sorted: Vec<&Artifact> = artifacts.iter().collect();
         sorted.sort_by(|a, b| a.path.cmp(&b.path));
         let mut text = "shipit content 1\n".to_owned();
         for Artifact { path, mode, sha256, .. } in sorted {
             text.push_str(&format!("{sha256} {mode} {path}\n"));
+        }
+        let mut skeleton = skeleton.clone();
+        skeleton.sort();
+        for link in &skeleton.symlinks {
+            let says = Sha256Digest::of(link.target.as_str().as_bytes());
+            text.push_str(&format!("{says} link {}\n", link.path));
+        }
+        for path in &skeleton.folders {
+            text.push_str(&format!("{} fold {path}\n", Sha256Digest::of(b"")));
         }
         Self(Sha256Digest::of(text.as_bytes()))
     }
@@ -153,6 +171,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::artifact::{Content, Role};
+    use super::super::skeleton::Symlink;
     use super::*;
 
     const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -196,7 +215,22 @@ mod tests {
         assert_ne!(digest, ContentDigest::of(&[a.clone(), artifact(Role::EnvFile, b"3")]));
         let mode = Artifact { mode: "0644".parse().unwrap(), ..b.clone() };
         assert_ne!(digest, ContentDigest::of(&[a.clone(), mode]));
-        let path = Artifact { path: "env/other.conf".parse().unwrap(), ..b };
-        assert_ne!(digest, ContentDigest::of(&[a, path]));
+        let path = Artifact { path: "env/other.conf".parse().unwrap(), ..b.clone() };
+        assert_ne!(digest, ContentDigest::of(&[a.clone(), path]));
+        let files = [a, b];
+        let link = |path: &str, target: &str| {
+            let symlinks = vec![Symlink { path: path.parse().unwrap(), target: target.parse().unwrap() }];
+            ContentDigest::with_skeleton(&files, &Skeleton { symlinks, folders: Vec::new() })
+        };
+        let folder = Skeleton { symlinks: Vec::new(), folders: vec!["a".parse().unwrap()] };
+        let all = [
+            digest,
+            link("a", "b"),
+            link("a", "c"),
+            link("b", "b"),
+            ContentDigest::with_skeleton(&files, &folder),
+        ];
+        let different: std::collections::BTreeSet<_> = all.into_iter().collect();
+        assert_eq!(different.len(), all.len());
     }
 }

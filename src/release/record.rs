@@ -7,13 +7,14 @@ use super::artifact::{Artifact, Mode, ReleasePath, Role};
 use super::blocks::Blocks;
 use super::digest::{ContentDigest, Sha256Digest};
 use super::id::ReleaseId;
+use super::skeleton::Skeleton;
 use super::sources::Release;
 use crate::manifest::{ServiceName, UnitName};
 
 /// The form of the record this shipit writes.
 const SCHEMA: u32 = 1;
-/// A record larger than this is not one: 100 artifacts take 20 KB.
-const MAX_BYTES: usize = 1024 * 1024;
+/// A record larger than this is not one: 5,000 files take 1 MB.
+const MAX_BYTES: usize = 32 * 1024 * 1024;
 
 /// What stands in `release.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +32,9 @@ pub struct ReleaseRecord {
     pub shipit: String,
     /// Its files, sorted by path.
     pub artifacts: Vec<RecordedArtifact>,
+    /// What it has beside them.
+    #[serde(default, skip_serializing_if = "Skeleton::is_empty")]
+    pub skeleton: Skeleton,
     /// What has to be known of its units to go back to it, when the files it was made from are gone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub units: Vec<RecordedUnit>,
@@ -123,6 +127,8 @@ pub enum RecordedRole {
     DropIn,
     /// The file with environment variables.
     EnvFile,
+    /// Whatever else `files` of the manifest has brought.
+    File,
     /// Something a newer shipit knows.
     #[serde(other)]
     Other,
@@ -163,6 +169,7 @@ impl ReleaseRecord {
             content: ContentDigest::of(artifacts),
             shipit: env!("CARGO_PKG_VERSION").to_owned(),
             artifacts: recorded,
+            skeleton: Skeleton::default(),
             units: Vec::new(),
         }
     }
@@ -182,7 +189,12 @@ impl ReleaseRecord {
             process: if release.runs_binary(name) { UnitProcess::Binary } else { UnitProcess::Other },
             work: if release.is_oneshot(name) { UnitWork::Oneshot } else { UnitWork::Lasting },
         });
-        Self { units: units.collect(), ..Self::new(id, release.service.clone(), &release.artifacts) }
+        Self {
+            units: units.collect(),
+            content: release.digest,
+            skeleton: release.skeleton.clone(),
+            ..Self::new(id, release.service.clone(), &release.artifacts)
+        }
     }
 
     /// Its units that are started, in the order they were started in.
@@ -260,6 +272,7 @@ impl From<&Artifact> for RecordedArtifact {
             Role::Unit(name) => (RecordedRole::Unit, Some(name.clone())),
             Role::DropIn(unit, _) => (RecordedRole::DropIn, Some(unit.clone())),
             Role::EnvFile => (RecordedRole::EnvFile, None),
+            Role::File { .. } => (RecordedRole::File, None),
         };
         Self {
             path: artifact.path.clone(),
@@ -280,6 +293,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::artifact::Content;
+    use super::super::skeleton::Symlink;
     use super::*;
 
     fn record() -> ReleaseRecord {
@@ -354,6 +368,23 @@ mod tests {
         }
         let large = " ".repeat(MAX_BYTES + 1);
         assert!(matches!(ReleaseRecord::from_json(&large), Err(RecordError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn symlinks_and_empty_folders_are_on_record_and_hostile_ones_are_refused() {
+        let mut record = record();
+        assert!(!record.to_json().unwrap().contains("skeleton"), "older ones have none, and are the same");
+        let link = Symlink { path: "site/a b".parse().unwrap(), target: "../$(x)".parse().unwrap() };
+        record.skeleton = Skeleton { symlinks: vec![link], folders: vec!["site/empty".parse().unwrap()] };
+        let json = record.to_json().unwrap();
+        assert_eq!(ReleaseRecord::from_json(&json).as_ref(), Ok(&record));
+        assert_eq!(record.skeleton.lines(), ["folder site/empty", "symlink site/a b\t../$(x)"]);
+        for (from, to) in
+            [("../$(x)", "/etc"), ("../$(x)", "a\\nb"), ("site/empty", "../up"), ("site/a b", "a\\tb")]
+        {
+            let bad = json.replace(from, to);
+            assert!(matches!(ReleaseRecord::from_json(&bad), Err(RecordError::Malformed(_))), "{bad}");
+        }
     }
 
     proptest! {

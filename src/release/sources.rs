@@ -13,9 +13,12 @@ use super::artifact::{Artifact, Content, Role};
 use super::binary::{BinaryError, BinaryKind};
 use super::blocks::{BlockHasher, Blocks};
 use super::digest::{ContentDigest, Sha256Digest};
+use super::files::OtherFiles;
+use super::prepared::{Prepared, prepared};
+use super::skeleton::Skeleton;
 use crate::manifest::env_file::masked_template;
 use crate::manifest::problem::{BinaryProblem, FileProblem, any_error};
-use crate::manifest::template::{self, TemplateContext, Used};
+use crate::manifest::template::{self, Needs, TemplateContext, TemplateInputs, Used};
 use crate::manifest::text_file::{self, Limit};
 use crate::manifest::{
     EnvFile, Environment, Host, Manifest, Problem, ServiceName, SourceText, UnitFile, UnitFiles, UnitName,
@@ -31,6 +34,7 @@ pub struct Sources {
     binary: Option<(Artifact, BinaryKind)>,
     units: Vec<(Role, Arc<SourceText>)>,
     env_file: Option<EnvSource>,
+    others: OtherFiles,
     /// Problems that don't stop a deploy.
     pub warnings: Vec<Problem>,
 }
@@ -56,8 +60,12 @@ impl std::fmt::Debug for EnvSource {
 pub struct Release {
     /// The service.
     pub service: ServiceName,
-    /// Its files: the binary, the units in the manifest's order, the env file.
+    /// Its files: the binary, the units in the manifest's order, the env file, then all others.
     pub artifacts: Vec<Artifact>,
+    /// What it has beside files.
+    pub skeleton: Skeleton,
+    /// The folders that are built for it on the host.
+    pub prepared: Vec<Prepared>,
     /// The hash of all of them.
     pub digest: ContentDigest,
     /// What kind of program the binary is.
@@ -91,7 +99,7 @@ impl Sources {
             let (what, name) = match &role {
                 Role::DropIn(unit, name) => ("the drop-in", format!("{unit}.d/{name}")),
                 Role::Unit(name) => ("the unit file", name.to_string()),
-                Role::Binary | Role::EnvFile => continue,
+                Role::Binary | Role::EnvFile | Role::File { .. } => continue,
             };
             let span = manifest.spans.get(&format!("units.{name}"));
             match read_text(what, path) {
@@ -101,10 +109,11 @@ impl Sources {
         }
         let env_file =
             manifest.env_file.as_deref().and_then(|path| open_env_file(manifest, path, &mut problems));
+        let others = OtherFiles::open(manifest, &mut problems);
         if any_error(&problems) {
             return Err(problems);
         }
-        Ok(Self { binary, units, env_file, warnings: problems })
+        Ok(Self { binary, units, env_file, others, warnings: problems })
     }
 
     /// Makes the release of one host: renders the templates, and looks at what they became.
@@ -117,9 +126,10 @@ impl Sources {
         manifest: &Manifest,
         environment: &Environment,
         host: &Host,
+        inputs: &TemplateInputs,
     ) -> Result<Release, Vec<Problem>> {
-        let context = TemplateContext::new(manifest, environment, host);
-        let mut problems = Vec::new();
+        let context = TemplateContext::new(manifest, environment, host, inputs);
+        let mut problems = self.lint_templates();
         let mut artifacts = Vec::new();
         if let Some((artifact, _)) = &self.binary {
             artifacts.push(artifact.clone());
@@ -139,7 +149,7 @@ impl Sources {
             match role {
                 Role::Unit(name) => units.files.push((name.clone(), file)),
                 Role::DropIn(unit, name) => units.drop_ins.push((unit.clone(), name.clone(), file)),
-                Role::Binary | Role::EnvFile => {}
+                Role::Binary | Role::EnvFile | Role::File { .. } => {}
             }
         }
         // A unit that could not be rendered may be the one that another rule misses.
@@ -152,6 +162,7 @@ impl Sources {
                 artifacts.push(small(Role::EnvFile, manifest, text.text.as_bytes()));
                 let mut env = EnvFile::parse(&text.path, text.text.as_bytes());
                 problems.append(&mut env.problems);
+                problems.extend(self.mangled(&context, &text, &env));
                 Some(env)
             }
             Some(Err(problem)) => {
@@ -159,13 +170,17 @@ impl Sources {
                 None
             }
         };
+        let mut skeleton = self.others.render(&context, &mut artifacts, &mut problems);
+        let prepared = prepared(manifest, &artifacts, &mut skeleton, &mut problems);
         if any_error(&problems) {
             return Err(problems);
         }
         Ok(Release {
             service: manifest.name.clone(),
-            digest: ContentDigest::of(&artifacts),
+            digest: ContentDigest::with_skeleton(&artifacts, &skeleton),
             artifacts,
+            skeleton,
+            prepared,
             binary: self.binary.as_ref().map(|(_, kind)| kind.clone()),
             started: units.started(manifest),
             env,
@@ -175,13 +190,44 @@ impl Sources {
 
     /// What the templates among the files use.
     pub(super) fn used(&self) -> Vec<Used> {
+        self.templates().map(|(source, ..)| template::used(source)).collect()
+    }
+
+    /// What each of the templates among the files needs.
+    #[must_use]
+    pub fn needs(&self) -> Vec<Needs> {
+        self.templates().map(|(source, ..)| template::needs(source)).collect()
+    }
+
+    /// Whether the file at `path` can only be made once the host was looked at.
+    #[must_use]
+    pub fn needs_facts(&self, path: &Path) -> bool {
+        self.templates().any(|(source, ..)| source.path == path && template::needs(source).facts)
+    }
+
+    /// The templates: each with the text that its problems point into, and what it is if everybody can read it.
+    fn templates(&self) -> impl Iterator<Item = (&Arc<SourceText>, &Arc<SourceText>, Option<&'static str>)> {
         let env = match &self.env_file {
-            Some(EnvSource::Template { source, .. }) => Some(source),
+            Some(EnvSource::Template { source, shown }) => Some((source, shown, None)),
             Some(EnvSource::Plain(_)) | None => None,
         };
-        let units = self.units.iter().map(|(_, source)| source);
-        let templates = units.chain(env).filter(|source| template::is_template(&source.path));
-        templates.map(|source| template::used(source)).collect()
+        let units = self.units.iter().map(|(_, source)| (source, source, Some("a unit file")));
+        let templates = units.chain(env).filter(|(source, ..)| template::is_template(&source.path));
+        templates.chain(self.others.templates())
+    }
+
+    fn lint_templates(&self) -> Vec<Problem> {
+        self.templates().flat_map(|(source, shown, for_all)| template::lint(source, shown, for_all)).collect()
+    }
+
+    /// The secrets that would not come through the env file as they are.
+    fn mangled(&self, context: &TemplateContext, text: &SourceText, env: &EnvFile) -> Vec<Problem> {
+        match &self.env_file {
+            Some(EnvSource::Template { source, shown }) => {
+                template::mangled(source, shown, context, &text.text, &env.entries)
+            }
+            Some(EnvSource::Plain(_)) | None => Vec::new(),
+        }
     }
 }
 
@@ -228,7 +274,7 @@ fn at(
     problem.help("relative paths are relative to the manifest's folder".to_owned())
 }
 
-fn read_text(what: &'static str, path: &Path) -> Result<Arc<SourceText>, Box<FileProblem>> {
+pub(super) fn read_text(what: &'static str, path: &Path) -> Result<Arc<SourceText>, Box<FileProblem>> {
     let bytes = text_file::read_bytes(what, path, MAX_TEXT)?;
     text_file::text(what, path, bytes)
 }
@@ -326,19 +372,19 @@ fn open_binary(
 }
 
 #[cfg(unix)]
-fn executable(metadata: &std::fs::Metadata) -> bool {
+pub(super) fn executable(metadata: &std::fs::Metadata) -> bool {
     std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o111 != 0
 }
 
 /// Nobody can tell.
 #[cfg(not(unix))]
-fn executable(_metadata: &std::fs::Metadata) -> bool {
+pub(super) fn executable(_metadata: &std::fs::Metadata) -> bool {
     true
 }
 
 /// The hash, the number of bytes hashed, and the hashes of blocks, in constant memory.
 /// The whole file's hash, its size, and its blocks' hashes. The two kinds of hashes side by side: they take about as long.
-fn hash(path: &Path) -> io::Result<(Sha256Digest, u64, Option<Blocks>)> {
+pub(super) fn hash(path: &Path) -> io::Result<(Sha256Digest, u64, Option<Blocks>)> {
     let mut file = File::open(path)?;
     std::thread::scope(|scope| {
         let blocks = BlockHasher::new(file.metadata()?.len()).map(|mut hasher| {
@@ -372,7 +418,7 @@ fn read_all(file: &mut File, mut take: impl FnMut(&[u8])) -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::load;
+    use crate::manifest::{self, load};
 
     const UNIT: &str = "[Service]\nEnvironmentFile=/etc/default/api.conf\nExecStart=/usr/local/bin/api\n\
          [Install]\nWantedBy=default.target\n";
@@ -392,12 +438,50 @@ mod tests {
         (dir, manifest)
     }
 
+    fn made(sources: &Sources, manifest: &Manifest, index: usize) -> Release {
+        let prod = manifest.environment(None).unwrap();
+        let host = &prod.hosts[index];
+        sources.release(manifest, prod, host, &TemplateInputs::offline(prod, host, None)).unwrap()
+    }
+
+    #[test]
+    fn a_secret_has_to_come_through_the_env_file_as_it_is() {
+        let (dir, mut manifest) = project();
+        let source = manifest::SecretSource::Env("T".to_owned());
+        let mut prod = manifest.environments.values().next().unwrap().clone();
+        prod.secrets.insert("TOKEN".parse().unwrap(), source);
+        manifest.environments.insert(prod.name.clone(), prod.clone());
+        let problems = |template: &str, value: &str| {
+            std::fs::write(dir.path().join("api.conf.j2"), template).unwrap();
+            let sources = Sources::open(&manifest).unwrap();
+            let mut inputs = TemplateInputs::offline(&prod, &prod.hosts[0], None);
+            let secret = Arc::new(secrecy::SecretString::from(value));
+            inputs.secrets = [("TOKEN".parse().unwrap(), secret)].into_iter().collect();
+            let problems = match sources.release(&manifest, &prod, &prod.hosts[0], &inputs) {
+                Ok(release) => release.warnings,
+                Err(problems) => problems,
+            };
+            let shown =
+                format!("{problems:?} {}", problems.iter().map(|p| p.file.text.as_str()).collect::<String>());
+            assert!(!value.contains("hunter2") || !shown.contains("hunter2"), "{shown}");
+            problems.iter().map(|problem| problem.kind.to_string()).collect::<Vec<_>>()
+        };
+        let mangled = ["the value of the secret `TOKEN` does not come through the env file as it is"];
+        assert_eq!(problems("A={{ secrets.TOKEN }}\n", "hunter2"), [""; 0]);
+        assert_eq!(problems("A=\"{{ secrets.TOKEN }}\"\n", "hunter2 3"), [""; 0]);
+        assert_eq!(problems("A=x{{ secrets.TOKEN }}\n", "hunter2\\"), mangled);
+        let two = problems("A={{ secrets.TOKEN }}\n", "hunter2\nhunter2");
+        assert!(two.contains(&mangled[0].to_owned()), "{two:?}");
+        for value in ["hunter2", " hunter2 ", "hunter2\nhunter2\n", "\"hunter2'\\`$"] {
+            assert_eq!(problems("A={{ secrets.TOKEN | env_quote }}\n", value), [""; 0], "{value:?}");
+        }
+    }
+
     #[test]
     fn each_host_gets_its_own_release() {
         let (_dir, manifest) = project();
         let sources = Sources::open(&manifest).unwrap();
-        let prod = manifest.environment(None).unwrap();
-        let release = |index: usize| sources.release(&manifest, prod, &prod.hosts[index]).unwrap();
+        let release = |index: usize| made(&sources, &manifest, index);
         let (one, two) = (release(0), release(1));
         let paths: Vec<_> = one.artifacts.iter().map(|a| format!("{} {}", a.mode, a.path)).collect();
         assert_eq!(paths, ["0755 bin/api", "0644 units/api.service", "0600 env/api.conf"]);
@@ -413,8 +497,7 @@ mod tests {
     fn a_binary_that_changes_after_it_was_hashed_is_noticed() {
         let (dir, manifest) = project();
         let sources = Sources::open(&manifest).unwrap();
-        let prod = manifest.environment(None).unwrap();
-        let release = sources.release(&manifest, prod, &prod.hosts[0]).unwrap();
+        let release = made(&sources, &manifest, 0);
         assert!(release.artifacts.iter().all(|artifact| artifact.is_unchanged().unwrap()));
         std::fs::write(dir.path().join("api"), "#!/bin/ash\n").unwrap();
         assert!(!release.artifacts[0].is_unchanged().unwrap());
@@ -426,8 +509,7 @@ mod tests {
     fn no_debug_print_shows_the_env_file() {
         let (_dir, manifest) = project();
         let sources = Sources::open(&manifest).unwrap();
-        let prod = manifest.environment(None).unwrap();
-        let release = sources.release(&manifest, prod, &prod.hosts[0]).unwrap();
+        let release = made(&sources, &manifest, 0);
         assert!(!format!("{sources:?} {release:?}").contains("there"));
     }
 

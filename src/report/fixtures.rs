@@ -17,7 +17,7 @@ use crate::manifest::{
 };
 use crate::plan::{
     Detail, EnvChange, FileChange, Layout, LinkChange, LinkState, Plan, Privilege, Reason, RemotePath, Step,
-    TextDiff, Transfer, WatchedUnit,
+    TextDiff, Transfer, TreeChange, WatchedUnit,
 };
 use crate::release::{ReleaseId, RunId, Sha256Digest};
 
@@ -46,6 +46,7 @@ fn file(path: &str, mode: &str, size: u64, was: Option<&str>, new: &str, detail:
         sha256,
         was,
         transfer,
+        folder: None,
         detail,
     }
 }
@@ -57,11 +58,13 @@ fn manifest() -> Manifest {
         name: "simple_api".parse().unwrap(),
         scope: Scope::User,
         root: None,
+        prepare: Vec::new(),
         user: None,
         binary: Some("simple_api".into()),
         units: vec![UnitSource::new("simple_api.service".parse().unwrap(), "x".into())],
         drop_ins: Vec::new(),
         env_file: Some("x.conf".into()),
+        files: Vec::new(),
         health: Vec::new(),
         settle: Duration::from_secs(2),
         confirm_timeout: Duration::from_secs(60),
@@ -138,7 +141,7 @@ pub(super) fn first_plan(host: &str) -> Plan {
     let release = new_release();
     let mut steps = vec![
         Step::EnableLingering { user: "deploy".to_owned() },
-        Step::Upload { release: release.clone(), files, dropped: Vec::new() },
+        Step::Upload { release: release.clone(), files, dropped: Vec::new(), tree: TreeChange::default() },
         Step::Seal { release: release.clone() },
     ];
     steps.extend(
@@ -177,7 +180,7 @@ pub(super) fn changed_plan(host: &str) -> Plan {
     ]))
     .unwrap();
     let mut steps = vec![
-        Step::Upload { release: release.clone(), files, dropped: Vec::new() },
+        Step::Upload { release: release.clone(), files, dropped: Vec::new(), tree: TreeChange::default() },
         Step::Seal { release: release.clone() },
         Step::Link(binary),
         Step::Switch { from: Some(old_release()), to: release },

@@ -182,6 +182,7 @@ mod tests {
         let step = include_str!("../plan/step.rs");
         let diff = include_str!("../plan/diff.rs");
         let facts = include_str!("../plan/facts.rs");
+        let files = include_str!("../plan/files.rs");
         let hooks = include_str!("../manifest/hooks.rs");
         let enums = [
             (event, "EventKind"),
@@ -194,6 +195,7 @@ mod tests {
             (step, "Reason"),
             (diff, "KeyChange"),
             (facts, "LinkState"),
+            (files, "Packing"),
             (hooks, "HookPoint"),
             (hooks, "HookHosts"),
         ];

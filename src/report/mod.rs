@@ -3,12 +3,15 @@
 //! [`event`] is the vocabulary: facts, in the past tense, no sentences. Each reporter turns them into something for
 //! one kind of reader, and decides nothing: a reporter that fails does not fail the run.
 mod event;
+mod files_text;
 #[cfg(test)]
 mod fixtures;
 mod health_words;
 mod journal_line;
 mod json;
 mod line;
+mod mask;
+mod masked;
 mod notice_text;
 mod outcome_text;
 mod plain;
@@ -24,6 +27,8 @@ pub use event::{Command, Event, EventKind, Events, Failure, Recovery, RunCounts,
 pub use journal_line::{JournalStyle, journal_line};
 pub use json::{JsonReporter, SCHEMA_VERSION, escape_controls};
 pub use line::{Colour, sanitise};
+pub use mask::{Mask, MaskStream};
+pub use masked::{MaskedReporter, mask_journal_entry};
 pub use plain::{PlainReporter, TextStyle, Verbosity};
 pub use plan_text::{PlanDetail, PlanStyle, write_plan, write_plans};
 pub use terminal::{Suspend, TerminalReporter};

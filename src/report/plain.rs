@@ -128,7 +128,7 @@ impl PlainReporter {
                 self.progress(event, *sent, *total).into_iter().collect()
             }
             EventKind::StepSaid { number, line }
-                if verbose || (normal && self.run.is_hook(event, *number)) =>
+                if verbose || (normal && self.run.is_operators(event, *number)) =>
             {
                 vec![Line::new().dim("  | ").plain(line)]
             }
@@ -223,7 +223,8 @@ impl PlainReporter {
 fn is_long(step: &Step) -> bool {
     match step {
         Step::Upload { files, .. } => files.iter().map(|file| file.size).sum::<u64>() >= LONG_UPLOAD,
-        Step::CheckRelease { .. }
+        Step::Prepare { .. }
+        | Step::CheckRelease { .. }
         | Step::Stop { .. }
         | Step::Restart { .. }
         | Step::Reload { .. }

@@ -1,6 +1,7 @@
 //! A plan, for people: in full before they say yes, in a few lines before it is carried out.
 use std::fmt;
 
+use super::files_text::files_lines;
 use super::line::{Colour, Line, Paint};
 use super::words::{self, describe_step};
 use crate::plan::{
@@ -134,7 +135,7 @@ fn summary_lines(plan: &Plan) -> Vec<Line> {
             Step::Restart { .. } | Step::Reload { .. } | Step::Start { .. } | Step::Stop { .. } => {
                 parts.push(describe_step(step));
             }
-            Step::MakeUser { .. } => parts.push(describe_step(step)),
+            Step::MakeUser { .. } | Step::Prepare { .. } => parts.push(describe_step(step)),
             Step::EnableLingering { .. }
             | Step::JoinGroups { .. }
             | Step::Seal { .. }
@@ -186,28 +187,17 @@ fn full(plan: &Plan, hosts: &str) -> Vec<Line> {
     if plan.is_empty() {
         return lines;
     }
-    let files: Vec<_> = plan
-        .steps
-        .iter()
-        .filter_map(|step| match step {
-            Step::Upload { files, .. } => Some(files),
-            _ => None,
-        })
-        .flatten()
-        .collect();
-    let dropped = plan.steps.iter().filter_map(|step| match step {
-        Step::Upload { dropped, .. } => Some(dropped),
-        _ => None,
-    });
-    let dropped: Vec<&String> = dropped.flatten().collect();
-    if !files.is_empty() {
-        files_section(&files, &dropped, &mut lines);
-    }
-    for file in &files {
-        match &file.detail {
-            Detail::Text(diff) => diff_section(file, diff, &mut lines),
-            Detail::Env(changes) => env_section(file, changes, &mut lines),
-            Detail::Opaque => {}
+    for step in &plan.steps {
+        let Step::Upload { files, dropped, tree, .. } = step else { continue };
+        let (title, of_files) = files_lines(files, dropped, tree);
+        section(title, &mut lines);
+        lines.extend(of_files);
+        for file in files {
+            match &file.detail {
+                Detail::Text(diff) => diff_section(file, diff, &mut lines),
+                Detail::Env(changes) => env_section(file, changes, &mut lines),
+                Detail::Opaque => {}
+            }
         }
     }
     let links: Vec<_> = plan
@@ -230,38 +220,6 @@ fn full(plan: &Plan, hosts: &str) -> Vec<Line> {
 fn section(title: Line, lines: &mut Vec<Line>) {
     lines.push(Line::new());
     lines.push(Line::of("  ").then(title));
-}
-
-fn files_section(files: &[&FileChange], dropped: &[&String], lines: &mut Vec<Line>) {
-    let sent: Vec<_> = files.iter().filter(|f| f.transfer == Transfer::Send).collect();
-    let size = words::bytes(sent.iter().map(|f| f.size).sum());
-    let title = match sent.len() {
-        0 => "none has to be sent".to_owned(),
-        n if n == files.len() => format!("{n} to send, {size}"),
-        n => format!("{n} of {} to send, {size}", files.len()),
-    };
-    section(Line::new().bold("files").plain(format!(": {title}")), lines);
-    let width = sent.iter().map(|f| f.path.as_str().chars().count()).max().unwrap_or(0);
-    for file in &sent {
-        let new = file.sha256.short();
-        let (sign, hashes) = match file.was {
-            None => (Line::new().green("+"), format!("{new} (new)")),
-            Some(was) if was == file.sha256 => {
-                (Line::new().yellow("~"), format!("{new} (same bytes, mode set to {})", file.mode))
-            }
-            Some(was) => (Line::new().yellow("~"), format!("{} -> {new}", was.short())),
-        };
-        let columns = format!(" {:width$}  {:>9}  {hashes}", file.path, words::bytes(file.size));
-        lines.push(Line::of("    ").then(sign).plain(columns));
-    }
-    for path in dropped {
-        lines.push(Line::of("    ").red("-").plain(format!(" {path}  (not in the new release)")));
-    }
-    let kept = files.len() - sent.len();
-    if kept > 0 {
-        let kept = words::count(kept, "file", "files");
-        lines.push(Line::of("    ").dim(format!("= {kept} unchanged, taken over on the host")));
-    }
 }
 
 fn diff_section(file: &FileChange, diff: &TextDiff, lines: &mut Vec<Line>) {
@@ -327,6 +285,7 @@ fn steps_section(plan: &Plan, lines: &mut Vec<Line>) {
         Step::EnableLingering { .. }
         | Step::MakeUser { .. }
         | Step::JoinGroups { .. }
+        | Step::Prepare { .. }
         | Step::CheckRelease { .. }
         | Step::Stop { .. }
         | Step::Disable { .. }

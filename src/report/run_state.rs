@@ -96,9 +96,9 @@ impl RunState {
         self.host(event).and_then(|host| host.steps.get(&number)).map(Arc::as_ref)
     }
 
-    /// Whether that step is a hook: what it says is for the operator.
-    pub(super) fn is_hook(&self, event: &Event, number: usize) -> bool {
-        matches!(self.step(event, number), Some(Step::Hook { .. }))
+    /// Whether that step is a program of the operator's: what it says is for the operator, too.
+    pub(super) fn is_operators(&self, event: &Event, number: usize) -> bool {
+        matches!(self.step(event, number), Some(Step::Hook { .. } | Step::Prepare { .. }))
     }
 
     /// The width of a column of hosts; long names stick out of it.

@@ -66,7 +66,11 @@ impl TerminalReporter {
     }
 
     /// A reporter that draws moving lines on `target`, and writes what stays to `out`: the same terminal.
-    fn with_target(out: Box<dyn Write + Send>, target: ProgressDrawTarget, style: TextStyle) -> Self {
+    pub(super) fn with_target(
+        out: Box<dyn Write + Send>,
+        target: ProgressDrawTarget,
+        style: TextStyle,
+    ) -> Self {
         let bars = MultiProgress::with_draw_target(target);
         Self { out, bars, style, run: RunState::default(), hosts: HashMap::new(), total: None }
     }
@@ -229,7 +233,7 @@ impl Reporter for TerminalReporter {
             EventKind::StepStarted { step, .. } => self.at(event, &step_words(step, Tense::Going)),
             EventKind::UploadProgressed { sent, total } => self.uploads(event, *sent, *total),
             EventKind::StepSaid { number, line } => {
-                if verbose || (normal && self.run.is_hook(event, *number)) {
+                if verbose || (normal && self.run.is_operators(event, *number)) {
                     self.print(event, vec![Line::new().dim("| ").plain(line)]);
                 }
             }

@@ -51,12 +51,15 @@ pub(super) fn step_words(step: &Step, tense: Tense) -> String {
             let groups: Vec<&str> = groups.iter().map(UserName::as_str).collect();
             format!("{} the user {user} to {}", tense.of("add", "adding", "added"), joined(&groups))
         }
-        Step::Upload { release: _, files, dropped: _ } => upload_words(files, tense),
+        Step::Upload { release: _, files, dropped: _, tree: _ } => upload_words(files, tense),
         Step::Seal { release: _ } => {
             let verb = tense.of("check", "checking", "checked");
             format!("{verb} the SHA-256 of every file on the host")
         }
-        Step::CheckRelease { release, sums: _ } => {
+        Step::Prepare { name, key: _, run, timeout: _ } => {
+            format!("{} {name} on the host: {}", tense.of("build", "building", "built"), first_line(run))
+        }
+        Step::CheckRelease { release, sums: _, skeleton: _ } => {
             format!("{} the SHA-256 of every file of {release}", tense.of("check", "checking", "checked"))
         }
         Step::Link(link) => link_words(link, tense),
@@ -206,6 +209,7 @@ pub(super) fn describe_reasons(reasons: &[Reason]) -> String {
             Reason::BinaryChanged => changed.push("binary"),
             Reason::UnitChanged => changed.push("unit file"),
             Reason::EnvChanged => changed.push("env file"),
+            Reason::FilesChanged => changed.push("files"),
             Reason::RolledBack => others.push("rolled back".to_owned()),
             Reason::FirstDeploy => others.push("first deploy".to_owned()),
             Reason::NotRunning(state) => others.push(format!("not running: {state}")),
@@ -394,13 +398,16 @@ mod tests {
 
     #[test]
     fn files_taken_over_are_not_called_uploaded() {
-        let Some(Step::Upload { release, mut files, dropped }) =
+        let Some(Step::Upload { release, mut files, dropped, tree }) =
             changed_plan("web1").steps.into_iter().next()
         else {
             panic!("the first step is the upload");
         };
         files.iter_mut().for_each(|file| file.transfer = Transfer::TakeOver);
-        assert_eq!(describe_step(&Step::Upload { release, files, dropped }), "take over 4 files on the host");
+        assert_eq!(
+            describe_step(&Step::Upload { release, files, dropped, tree }),
+            "take over 4 files on the host"
+        );
     }
 
     #[test]

@@ -8,9 +8,10 @@ use serde::Serialize;
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::task::JoinSet;
 
+use super::draft::Draft;
 use super::failure::{HostError, HostFailure};
 use super::gate::Gate;
-use super::host_run::{Goal, Prepared, SudoPrompt, prepare};
+use super::host_run::{Prepared, SudoPrompt, prepare};
 use super::warnings::Warnings;
 use crate::host::{Holder, Password};
 use crate::manifest::{Address, EnvironmentName, HookHosts, HookPoint, Host, Manifest};
@@ -230,15 +231,15 @@ impl Outcome {
 }
 
 /// Connects to the hosts, probes them and plans for the release that each is to end on. In the order given.
-pub async fn prepare_all(context: &Arc<Context>, hosts: Vec<(Host, Goal)>) -> Vec<Preparation> {
+pub async fn prepare_all(context: &Arc<Context>, hosts: Vec<(Host, Draft)>) -> Vec<Preparation> {
     let positions = std::iter::once(Position::First).chain(std::iter::repeat(Position::Later));
-    side_by_side(positions.zip(hosts).collect(), |(position, (host, goal))| {
+    side_by_side(positions.zip(hosts).collect(), |(position, (host, draft))| {
         let context = Arc::clone(context);
         async move {
             let begun = Instant::now();
             context.phases.set(&host.address, Phase::Untouched);
             let result = tokio::select! {
-                result = prepare(&context, &host, goal, position) => result,
+                result = prepare(&context, &host, draft, position) => result,
                 () = context.interrupt.wait() => Err(HostFailure::not_reached(HostError::Interrupted)),
             };
             if let Err(failure) = &result {

@@ -5,9 +5,10 @@ use super::verdict::NotUp;
 use jiff::Timestamp;
 
 use crate::host::{
-    FreezeError, HealthError, Holder, JournalEntry, NoRoot, ProbeError, SILENCE, SessionError, UploadError,
+    FreezeError, HealthError, Holder, JournalEntry, NoRoot, ProbeError, RemoveError, SILENCE, SessionError,
+    UploadError,
 };
-use crate::manifest::Scope;
+use crate::manifest::{Problem, Scope};
 use crate::plan::{Refusal, RemotePath};
 use crate::release::{ReleaseId, RunId};
 use crate::report::{Failure, Verdict};
@@ -35,6 +36,9 @@ pub enum HostError {
     /// The host can't be deployed to.
     #[error("{}", list(.0))]
     Refused(Vec<Refusal>),
+    /// With the facts of this host, a template can't be rendered, or has become something that can't be deployed.
+    #[error("a template does not work for this host{}", problems_of(.0))]
+    Template(Vec<Problem>),
     /// Someone else deploys this service to this host.
     #[error("the service is locked on this host{}", held_by(.0.as_ref()))]
     Locked(Option<Holder>),
@@ -44,6 +48,9 @@ pub enum HostError {
     /// A freeze could not be made or lifted.
     #[error(transparent)]
     Freeze(#[from] FreezeError),
+    /// The service could not be taken away.
+    #[error(transparent)]
+    Remove(#[from] RemoveError),
     /// An activation is under way, and was not to be waited for.
     #[error("an activation of this service is under way on this host (run {0})")]
     UnderWay(RunId),
@@ -115,6 +122,11 @@ pub enum HostError {
     /// No random number could be had from the system.
     #[error("the system gave no random number")]
     Random(#[source] getrandom::Error),
+}
+
+/// What is wrong with templates, each as a line of a log has it.
+fn problems_of(problems: &[Problem]) -> String {
+    problems.iter().map(|problem| format!(": {problem}")).collect()
 }
 
 /// By whom something is held, since when and what for, to follow "locked" or "frozen".
@@ -338,6 +350,8 @@ impl HostError {
             }
             Self::Freeze(FreezeError::Session(SessionError::Ssh(error))) => ssh_code(error),
             Self::Freeze(_) => "shipit::lock::freeze",
+            Self::Remove(RemoveError::Session(SessionError::Ssh(error))) => ssh_code(error),
+            Self::Remove(_) => "shipit::remove",
             Self::Session(SessionError::NoShell { .. })
             | Self::Probe(ProbeError::Session(SessionError::NoShell { .. })) => "shipit::preflight::no_shell",
             Self::Session(SessionError::NoRoot { .. }) => "shipit::preflight::no_root",
@@ -345,6 +359,9 @@ impl HostError {
             Self::Probe(ProbeError::Home { .. }) => "shipit::preflight::home",
             Self::Probe(_) => "shipit::host::probe",
             Self::Refused(refusals) => refusals.first().map_or("shipit::preflight", Refusal::code),
+            Self::Template(problems) => {
+                return problems.first().map_or_else(|| "shipit::template".to_owned(), Problem::code);
+            }
             Self::Locked(_) => "shipit::lock::held",
             Self::Frozen(_) => "shipit::lock::frozen",
             Self::UnderWay(_) => "shipit::activation::under_way",
@@ -374,6 +391,7 @@ impl HostError {
             | Self::Session(SessionError::Ssh(error))
             | Self::Probe(ProbeError::Session(SessionError::Ssh(error)))
             | Self::Freeze(FreezeError::Session(SessionError::Ssh(error)))
+            | Self::Remove(RemoveError::Session(SessionError::Ssh(error)))
             | Self::Upload(UploadError::Ssh(error) | UploadError::Session(SessionError::Ssh(error)))
             | Self::Health(HealthError::Ssh(error) | HealthError::Session(SessionError::Ssh(error))) => {
                 Some(error)
@@ -416,6 +434,11 @@ impl HostError {
                 helps.dedup();
                 Some(helps.join("\n"))
             }
+            Self::Template(problems) => {
+                let mut helps: Vec<String> = problems.iter().filter_map(|problem| problem.help.clone()).collect();
+                helps.push("`shipit render --host HOST` shows what templates become for it".to_owned());
+                Some(helps.join("\n"))
+            }
             Self::Locked(_) => {
                 Some("wait for it to end, or let shipit wait: --lock-wait 5m. A client that died frees it within 20 s".to_owned())
             }
@@ -442,6 +465,15 @@ impl HostError {
                     .to_owned(),
             ),
             Self::Health(_) => Some("the journal above says what the service was doing".to_owned()),
+            Self::Step { said, .. } if said.iter().any(|line| misses_the_network(line)) => Some(
+                "the host does not reach what the program wants from the network: send it along with `files`, such as wheels \
+                 that `pip download` has fetched, and have the program take it from there"
+                    .to_owned(),
+            ),
+            Self::Remove(RemoveError::Left { paths }) => {
+                Some(format!("they lead nowhere now; on the host: sudo rm {}", paths.join(" ")))
+            }
+            Self::Remove(_) => Some("run it again: it goes on where it stopped".to_owned()),
             Self::Freeze(_)
             | Self::Upload(_)
             | Self::Step { .. }
@@ -454,6 +486,20 @@ impl HostError {
             | Self::Random(_) => None,
         }
     }
+}
+
+/// Whether this is how programs say that there is no network: what the C library says of it (gai_strerror(3), strerror(3)),
+/// and curl.
+fn misses_the_network(line: &str) -> bool {
+    const PHRASES: [&str; 6] = [
+        "Temporary failure in name resolution",
+        "Name or service not known",
+        "Network is unreachable",
+        "No route to host",
+        "Could not resolve host",
+        "Connection timed out",
+    ];
+    PHRASES.iter().any(|phrase| line.contains(phrase))
 }
 
 fn upload_code(error: &UploadError) -> &'static str {

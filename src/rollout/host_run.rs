@@ -3,16 +3,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
+use super::draft::Draft;
 use super::engine::{Agreement, Context, OtherRuns, Purpose, Reach};
 use super::failure::{HostError, HostFailure};
 use super::gate::GateState;
 use super::root_rights::become_root;
 use super::transaction::Transaction;
 use crate::host::{
-    Base, Claim, Copies, End, Extent, Incoming, Lock, LockOutcome, Password, Recovery, Rights, Session,
-    SessionError, Whose, explain, probe, recover, stage, sweep, upload, wait_for_run,
+    Base, Bundle, Claim, Copies, End, Extent, Incoming, Lock, LockOutcome, Password, Recovery, Rights,
+    Session, SessionError, UploadError, Whose, explain, probe, recover, stage, sweep, unpack, upload,
+    wait_for_run,
 };
 use crate::manifest::{Address, Host, Scope};
 use crate::plan::{
@@ -51,7 +54,7 @@ pub enum Goal {
 
 impl Goal {
     /// How much has to be asked of the host.
-    fn extent(&self) -> Extent {
+    pub(super) fn extent(&self) -> Extent {
         match self {
             Self::Release(_) => Extent::Present,
             Self::Earlier(_) => Extent::Past { lines: 0 },
@@ -59,7 +62,7 @@ impl Goal {
     }
 
     /// Whether files may have to be sent.
-    fn sends(&self) -> bool {
+    pub(super) fn sends(&self) -> bool {
         match self {
             Self::Release(_) => true,
             Self::Earlier(_) => false,
@@ -107,7 +110,7 @@ pub async fn connect_host(reach: &Reach, host: &Address, events: &Events) -> Res
 pub(super) async fn prepare(
     context: &Context,
     host: &Host,
-    goal: Goal,
+    draft: Draft,
     position: Position,
 ) -> Result<Prepared, HostFailure> {
     let address = host.address.clone();
@@ -122,7 +125,7 @@ pub(super) async fn prepare(
         let connection = connection.clone();
         tokio::spawn(async move { connection.sftp_pool(channels).await })
     };
-    let mut sftp = (changes && goal.sends()).then(|| open_sftp(1));
+    let mut sftp = (changes && draft.sends()).then(|| open_sftp(1));
     let scope = context.manifest.scope;
     let mut session = Session::new(connection.clone(), scope, Rights::Login)
         .map_err(|error| HostFailure::not_reached(HostError::Random(error)))?;
@@ -141,10 +144,11 @@ pub(super) async fn prepare(
         })
     });
     let begun = Instant::now();
-    let facts = look(context, &mut session, goal.extent(), Whose::Others, &events).await?;
+    let facts = look(context, &mut session, draft.extent(), Whose::Others, &events).await?;
     let current = facts.current.release().cloned();
     events.send(EventKind::Probed { current, elapsed: begun.elapsed() });
 
+    let goal = draft.settle(&facts, &context.manifest).map_err(|failure| *failure)?;
     let plan = make_plan(context, &address, &goal, &facts, position).map_err(|failure| *failure)?;
     events.send(EventKind::Planned { plan: Arc::clone(&plan) });
     // More channels cost the host a process each, so they are opened for a large release that goes as a whole: one that
@@ -378,10 +382,10 @@ impl Prepared {
     async fn stage_and_upload(&mut self, context: &Context, layout: &Layout) -> Result<Copies, HostFailure> {
         let plan = Arc::clone(&self.plan);
         let upload = plan.steps.iter().enumerate().find_map(|(number, step)| match step {
-            Step::Upload { files, .. } => Some((number, files)),
+            Step::Upload { files, tree, .. } => Some((number, files, tree)),
             _ => None,
         });
-        let Some((number, files)) = upload else { return Ok(Copies::Unproven) };
+        let Some((number, files, tree)) = upload else { return Ok(Copies::Unproven) };
         let began = Instant::now();
         self.events.send(EventKind::StepStarted { number, step: Arc::new(plan.steps[number].clone()) });
         // Side by side: the host takes over what it has while the rest is on its way.
@@ -396,14 +400,22 @@ impl Prepared {
             events: &self.events,
         };
         let in_vain = tokio::sync::Notify::new();
+        let (arrived, mut arriving) = tokio::sync::mpsc::unbounded_channel();
         let (staged, sent) = tokio::join!(
             async {
-                let staged = stage(&mut self.session, layout, &self.run, plan.from.as_ref(), files).await;
-                staged.inspect_err(|_| in_vain.notify_one())
+                let taken = async {
+                    let (session, run) = (&mut self.session, &self.run);
+                    let copies = stage(session, layout, run, plan.from.as_ref(), files, tree).await?;
+                    while let Some(bundle) = arriving.recv().await {
+                        unpack(session, layout, run, bundle).await?;
+                    }
+                    Ok::<_, UploadError>(copies)
+                };
+                taken.await.inspect_err(|_| in_vain.notify_one())
             },
             async {
                 tokio::select! {
-                    sent = async { sending.send(&sftp.await?).await } => sent,
+                    sent = async { sending.send(&sftp.await?, arrived).await } => sent,
                     () = context.interrupt.wait() => Err(HostError::Interrupted),
                     () = in_vain.notified() => Ok(()),
                 }
@@ -460,19 +472,19 @@ struct Sending<'a> {
 }
 
 impl Sending<'_> {
-    async fn send(&self, sftp: &SftpPool) -> Result<(), HostError> {
+    async fn send(&self, sftp: &SftpPool, arrived: UnboundedSender<Bundle>) -> Result<(), HostError> {
         let Goal::Release(release) = self.goal else { return Ok(()) };
         let upload_step = self.plan.steps.iter().find_map(|step| match step {
-            Step::Upload { release, files, .. } => Some((release, files)),
+            Step::Upload { release, files, tree, .. } => Some((release, files, tree)),
             _ => None,
         });
-        let Some((id, files)) = upload_step else { return Ok(()) };
+        let Some((id, files, tree)) = upload_step else { return Ok(()) };
         let record = ReleaseRecord::of(id.clone(), release);
         let progress = Progress::new(self.events, self.plan.bytes_to_send());
         let base = self.plan.from.as_ref().zip(self.facts.record.as_ref());
         let base = base.map(|(id, record)| Base { id, record });
-        let incoming =
-            Incoming { run: self.run, record: &record, artifacts: &release.artifacts, files, base };
+        let (run, record, artifacts) = (self.run, &record, &release.artifacts);
+        let incoming = Incoming { run, record, artifacts, files, tree, arrived, base };
         upload(sftp, self.layout, incoming, &|more| progress.add(more)).await?;
         Ok(())
     }

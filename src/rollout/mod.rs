@@ -2,6 +2,7 @@
 //!
 //! Responsible for the order of things and for the verdict. How a step is done on a host is [`crate::host`]'s; what is
 //! to be done was decided by [`crate::plan`]; what happened goes out as events.
+mod draft;
 mod engine;
 mod failure;
 mod gate;
@@ -12,6 +13,7 @@ mod transaction;
 mod verdict;
 mod warnings;
 
+pub use draft::{Draft, template_facts};
 pub use engine::{
     Agreement, Context, Interrupt, OtherRuns, Outcome, PARALLEL, Phase, Phases, Preparation, Purpose, Reach,
     RunRecord, carry_out_all, leave_all, prepare_all,

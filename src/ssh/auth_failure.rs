@@ -93,6 +93,8 @@ pub enum AttemptOutcome {
     WrongPassphrase,
     /// The agent or the key could not sign.
     CannotSign(String),
+    /// `PubkeyAcceptedAlgorithms` leaves it out.
+    NotAllowed,
     /// Nobody was there to answer.
     NobodyToAsk,
     /// Whoever was there did not.
@@ -114,6 +116,7 @@ impl fmt::Display for AttemptOutcome {
             Self::NoPassphrase => f.write_str("skipped: it is encrypted and there is no terminal to ask on"),
             Self::WrongPassphrase => f.write_str("skipped: wrong passphrase"),
             Self::CannotSign(why) => write!(f, "could not sign: {why}"),
+            Self::NotAllowed => f.write_str("skipped: PubkeyAcceptedAlgorithms of ssh_config leaves it out"),
             Self::NobodyToAsk => f.write_str("skipped: there is no terminal to ask on"),
             Self::NoAnswer => f.write_str("given up: there was no answer to the server's question"),
             Self::NotAnswered => f.write_str("not answered"),
@@ -151,6 +154,7 @@ impl AuthenticationFailure {
                     | AttemptOutcome::NotAnswered => true,
                     AttemptOutcome::Unreadable(_)
                     | AttemptOutcome::OnlyPublic
+                    | AttemptOutcome::NotAllowed
                     | AttemptOutcome::NoPassphrase
                     | AttemptOutcome::WrongPassphrase
                     | AttemptOutcome::NobodyToAsk

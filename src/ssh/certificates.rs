@@ -8,6 +8,7 @@ use russh::keys::Certificate;
 use russh::keys::ssh_key::certificate::CertType;
 
 use super::ending::printable;
+use super::options::ConnectOptions;
 
 /// More than any certificate, less than what hurts to read by mistake.
 const LARGEST: u64 = 1 << 20;
@@ -31,6 +32,45 @@ pub(super) fn read(path: &Path) -> Option<Result<Certificate, String>> {
         Ok(_) => Err("it is the certificate of a host, and not of a user".to_owned()),
         Err(error) => Err(format!("it is not a certificate ({error})")),
     })
+}
+
+/// A certificate file that is offered to servers, or would be if there were nothing wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The key that it lies beside; `None` for one that is named.
+    pub beside: Option<PathBuf>,
+    /// What speaks against it, as far as can be told here.
+    pub doubt: Option<String>,
+}
+
+impl ConnectOptions {
+    /// The certificate files for a user, those that are named first.
+    #[must_use]
+    pub fn certificate_files(&self, user: &str) -> Vec<CertificateFile> {
+        let doubt = |read: Result<Certificate, String>| match read {
+            Ok(certificate) => doubts(&certificate, user),
+            Err(why) => Some(why),
+        };
+        let named = self.certificates.iter().map(|path| {
+            let read = read(path).unwrap_or_else(|| Err("there is no such file".to_owned()));
+            CertificateFile { path: path.clone(), beside: None, doubt: doubt(read) }
+        });
+        let keys = self.identities.iter().chain(&self.default_identities);
+        let found = keys.filter_map(|key| {
+            let path = beside(key);
+            let doubt = doubt(read(&path)?);
+            Some(CertificateFile { path, beside: Some(key.clone()), doubt })
+        });
+        let mut files: Vec<CertificateFile> = Vec::new();
+        for file in named.chain(found) {
+            if !files.iter().any(|other| other.path == file.path) {
+                files.push(file);
+            }
+        }
+        files
+    }
 }
 
 /// Where OpenSSH looks for the certificate of a key.

@@ -80,7 +80,7 @@ impl Ended {
 
     /// Whether it has, for a caller that may have noticed a little earlier.
     pub(super) async fn soon(&self) -> bool {
-        tokio::time::timeout(Duration::from_secs(1), self.wait()).await.is_ok()
+        tokio::time::timeout(Duration::from_secs(5), self.wait()).await.is_ok()
     }
 }
 

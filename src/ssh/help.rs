@@ -205,9 +205,15 @@ impl AuthenticationFailure {
             return "load a key into an agent with ssh-add, name one with --identity, or make one with ssh-keygen"
                 .to_owned();
         }
-        format!(
+        let help = format!(
             "add one of the public keys to ~/.ssh/authorized_keys of {}, or name another with --identity",
             self.target.user
-        )
+        );
+        // What ssh may have done by itself.
+        let more = ["gssapi-with-mic", "hostbased"];
+        match self.remaining.iter().find(|method| more.contains(&&***method)) {
+            Some(method) => format!("{help}; ssh itself may log in by {method}, which shipit does not do"),
+            None => help,
+        }
     }
 }

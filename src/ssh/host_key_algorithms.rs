@@ -116,7 +116,7 @@ pub(super) fn authority_algorithms(rules: &HostKeyRules) -> Vec<String> {
 
 /// A list as ssh_config(5) has it: names and patterns that replace the default list, or after `+` come behind it, after
 /// `^` before it, or after `-` are taken out of it. `more` is what else there is.
-fn assembled(list: Option<&str>, default: &[&str], more: &[&str]) -> Vec<String> {
+pub(super) fn assembled(list: Option<&str>, default: &[&str], more: &[&str]) -> Vec<String> {
     let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
     let Some(list) = list else { return owned(default.to_vec()) };
     let named = |patterns: &str| -> Vec<&str> {

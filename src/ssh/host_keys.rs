@@ -13,7 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::host_certificate::HostCertificate;
 use super::host_key_algorithms;
 use super::host_key_error::{HostKeyError, Refusal, Unproved};
-use super::known_hosts::{self, HostKey, HostKeyVerdict, KnownHostsFile};
+use super::known_hosts::{self, BadLine, HostKey, HostKeyVerdict, KnownHostsFile, Weight};
 use super::options::{ConnectOptions, KnownHostsFiles, UnknownHostKey};
 use super::prompt::{Answer, HostKeyQuestion};
 use super::revoked_keys::RevokedKeys;
@@ -48,8 +48,13 @@ pub(super) fn load(files: &KnownHostsFiles) -> Result<Vec<KnownHostsFile>, Box<H
         match std::fs::read(path) {
             Ok(content) => {
                 let file = KnownHostsFile::parse(path.clone(), &content);
-                for bad in &file.bad_lines {
-                    tracing::warn!("{}:{}: {}; line ignored", path.display(), bad.line, bad.reason);
+                for BadLine { line, reason, weight } in &file.bad_lines {
+                    let path = path.display();
+                    match weight {
+                        // Many a file has lines from before its owner's ssh was what it is.
+                        Weight::Light => tracing::info!("{path}:{line}: {reason}; line ignored"),
+                        Weight::Heavy => tracing::warn!("{path}:{line}: {reason}; line ignored"),
+                    }
                 }
                 parsed.push(file);
             }
@@ -241,7 +246,8 @@ fn record(options: &ConnectOptions, target: &Target, key: &HostKey) -> Result<()
     };
     let line = format!("{field} {}\n", key.encode());
     append(path, &line).map_err(failed)?;
-    tracing::info!("added the host key of {target} ({}) to {}", key.fingerprint(), path.display());
+    // Not to be overlooked: nobody has compared it with anything.
+    tracing::warn!("added the host key of {target} ({}) to {}", key.fingerprint(), path.display());
     Ok(())
 }
 

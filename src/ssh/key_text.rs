@@ -10,6 +10,8 @@ use russh::keys::{self, Algorithm, Certificate, PrivateKey, PublicKey};
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::Fingerprint;
+
 /// The variable that a private key can be given in.
 pub const KEY_VARIABLE: &str = "SHIPIT_SSH_KEY";
 
@@ -17,7 +19,17 @@ pub const KEY_VARIABLE: &str = "SHIPIT_SSH_KEY";
 pub const PASSPHRASE_VARIABLE: &str = "SHIPIT_SSH_KEY_PASSPHRASE";
 
 /// What no program that we start inherits.
-pub const SECRET_VARIABLES: [&str; 2] = [KEY_VARIABLE, PASSPHRASE_VARIABLE];
+pub(super) const SECRET_VARIABLES: [&str; 2] = [KEY_VARIABLE, PASSPHRASE_VARIABLE];
+
+/// What stands in the first and the last line of a private key, in the formats that are read.
+const LABELS: [&str; 6] = [
+    "OPENSSH PRIVATE KEY",
+    "RSA PRIVATE KEY",
+    "EC PRIVATE KEY",
+    "DSA PRIVATE KEY",
+    "PRIVATE KEY",
+    "ENCRYPTED PRIVATE KEY",
+];
 
 /// What a text turned out to be.
 pub(super) enum KeyText {
@@ -57,7 +69,7 @@ pub enum KeyTextError {
     #[error("it is cut off: there is no line -----END {label}-----")]
     CutOff {
         /// What stands in the first line.
-        label: String,
+        label: &'static str,
     },
     /// Begins and ends as it should.
     #[error("it is damaged: {why}")]
@@ -111,6 +123,13 @@ impl GivenKey {
         };
         Ok(Self { name: name.to_owned(), key })
     }
+
+    /// Its algorithm and its fingerprint, which tell it from others and are no secret.
+    #[must_use]
+    pub fn identity(&self) -> Option<(String, Fingerprint)> {
+        let public = self.key.public_key();
+        Some((public.algorithm().to_string(), Fingerprint::of(&public.to_bytes().ok()?)))
+    }
 }
 
 /// Takes the key out of its encryption. This takes a good part of a second, by intent.
@@ -134,12 +153,17 @@ fn understand(text: &str) -> Result<KeyText, KeyTextError> {
         });
     }
     let label = match begin(&pem) {
-        Some((_, label, _)) if label.ends_with("PRIVATE KEY") => label,
+        // One of ours, since it is shown: where lines have run together, a part of the key may stand in its place.
+        Some((_, label, _)) if label.ends_with("PRIVATE KEY") => LABELS.iter().find(|known| **known == label),
         Some((_, label, _)) if label.ends_with("PUBLIC KEY") => return Err(KeyTextError::Public),
         _ => return Err(instead_of_a_key(&pem)),
     };
+    let Some(&label) = label else {
+        let why = "its first line is not one that private keys have".to_owned();
+        return Err(KeyTextError::Damaged { why });
+    };
     if !pem.contains(&format!("-----END {label}-----")) {
-        return Err(KeyTextError::CutOff { label: label.to_owned() });
+        return Err(KeyTextError::CutOff { label });
     }
     if label == "OPENSSH PRIVATE KEY" {
         let key = PrivateKey::from_openssh(pem.as_bytes()).map_err(damaged)?;

@@ -66,7 +66,7 @@ fn what_is_wrong_with_a_key_is_said() {
         let lines: Vec<&str> = openssh.lines().collect();
         [&lines[..2], &lines[3..]].concat().join("\n")
     };
-    let label = || "OPENSSH PRIVATE KEY".to_owned();
+    let label = "OPENSSH PRIVATE KEY";
     for (text, expected) in [
         (" \r\n ".to_owned(), KeyTextError::Empty),
         (public, KeyTextError::Public),
@@ -74,9 +74,9 @@ fn what_is_wrong_with_a_key_is_said() {
         ("~/.ssh/id_ed25519".to_owned(), KeyTextError::FileName),
         (STANDARD.encode(&openssh), KeyTextError::Base64),
         ("correct horse battery staple".to_owned(), KeyTextError::NotAKey),
-        (openssh[..half].to_owned(), KeyTextError::CutOff { label: label() }),
-        (openssh.lines().next().unwrap().to_owned(), KeyTextError::CutOff { label: label() }),
-        (pem[..pem.len() / 2].to_owned(), KeyTextError::CutOff { label: "EC PRIVATE KEY".to_owned() }),
+        (openssh[..half].to_owned(), KeyTextError::CutOff { label }),
+        (openssh.lines().next().unwrap().to_owned(), KeyTextError::CutOff { label }),
+        (pem[..pem.len() / 2].to_owned(), KeyTextError::CutOff { label: "EC PRIVATE KEY" }),
     ] {
         let error = given(&text, None).unwrap_err();
         assert_eq!(error, expected);
@@ -84,9 +84,15 @@ fn what_is_wrong_with_a_key_is_said() {
         let said = format!("{error} {error:?}");
         assert!(text.split_whitespace().all(|word| word.len() < 20 || !said.contains(word)), "{said}");
     }
-    for text in [damaged, openssh.lines().skip(1).collect::<Vec<_>>().join("\n")] {
+    let without_dashes = openssh.replacen("PRIVATE KEY-----\n", "", 1).replace('\n', "");
+    // Found by the fuzzer: a part of the key was taken for the words of the first line, which were shown.
+    let secret = "gn13oiNWkdeF3DvgkTcLALE4iwRVEHMG";
+    let run_together = format!("-----BEGIN EC {secret} EC PRIVATE KEY-----");
+    let first_line_missing = openssh.lines().skip(1).collect::<Vec<_>>().join("\n");
+    for text in [damaged, first_line_missing, without_dashes, run_together] {
         let error = given(&text, None).unwrap_err();
         assert!(matches!(error, KeyTextError::Damaged { .. }), "{error}");
+        assert!(!format!("{error} {error:?}").contains(secret), "{error}");
     }
     let ca = tempfile::tempdir().unwrap();
     keygen(ca.path(), &["-t", "ed25519", "-N", ""]);

@@ -129,6 +129,16 @@ pub(super) struct BadLine {
     /// Counted from 1.
     pub(super) line: usize,
     pub(super) reason: &'static str,
+    pub(super) weight: Weight,
+}
+
+/// What may be lost with a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Weight {
+    /// A key: its host is unknown, which is found out.
+    Light,
+    /// It has a marker, and may have been to revoke a key.
+    Heavy,
 }
 
 /// One file, parsed.
@@ -155,7 +165,11 @@ impl KnownHostsFile {
                 Ok(Some((marker, names, key))) => {
                     file.entries.push(Entry { line: index + 1, marker, names, key });
                 }
-                Err(reason) => file.bad_lines.push(BadLine { line: index + 1, reason }),
+                Err(reason) => {
+                    let marked = text.trim_start_matches([' ', '\t']).starts_with('@');
+                    let weight = if marked { Weight::Heavy } else { Weight::Light };
+                    file.bad_lines.push(BadLine { line: index + 1, reason, weight });
+                }
             }
         }
         file

@@ -14,10 +14,12 @@
 //! | `handshake`, `host_key_algorithms` | key exchange |
 //! | `known_hosts`, `host_keys`, `host_certificate`, `pinned_keys`, `revoked_keys`, `scan`, `pattern` | whether to believe a host |
 //! | `auth`, `offer`, `answers`, `method` | logging in: which way next, by a key, by answers |
-//! | `candidates`, `certificates`, `agent`, `keyring`, `key_text`, `signer`, `passwords` | what there is to log in with |
+//! | `candidates`, `certificates`, `agent`, `keyring`, `key_text`, `signer`, `passwords`, `user_key_algorithms` | what there is to log in with |
 //! | `channel`, `process`, `forward` | what runs in a channel |
+//! | `child` | what runs on this machine |
 //! | `ending` | why a connection ended |
 //! | `sftp`, `sftp_noise`, `upload` | files |
+//! | `fuzzing` | the readers of foreign text, for the fuzzer |
 //! | `error`, `auth_failure`, `host_key_error`, `sftp_error`, `help` | what can go wrong, and what to do about it |
 
 mod agent;
@@ -27,6 +29,7 @@ mod auth_failure;
 mod candidates;
 mod certificates;
 mod channel;
+mod child;
 pub mod config;
 mod connection;
 mod dial;
@@ -35,6 +38,8 @@ mod error;
 mod eyeballs;
 mod fingerprint;
 mod forward;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod handshake;
 mod help;
 mod hop;
@@ -65,9 +70,12 @@ mod sftp_noise;
 mod signer;
 mod target;
 mod upload;
+mod user_key_algorithms;
 mod wire;
 
 pub use auth_failure::{Attempt, AttemptOutcome, AuthenticationFailure, Credential};
+pub use certificates::CertificateFile;
+pub use child::child;
 pub use config::{ConfigError, Login, SshConfig};
 pub use connection::{Connection, connect};
 pub use error::{ChannelPurpose, ChannelRefusal, LostCause, SshError};
@@ -76,7 +84,7 @@ pub use forward::Forward;
 pub use hop::{Hop, Proxy};
 pub use host_certificate::CertificateFlaw;
 pub use host_key_error::{HostKeyError, KnownKey, Refusal, Unproved};
-pub use key_text::{GivenKey, KEY_VARIABLE, KeyTextError, PASSPHRASE_VARIABLE, SECRET_VARIABLES};
+pub use key_text::{GivenKey, KEY_VARIABLE, KeyTextError, PASSPHRASE_VARIABLE};
 pub use keyring::KeyRing;
 pub use method::Method;
 pub use options::{AgentKeys, ConnectOptions, HostKeyRules, KnownHostsFiles, UnknownHostKey};

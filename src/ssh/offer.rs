@@ -12,6 +12,7 @@ use super::candidates::{Candidate, Secret, Shown};
 use super::certificates;
 use super::error::SshError;
 use super::signer::{KeyHolder, Unsigned};
+use super::user_key_algorithms::{Allowed, Form};
 
 /// What RSA keys sign with.
 #[derive(Clone, Copy)]
@@ -68,13 +69,24 @@ impl Login<'_> {
     }
 
     async fn show(&mut self, shown: &Shown, signing: Signing<'_>) -> Result<Show, SshError> {
-        let algorithm = match shown {
-            Shown::Key(key) => key.algorithm(),
-            Shown::Certificate(certificate) => certificate.algorithm(),
+        let (algorithm, form) = match shown {
+            Shown::Key(key) => (key.algorithm(), Form::Key),
+            Shown::Certificate(certificate) => (certificate.algorithm(), Form::Certificate),
         };
-        let Some(hash) = self.hash(&algorithm).await? else {
-            let why = "the server takes RSA signatures with SHA-1 only".into();
-            return Ok(Show::Verdict(Verdict::Next(AttemptOutcome::CannotSign(why))));
+        let allowed = Allowed::by(self.options.pubkey_algorithms.as_deref());
+        if !allowed.allow(&algorithm, form) {
+            return Ok(Show::Verdict(Verdict::Next(AttemptOutcome::NotAllowed)));
+        }
+        let hash = match self.hash(&algorithm).await? {
+            Some(None) => None,
+            Some(Some(best)) => match allowed.rsa(best, form) {
+                Some(hash) => Some(hash),
+                None => return Ok(Show::Verdict(Verdict::Next(AttemptOutcome::NotAllowed))),
+            },
+            None => {
+                let why = "the server takes RSA signatures with SHA-1 only".into();
+                return Ok(Show::Verdict(Verdict::Next(AttemptOutcome::CannotSign(why))));
+            }
         };
         let user = self.failure.target.user.clone();
         let quick = self.options.authentication_timeout;

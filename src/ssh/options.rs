@@ -29,6 +29,8 @@ pub struct ConnectOptions {
     pub given_key: Option<GivenKey>,
     /// Certificates to offer before the keys they are for; those beside a key are found without.
     pub certificates: Vec<PathBuf>,
+    /// `PubkeyAcceptedAlgorithms`: what keys may sign with, in the form of [`HostKeyRules::algorithms`].
+    pub pubkey_algorithms: Option<String>,
     /// The ways to log in that may be tried, in order.
     pub methods: Vec<Method>,
     /// How often the server's questions, and the password, are asked for at most.
@@ -87,6 +89,7 @@ impl ConnectOptions {
                 .into(),
             given_key: None,
             certificates: Vec::new(),
+            pubkey_algorithms: None,
             methods: Method::ALL.into(),
             password_prompts: 3,
             agent: None,

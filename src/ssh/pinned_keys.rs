@@ -56,6 +56,12 @@ impl PinnedKeys {
         }
     }
 
+    /// The lines of a text that can't be understood, counted from 1, and why.
+    pub fn bad_lines(text: &[u8]) -> impl Iterator<Item = (usize, &'static str)> {
+        let parsed = KnownHostsFile::parse(PathBuf::new(), text);
+        parsed.bad_lines.into_iter().map(|bad| (bad.line, bad.reason))
+    }
+
     /// Where they stand.
     #[must_use]
     pub fn path(&self) -> &std::path::Path {

@@ -11,8 +11,8 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, BufReader, ReadBuf}
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::watch;
 
+use super::child::child;
 use super::ending::printable;
-use super::key_text::SECRET_VARIABLES;
 
 /// How many lines of its standard error are kept.
 const LINES: usize = 20;
@@ -46,11 +46,7 @@ impl ProxyCommand {
     /// Starts it the way ssh does: by the user's shell, in whose place it runs.
     pub(super) fn start(command: &str) -> io::Result<(Self, Complaints)> {
         let shell = std::env::var_os("SHELL").filter(|shell| !shell.is_empty());
-        let mut command_line = Command::new("/bin/sh");
-        for name in SECRET_VARIABLES {
-            command_line.env_remove(name);
-        }
-        let mut child = command_line
+        let mut child = Command::from(child("/bin/sh"))
             .args(["-c", SHIELD])
             .arg(shell.unwrap_or_else(|| "/bin/sh".into()))
             .arg(format!("exec {command}"))

@@ -37,6 +37,11 @@ impl RevokedKeys {
         Ok(Self { content: std::fs::read(path)? })
     }
 
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn of(content: Vec<u8>) -> Self {
+        Self { content }
+    }
+
     /// Whether the key, its certificate, or the authority behind that is among them.
     pub(super) fn hold(&self, shown: &Shown) -> io::Result<bool> {
         match self.content.strip_prefix(MAGIC) {

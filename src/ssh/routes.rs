@@ -1,14 +1,15 @@
 //! From a login as it is written to one that can be used: what the command line says, then what ssh_config says, then our
 //! defaults; and the same for every jump host on the way.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::config::{
-    ConfigError, HostConfig, IdentityAgent, Login, ProxySetting, SshConfig, StrictHostKeyChecking,
+    ConfigError, HostConfig, IdentityAgent, Login, NotFollowed, ProxySetting, SshConfig,
+    StrictHostKeyChecking,
 };
 use super::hop::{Hop, Proxy};
 use super::method::Method;
@@ -50,13 +51,15 @@ pub struct Routes {
     defaults: ConnectOptions,
     flags: Flags,
     hops: Mutex<HashMap<Place, Arc<Hop>>>,
+    /// What of the configuration is not followed, as far as the operator was told.
+    told: Mutex<BTreeSet<NotFollowed>>,
 }
 
 impl Routes {
     /// `defaults` is what counts where neither flags nor configuration say anything.
     #[must_use]
     pub fn new(config: SshConfig, defaults: ConnectOptions, flags: Flags) -> Self {
-        Self { config, defaults, flags, hops: Mutex::default() }
+        Self { config, defaults, flags, hops: Mutex::default(), told: Mutex::default() }
     }
 
     /// What the command line says.
@@ -102,6 +105,7 @@ impl Routes {
             }
             let found = self.config.find(&login).await?;
             let config = &found.config;
+            self.tell(&login, &self.not_followed(config));
             let proxy = if before.is_empty() {
                 match &config.proxy {
                     ProxySetting::Direct => Proxy::Direct,
@@ -128,6 +132,27 @@ impl Routes {
         })
     }
 
+    /// What of a host's configuration is not followed.
+    #[must_use]
+    pub fn not_followed(&self, config: &HostConfig) -> Vec<NotFollowed> {
+        let mut settings = config.not_followed();
+        // A flag says what to do about keys; and a manifest, whose keys these are.
+        let by_flag = self.flags.unknown_host_key.is_some() || self.defaults.known_hosts.pinned.is_some();
+        settings.retain(|setting| *setting != NotFollowed::StrictHostKeyCheckingNo || !by_flag);
+        settings
+    }
+
+    /// Each is told once, with the first host that has it: a line in the configuration is often for all.
+    fn tell(&self, login: &Login, settings: &[NotFollowed]) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        for setting in settings {
+            if told.insert(*setting) {
+                let (name, consequence) = (setting.setting(), setting.consequence());
+                tracing::warn!("ssh_config has {name} for {login}, which is not followed: {consequence}");
+            }
+        }
+    }
+
     fn known(&self, role: Role, chain: &[Login]) -> Option<Arc<Hop>> {
         let hops = self.hops.lock().unwrap_or_else(PoisonError::into_inner);
         hops.get(&(role, chain.to_vec())).cloned()
@@ -141,6 +166,7 @@ impl Routes {
             options.default_identities.clear();
         }
         options.certificates.clone_from(&config.certificate_files);
+        options.pubkey_algorithms.clone_from(&config.pubkey_accepted_algorithms);
         options.methods = methods(config);
         options.password_prompts = config.number_of_password_prompts;
         if config.batch_mode {

@@ -238,3 +238,36 @@ fn units_that_wait_for_each_other() {
     );
     insta::assert_snapshot!(project.check());
 }
+
+#[test]
+fn keys_of_hosts_are_read_and_bad_lines_are_shown_where_they_stand() {
+    let good = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH";
+    let project = Project::new();
+    let own = format!("    known_hosts: ['web1 {good}', 'web1 ssh-ed25519']\n");
+    project.write("deploy.yaml", format!("{MANIFEST}{own}known_hosts: keys/known_hosts\n"));
+    let said = project.check();
+    assert!(said.starts_with("exit code 2"), "{said}");
+    for words in [
+        "the file of host keys `keys/known_hosts` does not exist",
+        "shipit hosts ENV --scan",
+        "known_hosts: keys/known_hosts",
+        "this is not a line of known_hosts: the line ends too early",
+        "deploy.yaml: 2 errors",
+    ] {
+        assert!(said.contains(words), "{words:?} is not in {said}");
+    }
+    std::fs::create_dir(project.path().join("keys")).unwrap();
+    let mut text =
+        format!("# caf\u{e9}\n* {good}\nweb1 ssh-rsa AAAA\n\n@nonsense web1 {good}\n").into_bytes();
+    text.extend(b"# \xff\n");
+    project.write("keys/known_hosts", &text);
+    project.write("deploy.yaml", format!("{MANIFEST}known_hosts: keys/known_hosts\n"));
+    let said = project.check();
+    for words in
+        ["keys/known_hosts:3:1]", "keys/known_hosts:5:1]", "the marker is not known", "deploy.yaml: 2 errors"]
+    {
+        assert!(said.contains(words), "{words:?} is not in {said}");
+    }
+    project.write("keys/known_hosts", format!("* {good}\n"));
+    assert!(project.check().starts_with("exit code 0"));
+}

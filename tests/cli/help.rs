@@ -1,8 +1,9 @@
 //! `--help` of every command, which is the reference that everybody reads.
 use assert_cmd::Command;
 
-const COMMANDS: [&str; 11] = [
-    "check", "plan", "deploy", "rollback", "status", "logs", "releases", "history", "lock", "unlock", "hosts",
+const COMMANDS: [&str; 13] = [
+    "check", "plan", "render", "deploy", "rollback", "status", "logs", "releases", "history", "lock",
+    "unlock", "remove", "hosts",
 ];
 
 fn shown(args: &[&str]) -> String {

@@ -5,4 +5,5 @@ mod check;
 mod help;
 mod hostile;
 mod hosts;
+mod secrets;
 mod usage;

@@ -73,6 +73,11 @@ fn a_service_of_the_systems_is_roots_and_runs_as_its_user() {
     prints(&project, "history", "  deployed  ");
     project.shipit(&["rollback", "prod"]).exits(0).says("started in North Carolina");
     prints(&project, "releases", "current");
+
+    project.shipit(&["remove", "prod", "--yes"]).exits(0);
+    project.standing(&user).is_not_deployed();
+    let left = "find /opt /etc /usr/local ~ -name '*NAME*' -o -lname '*NAME*' 2>/dev/null; true";
+    assert_eq!(user.run_as_root(&left.replace("NAME", name)), "");
 }
 
 #[test]

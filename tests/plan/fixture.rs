@@ -3,11 +3,12 @@ use std::fs;
 use std::path::Path;
 
 use jiff::Timestamp;
+use shipit::manifest::template::TemplateInputs;
 use shipit::manifest::{Manifest, load};
 use shipit::plan::{
     Access, Current, Elevation, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, Inputs, Layout, Libc,
     Lingering, LinkState, Manager, Operator, Plan, Position, Refusal, RemotePath, RootAccess, Standing, Sudo,
-    Systemd, plan,
+    Systemd, Unpacker, plan,
 };
 use shipit::release::{BinaryKind, Linkage, Machine, Release, ReleaseId, Sources};
 use shipit::report::{Colour, PlanDetail, PlanStyle, write_plan};
@@ -49,7 +50,13 @@ impl Service {
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) {
-        fs::write(self.folder.path().join(name), text).unwrap();
+        let path = self.folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    pub(crate) fn symlink(&self, target: &str, name: &str) {
+        std::os::unix::fs::symlink(target, self.folder.path().join(name)).unwrap();
     }
 
     pub(crate) fn remove(&self, name: &str) {
@@ -72,7 +79,9 @@ impl Service {
         let manifest = self.manifest();
         let environment = manifest.environment(None).unwrap();
         let sources = Sources::open(&manifest).unwrap();
-        let mut release = sources.release(&manifest, environment, &environment.hosts[0]).unwrap();
+        let host = &environment.hosts[0];
+        let inputs = TemplateInputs::offline(environment, host, None);
+        let mut release = sources.release(&manifest, environment, host, &inputs).unwrap();
         release.binary = Some(elf(Machine::X86_64, None));
         release
     }
@@ -122,6 +131,7 @@ impl Service {
         let access = |path: &str| if path.starts_with("~/") { Access::Direct } else { Access::Root };
         Facts {
             service_user: None,
+            prepared: Default::default(),
             home: RemotePath::new("/home/deploy").unwrap(),
             user: "deploy".to_owned(),
             uid: 1000,
@@ -141,6 +151,9 @@ impl Service {
             pending: None,
             record: None,
             files: Default::default(),
+            symlinks: Default::default(),
+            folders: Default::default(),
+            unpacker: Unpacker::Tar,
             texts: Default::default(),
             releases: Vec::new(),
             history: Default::default(),
@@ -172,6 +185,10 @@ impl Service {
                 facts.texts.insert(artifact.path.to_string(), text.to_owned());
             }
         }
+        for link in &release.skeleton.symlinks {
+            facts.symlinks.insert(link.path.to_string(), link.target.to_string());
+        }
+        facts.folders = release.skeleton.folders.iter().map(ToString::to_string).collect();
         let root = Layout::new(&facts.home, &self.manifest()).root().clone();
         for (found, wanted) in facts.links.iter_mut().zip(Layout::links(&self.manifest())) {
             found.state = LinkState::Symlink(root.join(&wanted.target).to_string());

@@ -139,6 +139,24 @@ async fn a_wrong_password_is_asked_for_again_three_times_and_not_kept() {
 
 #[tokio::test]
 async fn a_kept_password_that_is_no_longer_right_is_asked_for_anew() {
+    let gate = Gate::start(vec![Proof::Password("old")]).await;
+    let person = Person::who_says(&[("deploy@127.0.0.1's password:", &["old", "new"])]);
+    let options = gate.options(person.clone());
+    connect(&gate.target(), &options).await.unwrap();
+    // Somebody changes it in the middle of a run.
+    gate.wants(vec![Proof::Password("new")]);
+    connect(&gate.target(), &options).await.unwrap();
+    let passwords = ["old", "old", "new"].map(|password| format!("deploy: password {password}"));
+    let heard: Vec<String> = gate.heard().into_iter().filter(|heard| heard.contains("password ")).collect();
+    assert_eq!(heard, passwords, "the one that was kept, once, and then the one that was asked for");
+    assert_eq!(person.asked().len(), 2);
+    // That one is kept now.
+    connect(&gate.target(), &options).await.unwrap();
+    assert_eq!(person.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn a_password_that_one_login_took_is_given_to_no_other() {
     let first = Gate::start(vec![Proof::Password("old")]).await;
     let question = "deploy@127.0.0.1's password:";
     let person = Person::who_says(&[(question, &["old", "new"])]);

@@ -47,6 +47,7 @@ pub(crate) struct Gate {
     pub(crate) dir: TempDir,
     /// What clients did, in order.
     pub(crate) heard: Arc<Mutex<Vec<String>>>,
+    proofs: Arc<Mutex<Vec<Proof>>>,
 }
 
 impl Gate {
@@ -67,9 +68,12 @@ impl Gate {
         });
         let heard = Arc::default();
         let kept = Arc::clone(&heard);
+        let proofs = Arc::new(Mutex::new(proofs));
+        let wanted = Arc::clone(&proofs);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let handler = Keeper { proofs: proofs.clone().into(), round: 0, heard: Arc::clone(&kept) };
+                let proofs = wanted.lock().unwrap().clone().into();
+                let handler = Keeper { proofs, round: 0, heard: Arc::clone(&kept) };
                 let session = run_stream(Arc::clone(&config), stream, handler).await;
                 tokio::spawn(async move {
                     if let Ok(session) = session {
@@ -78,7 +82,12 @@ impl Gate {
                 });
             }
         });
-        Self { port, dir, heard }
+        Self { port, dir, heard, proofs }
+    }
+
+    /// What it takes from now on.
+    pub(crate) fn wants(&self, proofs: Vec<Proof>) {
+        *self.proofs.lock().unwrap() = proofs;
     }
 
     pub(crate) fn target(&self) -> Target {

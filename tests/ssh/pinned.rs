@@ -1,7 +1,8 @@
 //! Keys of hosts in the manifest, how they get there, and the one flag that makes keys count for nothing: by the program
 //! itself, against a private sshd.
 
-use std::process::Command;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 
 use crate::server::Server;
 
@@ -64,6 +65,32 @@ impl<'a> Project<'a> {
         Ran { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
 
+    /// The same on a terminal, where somebody types.
+    fn on_a_terminal(&self, arguments: &[&str], typed: &str) -> Ran {
+        let line = format!(
+            "stty columns 200; exec {} {} --ssh-config none -i {}",
+            env!("CARGO_BIN_EXE_shipit"),
+            arguments.join(" "),
+            self.server.path("id").display()
+        );
+        let mut child = Command::new("script")
+            .args(["--quiet", "--return", "--echo", "never", "--command", &line, "/dev/null"])
+            .env_clear()
+            .env("HOME", self.server.path(""))
+            .env("PATH", std::env::var("PATH").unwrap())
+            .env("SHELL", "/bin/sh")
+            .env("TERM", "dumb")
+            .current_dir(self.server.path(""))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        Ran { code: output.status.code().unwrap(), stdout, stderr: String::new() }
+    }
+
     fn line(&self, key: &str) -> String {
         format!("[127.0.0.1]:{} {}\n", self.server.port, self.server.public_key(key))
     }
@@ -106,6 +133,65 @@ fn a_scan_shows_the_keys_and_writes_them_once_somebody_agrees() {
     assert!(!server.log().contains("userauth"), "{}", server.log());
     project.shipit(&["status"]);
     assert_eq!(project.logins(), 1);
+}
+
+#[test]
+fn on_a_terminal_a_scan_asks_before_it_writes() {
+    let Some(server) = Server::start("") else { return };
+    let project = Project::new(&server, "known_hosts: ./known_hosts.pinned");
+    let file = server.path("known_hosts.pinned");
+    let question = "Compare the fingerprints with what the hosts' administrator says. Add the new ones to \
+                    ./known_hosts.pinned? [y/N]";
+    for typed in ["n\n", "\n", "yesterday\n"] {
+        project
+            .on_a_terminal(&["hosts", "--scan"], typed)
+            .exits(0)
+            .says(question)
+            .says("Nothing was written");
+        assert!(!file.exists(), "{typed:?}");
+    }
+    project.on_a_terminal(&["hosts", "--scan"], "y\n").exits(0).says(question).says("added 2 keys to");
+    let both = project.line("host_ed25519") + &project.line("host_ecdsa");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), both);
+    // There is nothing to ask about.
+    let again = project.on_a_terminal(&["hosts", "--scan"], "");
+    again.exits(0).says("pinned");
+    assert!(!again.stdout.contains("Add the new ones"), "{}", again.stdout);
+}
+
+#[test]
+fn a_scan_for_programs_is_one_object_a_host_and_asks_nothing() {
+    let Some(server) = Server::start("") else { return };
+    let project = Project::new(&server, "known_hosts: pinned");
+    let scan = |arguments: &[&str]| {
+        let ran = project.shipit(&[&["hosts", "--scan", "--format", "json"], arguments].concat());
+        let lines: Vec<serde_json::Value> =
+            ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let [host] = &lines[..] else { panic!("{}", ran.stdout) };
+        (ran, host.clone())
+    };
+    let (ran, host) = scan(&[]);
+    ran.exits(0);
+    assert_eq!(host["v"], 1);
+    assert_eq!(host["host"], format!("root@127.0.0.1:{}", server.port));
+    assert_eq!(host["known_as"], format!("[127.0.0.1]:{}", server.port));
+    let keys = host["keys"].as_array().unwrap();
+    assert_eq!((&keys[0]["type"], &keys[0]["standing"]), (&"ssh-ed25519".into(), &"new".into()));
+    assert_eq!(keys[0]["line"], project.line("host_ed25519").trim_end());
+    assert!(keys[0]["fingerprint"].as_str().unwrap().starts_with("SHA256:"));
+    let asked = project.on_a_terminal(&["hosts", "--scan", "--format", "json"], "y\n");
+    assert!(!asked.exits(0).stdout.contains("[y/N]"));
+    assert!(!server.path("pinned").exists());
+
+    // One of them is another than the one that is pinned.
+    std::fs::write(server.path("pinned"), project.line("id")).unwrap();
+    let (ran, host) = scan(&["--yes"]);
+    ran.exits(6).says("added 1 key to");
+    let standings: Vec<_> = host["keys"].as_array().unwrap().iter().map(|key| &key["standing"]).collect();
+    assert_eq!(standings, ["contradicted", "new"]);
+    let (ran, host) = scan(&[]);
+    ran.exits(6);
+    assert_eq!(host["keys"][1]["standing"], "pinned");
 }
 
 #[test]

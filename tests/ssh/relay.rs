@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -30,6 +30,41 @@ pub(crate) async fn delaying(port: u16, one_way: Duration) -> u16 {
         }
     });
     address.port()
+}
+
+/// As [`delaying`]; the function says how many messages of clients so far had to wait for each other: each that was sent after
+/// an answer to the one before had been delivered. A delay keeps together what is sent together.
+pub(crate) async fn counting(port: u16, one_way: Duration) -> (u16, impl Fn() -> u64) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let depth = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&depth);
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).await.unwrap();
+            for socket in [&client, &server] {
+                socket.set_nodelay(true).unwrap();
+            }
+            let (from_client, to_client) = client.into_split();
+            let (from_server, to_server) = server.into_split();
+            let answered = Arc::new(AtomicBool::new(true));
+            let (depth, waited) = (Arc::clone(&counted), Arc::clone(&answered));
+            pass_telling(
+                from_client,
+                to_server,
+                one_way,
+                move || {
+                    // Its answer is still to come, whatever was delivered until now.
+                    if waited.swap(false, SeqCst) {
+                        depth.fetch_add(1, SeqCst);
+                    }
+                },
+                || (),
+            );
+            pass_telling(from_server, to_client, one_way, || (), move || answered.store(true, SeqCst));
+        }
+    });
+    (address.port(), move || depth.load(SeqCst))
 }
 
 /// Returns the port to connect to. Calling the function makes all connections so far go silent, and none of those to come.
@@ -61,11 +96,23 @@ pub(crate) async fn silenceable(port: u16) -> (u16, impl Fn()) {
     (address.port(), move || silent.store(made.load(SeqCst), SeqCst))
 }
 
-fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, one_way: Duration) {
+fn pass(from: OwnedReadHalf, to: OwnedWriteHalf, one_way: Duration) {
+    pass_telling(from, to, one_way, || (), || ());
+}
+
+/// Tells when something was sent, and when something is about to be delivered.
+fn pass_telling(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    one_way: Duration,
+    sent: impl Fn() + Send + 'static,
+    delivering: impl Fn() + Send + 'static,
+) {
     let (sender, mut receiver) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
     tokio::spawn(async move {
         let mut buffer = vec![0; 64 * 1024];
         while let Ok(count @ 1..) = from.read(&mut buffer).await {
+            sent();
             if sender.send((Instant::now() + one_way, buffer[..count].to_vec())).is_err() {
                 break;
             }
@@ -74,6 +121,7 @@ fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, one_way: Duration) {
     tokio::spawn(async move {
         while let Some((due, bytes)) = receiver.recv().await {
             sleep_until(due).await;
+            delivering();
             if to.write_all(&bytes).await.is_err() {
                 break;
             }

@@ -156,6 +156,52 @@ async fn no_secret_is_in_output_logs_arguments_or_what_programs_inherit() {
     );
 }
 
+/// A program under this name that keeps what it inherits in `inherited-NAME`.
+fn keeper(folder: &Path, name: &str) {
+    let path = folder.join("bin").join(name);
+    std::fs::create_dir_all(folder.join("bin")).unwrap();
+    std::fs::write(&path, format!("#!/bin/sh\nenv >>{}/inherited-{name}\nexit 1\n", folder.display()))
+        .unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_program_that_is_started_here_inherits_the_key() {
+    let gate = Gate::start(proofs()).await;
+    prepare(&gate);
+    let folder = gate.dir.path();
+    let programs = ["git", "id", "hook", "match", "proxy"];
+    programs.iter().for_each(|name| keeper(folder, name));
+    let bin = folder.join("bin");
+    let config = format!(
+        "Match exec {0}/match\n  Port 1\nHost *\n  ProxyCommand {0}/proxy\n  ProxyUseFdpass no\n",
+        bin.display()
+    );
+    std::fs::write(folder.join("config"), config).unwrap();
+    let manifest = text(&folder.join("deploy.yaml"));
+    let hook = format!("hooks:\n  before_deploy: [{{ local: '{}/hook || true' }}]\n", bin.display());
+    std::fs::write(folder.join("deploy.yaml"), manifest + &hook).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shipit"));
+    command
+        .args(["deploy", "prod", "--ssh-config", "config"])
+        .current_dir(folder)
+        .env_clear()
+        .env("PATH", format!("{}:/usr/bin:/bin", bin.display()))
+        .env("HOME", folder.join("home"))
+        .env("OF_THE_OPERATOR", "yes")
+        .env("SHIPIT_SSH_KEY", text(&folder.join("id")))
+        .env("SHIPIT_SSH_KEY_PASSPHRASE", PASSPHRASE)
+        .stdin(Stdio::null());
+    let ran = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+    assert_eq!(ran.status.code(), Some(5), "the ProxyCommand leads nowhere: {said}");
+    for name in programs {
+        let inherited = text(&folder.join(format!("inherited-{name}")));
+        assert!(inherited.contains("OF_THE_OPERATOR=yes"), "{name} was not started: {said}");
+        assert!(!inherited.contains("SHIPIT_SSH_KEY"), "{name} inherits the key:\n{inherited}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_question_is_put_once_and_names_the_host() {
     let gate = Gate::start(proofs()).await;

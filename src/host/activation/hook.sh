@@ -16,6 +16,10 @@ hook_room=262144
 verdict=
 run_hook() { # seconds text
 	cd "$root/releases/$release" 2>/dev/null || cd "$root" || return
+	run_text "$1" "$2"
+}
+
+run_text() { # seconds text
 	(
 		trap - PIPE TERM INT HUP
 		unset LC_ALL

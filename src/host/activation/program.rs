@@ -6,6 +6,7 @@ pub(super) const ACTIVATION: Library = Library {
     parts: &[
         include_str!("log.sh"),
         include_str!("hook.sh"),
+        include_str!("prepare.sh"),
         include_str!("release.sh"),
         include_str!("link.sh"),
         include_str!("user.sh"),

@@ -4,27 +4,52 @@
 #
 # What the files were like before they were hashed goes into "sealed": as long as a file has the same inode, size and
 # time of last change (ctime, which cannot be set), it still has that hash, and a probe need not read it again.
-seal() { # release-id sums landing ("-" for none)
+seal() { # release-id sums symlinks-and-empty-folders landing ("-" for none)
 	staged=$root/incoming/${run##*/}
+	bundles=$staged.bundles
 	# What the login user has uploaded becomes root's own, and is hashed after that.
-	if [ "$3" != - ]; then
-		cp -RP --preserve=mode,timestamps -- "$3/." "$staged" && rm -rf "$3" || return
+	if [ "$4" != - ]; then
+		bundles=$4.bundles
+		cp -RP --preserve=mode,timestamps -- "$4/." "$staged" && rm -rf "$4" || return
 	fi
-	files=$(cd "$staged" && find . -type f ! -path ./sealed -printf 'file %m %s %C@ %i %P\n') || return
+	files=$(cd "$staged" && list_release) || return
+	check_skeleton "$staged" "$3" || return
 	# Nothing to hash: every file was copied from a release whose hashes are known, and compared.
 	if [ -n "$2" ]; then
 		(cd "$staged" && printf '%s\n' "$2" | sha256sum --check --strict --quiet -) || return
 	fi
 	printf '%s\n' "$files" >"$staged/sealed" || return
-	# A release that is named is on the disk, folders and all: power may fail right after.
-	find "$staged" -exec sync {} + || return
+	# A release that is named is on the disk, folders and all: power may fail right after. Thousands of files are there
+	# sooner with all of the file system.
+	if [ "${#files}" -gt 16384 ]; then
+		sync -f "$staged" || return
+	else
+		find "$staged" -type l -o -exec sync {} + || return
+	fi
 	mv -T "$staged" "$root/releases/$1" || return
-	sync "$root/releases"
+	sync "$root/releases" || return
+	[ ! -d "$bundles" ] || rmdir "$bundles"
 }
 
 # Checks a release that is on the host already. Nothing of it is touched.
-check_release() { # release-id sums
-	(cd "$root/releases/$1" && printf '%s\n' "$2" | sha256sum --check --strict --quiet -)
+check_release() { # release-id sums symlinks-and-empty-folders
+	(cd "$root/releases/$1" && printf '%s\n' "$2" | sha256sum --check --strict --quiet -) &&
+		check_skeleton "$root/releases/$1" "$3"
+}
+
+# Whether a folder has these symlinks and empty folders, and no others.
+check_skeleton() { # folder sorted-lines
+	[ -n "$2" ] || return 0
+	found=$(cd "$1" && list_release | sed -n -e '/^symlink /p' -e '/^folder /p' | sort) || return
+	[ "$found" != "$2" ] || return 0
+	printf '%s\n' "$2" | while IFS= read -r line; do
+		case $newline$found$newline in
+		*"$newline$line$newline"*) ;;
+		*) printf '%s: FAILED\n' "${line%%"$tab"*}" ;;
+		esac
+	done
+	echo "the symlinks and empty folders are not those that were deployed"
+	return 1
 }
 
 switch() { # release-id

@@ -6,7 +6,7 @@ use super::program::ACTIVATION;
 use crate::host::journal::{MainProcess, UnitRuns, journal_script};
 use crate::host::script::Script;
 use crate::host::session::{Session, SessionError};
-use crate::host::sums::{sum, sums};
+use crate::host::sums::{skeleton, sum, sums};
 use crate::host::upload::Copies;
 use crate::manifest::{
     Address, EnvironmentName, HookPoint, Scope, ServiceUser, UnitName, UserKind, UserName,
@@ -119,7 +119,9 @@ impl Run<'_> {
     /// How long the run may say nothing: a hook may be silent for as long as it may run, and so is a watch.
     fn idle(&self) -> Duration {
         let silent = self.steps.iter().filter_map(|step| match step {
-            Step::Hook { timeout: time, .. } | Step::Observe { settle: time, .. } => Some(*time),
+            Step::Hook { timeout: time, .. }
+            | Step::Prepare { timeout: time, .. }
+            | Step::Observe { settle: time, .. } => Some(*time),
             _ => None,
         });
         IDLE + silent.max().unwrap_or_default()
@@ -186,7 +188,7 @@ impl Run<'_> {
                 && of == part
             {
                 let function = match step {
-                    Step::Hook { .. } => "live_step",
+                    Step::Hook { .. } | Step::Prepare { .. } => "live_step",
                     _ => "step",
                 };
                 script.call(function, std::iter::once(number.to_string()).chain(call));
@@ -205,14 +207,20 @@ impl Run<'_> {
                 let call = ["join_groups".to_owned(), user.to_string()].into_iter().chain(groups);
                 (Part::Session, call.collect())
             }
-            Step::Seal { release } => (
-                Part::Session,
-                words(["seal", &release.to_string(), &sums(self.steps, self.copies), &self.landing()]),
-            ),
-            Step::CheckRelease { release, sums } => {
+            Step::Seal { release } => {
+                let (sums, skeleton) = (sums(self.steps, self.copies), skeleton(self.steps));
+                (Part::Session, words(["seal", &release.to_string(), &sums, &skeleton, &self.landing()]))
+            }
+            Step::Prepare { name: _, key, run, timeout } => {
+                (Part::Session, words(["prepare", &timeout.as_secs_f64().to_string(), key, run]))
+            }
+            Step::CheckRelease { release, sums, skeleton } => {
                 let lines: Vec<String> =
                     sums.iter().map(|file| sum(&file.sha256, file.path.as_str())).collect();
-                (Part::Session, words(["check_release", &release.to_string(), &lines.join("\n")]))
+                (Part::Session, {
+                    let skeleton = skeleton.lines().join("\n");
+                    words(["check_release", &release.to_string(), &lines.join("\n"), &skeleton])
+                })
             }
             Step::Stop { unit } => (Part::Unit, words(["stop_unit", unit.as_str()])),
             Step::Disable { unit } => (Part::Unit, words(["disable", unit.as_str()])),

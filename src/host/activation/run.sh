@@ -68,6 +68,7 @@ commit() {
 	note_history deployed
 	verdict=deployed
 	after_commit
+	sweep_prepared
 	say end
 	exit 0
 }

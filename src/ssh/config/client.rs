@@ -16,7 +16,7 @@ use super::include;
 use super::settings::Settings;
 use super::words::quoted;
 use super::{Files, Login};
-use crate::ssh::key_text::SECRET_VARIABLES;
+use crate::ssh::child::child;
 
 /// A `Match exec` may ask a server, a name may have to be looked up.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -134,12 +134,9 @@ impl Client {
 }
 
 fn ssh_g(home: &Path) -> Command {
-    let mut command = Command::new("ssh");
+    // `Match exec` starts programs.
+    let mut command = Command::from(child("ssh"));
     // Relative paths in `Include` begin at `HOME`, though nothing else does.
-    for name in SECRET_VARIABLES {
-        // `Match exec` starts programs.
-        command.env_remove(name);
-    }
     command.arg("-G").env("HOME", home).stdin(Stdio::null()).kill_on_drop(true);
     command
 }

@@ -166,6 +166,20 @@ impl Homes {
     }
 }
 
+/// Takes one text for what `ssh -G` prints about a host, and another for what it prints with no configuration. For tests: no
+/// such text may do harm.
+#[cfg(any(test, fuzzing))]
+pub(in crate::ssh) fn read_dump(dump: &str, baseline: &str) {
+    let baseline = Dump::parse(baseline);
+    let dump = Dump::parse(dump);
+    let login = super::Login { host: "web1".to_owned(), user: None, port: None };
+    let machine = super::Machine { home: "/home/ada".into(), user: Some("ada".to_owned()) };
+    let controls = baseline.value(Keyword::UserKnownHostsFile).map(str::to_owned);
+    let homes = Homes::new(&baseline, controls.as_deref(), "/home/ada");
+    let settings = dump.settings(&Baseline::new(baseline), &homes);
+    let _ = super::HostConfig::new(&settings, &login, &machine);
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

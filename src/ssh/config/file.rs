@@ -74,7 +74,8 @@ fn refuse_odd_names(login: &Login) -> Result<(), ConfigError> {
 }
 
 /// Reads one text as a configuration file for a host. For tests: no text may do harm, and no other file is opened.
-pub fn read_text(text: &[u8], host: &str) {
+#[cfg(any(test, fuzzing))]
+pub(in crate::ssh) fn read_text(text: &[u8], host: &str) {
     let login = Login { host: host.to_owned(), user: None, port: None };
     let machine = Machine { home: "/nonexistent".into(), user: Some("nobody".to_owned()) };
     let mut reading = Reading::new(&login, &machine);

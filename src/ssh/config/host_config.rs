@@ -88,6 +88,10 @@ pub struct HostConfig {
     pub verify_host_key_dns: bool,
     /// `NoHostAuthenticationForLocalhost`.
     pub no_host_authentication_for_localhost: bool,
+    /// `HostbasedAuthentication`.
+    pub hostbased_authentication: bool,
+    /// `PKCS11Provider` names a library.
+    pub pkcs11_provider: bool,
 }
 
 /// How the bytes get to the host.
@@ -246,6 +250,11 @@ impl Understanding<'_> {
             check_host_ip: self.flag(Keyword::CheckHostIp, false),
             verify_host_key_dns,
             no_host_authentication_for_localhost: self.flag(Keyword::NoHostAuthenticationForLocalhost, false),
+            hostbased_authentication: self.flag(Keyword::HostbasedAuthentication, false),
+            pkcs11_provider: self
+                .settings
+                .word(Keyword::Pkcs11Provider)
+                .is_some_and(|library| !library.eq_ignore_ascii_case("none")),
         })
     }
 

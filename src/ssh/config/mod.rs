@@ -25,6 +25,7 @@ mod include;
 mod jump;
 mod keyword;
 mod login;
+mod not_followed;
 mod settings;
 mod value;
 mod words;
@@ -38,13 +39,17 @@ use tokio::sync::OnceCell;
 use self::client::Client;
 use self::expand::Machine;
 
+#[cfg(any(test, fuzzing))]
+pub(super) use self::dump::read_dump;
 pub use self::error::{ConfigError, ConfigProblem};
-pub use self::file::read_text;
+#[cfg(any(test, fuzzing))]
+pub(super) use self::file::read_text;
 pub use self::host_config::{
     AddressFamily, HostConfig, IdentityAgent, ProxySetting, StrictHostKeyChecking, UpdateHostKeys,
 };
 pub use self::keyword::Keyword;
 pub use self::login::Login;
+pub use self::not_followed::NotFollowed;
 
 /// Which files are read.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,148 @@
+//! What of a release is neither its program nor a unit nor its env file: the files and folders of `files`.
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::facts::{Facts, Unpacker};
+use super::step::{FileChange, Transfer};
+use crate::release::{LinkTarget, Release, ReleasePath};
+
+/// A file below this size costs more for being a file than for its bytes.
+const SMALL: u64 = 64 << 10;
+
+/// So many small files are worth an archive.
+const MANY: usize = 32;
+
+/// So many small files are copied on the host sooner together, and their hashes checked, than one by one and compared.
+const SEVERAL: usize = 8;
+
+/// What an upload puts on the host beside files.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct TreeChange {
+    /// Every symlink of the release.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub symlinks: Vec<SymlinkChange>,
+    /// Every folder of it that has nothing in it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub folders: Vec<ReleasePath>,
+    /// How its small files travel.
+    #[serde(skip_serializing_if = "Packing::is_single")]
+    pub packing: Packing,
+}
+
+/// A symlink of the release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SymlinkChange {
+    /// Its path in the release.
+    pub path: ReleasePath,
+    /// What it says.
+    pub target: LinkTarget,
+    /// What the symlink of this path says in the release that runs.
+    pub was: Option<String>,
+}
+
+impl SymlinkChange {
+    /// Whether the release that runs has the same one.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.was.as_deref() == Some(self.target.as_str())
+    }
+}
+
+/// How small files travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Packing {
+    /// Each by itself: they are few.
+    #[default]
+    Single,
+    /// Many in one archive, which is unpacked on the host.
+    Bundles,
+    /// Each by itself: they are many, but the host has no tar.
+    NoTar,
+}
+
+impl Packing {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+    fn is_single(&self) -> bool {
+        *self == Self::Single
+    }
+
+    /// What is best for these files.
+    pub(super) fn of(files: &[FileChange], unpacker: Unpacker) -> Self {
+        let small = files.iter().filter(|file| file.transfer == Transfer::Send && file.is_small());
+        match (small.count() >= MANY, unpacker) {
+            (false, _) => Self::Single,
+            (true, Unpacker::Tar) => Self::Bundles,
+            (true, Unpacker::Missing) => Self::NoTar,
+        }
+    }
+}
+
+impl FileChange {
+    /// Whether it costs more for being a file than for its bytes.
+    #[must_use]
+    pub fn is_small(&self) -> bool {
+        self.size < SMALL
+    }
+
+    /// The files that the host takes over all at once, and whose hashes it has to check like those of new ones. There are
+    /// none where there are few.
+    #[must_use]
+    pub fn taken_together(files: &[Self]) -> Vec<&Self> {
+        let small = |file: &&Self| file.transfer == Transfer::TakeOver && file.is_small();
+        let together: Vec<&Self> = files.iter().filter(small).collect();
+        if together.len() >= SEVERAL { together } else { Vec::new() }
+    }
+
+    /// What it takes on a disk, roughly.
+    pub(super) fn room(&self) -> u64 {
+        if self.folder.is_some() { self.size.next_multiple_of(4096) } else { self.size }
+    }
+}
+
+impl TreeChange {
+    /// What the release has beside files, and what of that the host has already.
+    pub(super) fn between(release: &Release, facts: &Facts) -> Self {
+        let symlinks = release.skeleton.symlinks.iter().map(|link| SymlinkChange {
+            path: link.path.clone(),
+            target: link.target.clone(),
+            was: facts.symlinks.get(link.path.as_str()).cloned(),
+        });
+        Self {
+            symlinks: symlinks.collect(),
+            folders: release.skeleton.folders.clone(),
+            packing: Packing::default(),
+        }
+    }
+
+    /// Whether the release that runs lacks any of it.
+    pub(super) fn has_new(&self, facts: &Facts) -> bool {
+        self.symlinks.iter().any(|link| !link.is_kept())
+            || self.folders.iter().any(|folder| !facts.folders.contains(folder.as_str()))
+    }
+}
+
+/// What the release that runs has and the new one has not, by path.
+pub(super) fn dropped(release: &Release, facts: &Facts) -> Vec<String> {
+    if facts.current.release().is_none() {
+        return Vec::new();
+    }
+    let files = release.artifacts.iter().map(|artifact| artifact.path.as_str());
+    let symlinks = release.skeleton.symlinks.iter().map(|link| link.path.as_str());
+    let folders = release.skeleton.folders.iter().map(ReleasePath::as_str);
+    let stays: BTreeSet<&str> = files.chain(symlinks).chain(folders).collect();
+    // A folder that has something in it now is no empty one any more, and that is all.
+    let has_filled = |folder: &str| {
+        let below = format!("{folder}/");
+        stays.range(below.as_str()..).next().is_some_and(|first| first.starts_with(&below))
+    };
+    let folders = facts.folders.iter().filter(|folder| !has_filled(folder));
+    let found: BTreeSet<&String> = facts.files.keys().chain(facts.symlinks.keys()).chain(folders).collect();
+    found.into_iter().filter(|path| !stays.contains(path.as_str())).cloned().collect()
+}
+
+/// Whether a path of a release is neither its program nor a unit nor its env file.
+pub(super) fn is_other(path: &str) -> bool {
+    !["bin/", "units/", "env/"].iter().any(|own| path.starts_with(own))
+}

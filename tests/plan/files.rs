@@ -1,0 +1,116 @@
+//! What `files` of the manifest brings, planned for.
+use insta::assert_snapshot;
+use shipit::plan::{Packing, Plan, Step, TreeChange, Unpacker};
+
+use crate::fixture::{Service, shown, steps};
+
+/// A service with a folder beside it.
+fn with_site(files: usize) -> Service {
+    let service = Service::new();
+    service.edit(
+        "deploy.yaml",
+        "env_file: api.conf\n",
+        "env_file: api.conf\nfiles: [{source: site}, {source: extra.txt}]\n",
+    );
+    service.write("extra.txt", "more\n");
+    for number in 0..files {
+        service.write(&format!("site/pages/{number:04}.html"), &format!("page {number}\n"));
+    }
+    service.symlink("0000.html", "site/pages/index.html");
+    service
+}
+
+fn tree(plan: &Plan) -> &TreeChange {
+    plan.steps
+        .iter()
+        .find_map(|step| match step {
+            Step::Upload { tree, .. } => Some(tree),
+            _ => None,
+        })
+        .unwrap()
+}
+
+/// What the plan says of files.
+fn files(plan: &Plan) -> String {
+    let text = shown(plan);
+    text.split("\n\n").find(|part| part.starts_with("  files")).unwrap().to_owned()
+}
+
+#[test]
+fn a_folder_of_thousands_is_a_line() {
+    let service = with_site(2000);
+    let plan = service.plan(&service.fresh_host()).unwrap();
+    assert_snapshot!(files(&plan), @"
+    files: 2004 to send, 19.1 kB
+      + bin/api                 24 B  efa8eb23 (new)
+      + units/api.service      112 B  a0662c86 (new)
+      + env/api.conf            35 B  4f639800 (new)
+      + extra.txt                5 B  2396099c (new)
+      + site/  2000 new files, 18.9 kB: pages/0000.html, pages/0001.html, pages/0002.html, ...
+      + site/pages/index.html -> 0000.html  (symlink)
+    ");
+    assert_eq!(tree(&plan).packing, Packing::Bundles);
+    // In JSON all of it stands.
+    let json = serde_json::to_string(&plan).unwrap();
+    assert!(json.contains("site/pages/1999.html") && json.contains(r#""packing":"bundles""#));
+}
+
+#[test]
+fn only_what_has_changed_is_sent_and_the_service_is_restarted() {
+    let service = with_site(40);
+    let host = service.deployed_host();
+    assert!(service.plan(&host).unwrap().is_empty());
+    service.write("site/pages/0007.html", "another page\n");
+    service.write("site/new.html", "new\n");
+    service.remove("site/pages/0009.html");
+    service.remove("site/pages/index.html");
+    service.symlink("0001.html", "site/pages/index.html");
+    let plan = service.plan(&host).unwrap();
+    assert_snapshot!(files(&plan), @"
+    files: 2 of 44 to send, 17 B
+      + site/new.html               4 B  7aa7a535 (new)
+      ~ site/pages/0007.html       13 B  1ce212d0 -> b2c2982b
+      ~ site/pages/index.html -> 0001.html  (symlink)
+      - site/pages/0009.html  (not in the new release)
+      = 42 files unchanged, taken over on the host
+    ");
+    assert_eq!(tree(&plan).packing, Packing::Single, "two files need no archive");
+    let text = shown(&plan);
+    assert!(text.contains("restart api.service (files changed)"), "{text}");
+}
+
+#[test]
+fn a_symlink_or_an_empty_folder_that_the_host_has_lost_or_gained_is_put_right() {
+    let service = with_site(1);
+    let found = service.deployed_host();
+    let mut host = found.clone();
+    host.symlinks.clear();
+    assert!(steps(&service.plan(&host).unwrap()).contains(&"upload"));
+    let mut host = found.clone();
+    host.symlinks.insert("site/more".to_owned(), "/etc".to_owned());
+    let plan = service.plan(&host).unwrap();
+    assert!(files(&plan).contains("- site/more  (not in the new release)"), "{}", files(&plan));
+    let mut host = found;
+    host.folders.insert("site/empty".to_owned());
+    assert!(steps(&service.plan(&host).unwrap()).contains(&"upload"));
+}
+
+#[test]
+fn a_folder_that_was_empty_and_is_not_any_more_is_not_said_to_be_gone() {
+    let service = with_site(1);
+    let mut host = service.deployed_host();
+    host.folders.insert("site/later".to_owned());
+    service.write("site/later/file", "x");
+    let plan = service.plan(&host).unwrap();
+    assert!(!shown(&plan).contains("not in the new release"), "{}", shown(&plan));
+}
+
+#[test]
+fn a_host_without_tar_gets_files_one_by_one_and_the_plan_says_so() {
+    let service = with_site(40);
+    let mut host = service.fresh_host();
+    host.unpacker = Unpacker::Missing;
+    let plan = service.plan(&host).unwrap();
+    assert_eq!(tree(&plan).packing, Packing::NoTar);
+    assert!(shown(&plan).contains("the host has no tar"), "{}", shown(&plan));
+}
