@@ -91,7 +91,8 @@ pub fn unit_file(text: &[u8]) {
             let _ = ExecCommand::parse(&entry.value, &name, scope);
         }
     }
-    show(&lint(&usual(), &UnitFiles { files: vec![(name, unit)], drop_ins: Vec::new() }));
+    let units = UnitFiles { files: vec![(name, unit)], ..UnitFiles::default() };
+    show(&lint(&usual(), &units));
 }
 
 /// What is shown of an env file holds no value.

@@ -68,20 +68,22 @@ pub(super) async fn send(
     futures::stream::iter(bundles).try_buffer_unordered(AT_ONCE).try_collect::<()>().await
 }
 
-/// Has the host unpack an archive.
+/// Has the host unpack archives, in one round trip.
 pub async fn unpack(
     session: &mut Session,
     layout: &Layout,
     run: &RunId,
-    bundle: Bundle,
+    bundles: &[Bundle],
 ) -> Result<(), UploadError> {
+    let archives = layout.bundles(run).to_string();
     let mut script = Script::constant(STAGE);
-    let archives = layout.bundles(run);
-    let arguments = [layout.root().as_str(), &run.to_string(), archives.as_str(), &bundle.0.to_string()];
-    script.call("unpack", arguments);
-    let mut unpacked = false;
-    let finished = session.run(&script, IDLE, |line| unpacked |= line == "unpacked").await?;
-    if unpacked { Ok(()) } else { Err(UploadError::Unpack { said: finished.said }) }
+    for bundle in bundles {
+        let number = bundle.0.to_string();
+        script.call("unpack", [layout.root().as_str(), &run.to_string(), &archives, &number]);
+    }
+    let mut unpacked = 0;
+    let finished = session.run(&script, IDLE, |line| unpacked += usize::from(line == "unpacked")).await?;
+    if unpacked == bundles.len() { Ok(()) } else { Err(UploadError::Unpack { said: finished.said }) }
 }
 
 /// The files in order, by archive.

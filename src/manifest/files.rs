@@ -22,6 +22,40 @@ pub struct FileEntry {
     pub include: Vec<GlobPattern>,
     /// Of a folder, what is left out.
     pub exclude: Vec<GlobPattern>,
+    /// Where on the host a symlink leads to it.
+    pub link: Option<HostPath>,
+    /// A program for the host's shell that must succeed before anybody is told of the change.
+    pub validate: Option<String>,
+    /// A program for the host's shell that tells of it.
+    pub on_change: Option<String>,
+}
+
+/// A place on a host: absolute, or in the home directory of the login user.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HostPath(String);
+
+/// Why a text is no place on a host.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Error)]
+#[error("`{}` is not an absolute path on a host", .0.escape_debug())]
+pub struct HostPathError(pub String);
+
+impl HostPath {
+    /// The path, with `~/` for the home directory.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for HostPath {
+    type Err = HostPathError;
+
+    fn from_str(text: &str) -> Result<Self, HostPathError> {
+        let below = text.strip_prefix("~/").or_else(|| text.strip_prefix('/'));
+        let named = below.is_some_and(|below| below.split('/').all(|part| !matches!(part, "" | "." | "..")));
+        let fits = named && text.len() < 4096 && !text.chars().any(char::is_control);
+        if fits { Ok(Self(text.to_owned())) } else { Err(HostPathError(text.to_owned())) }
+    }
 }
 
 /// Where an entry stands in the release: relative, made of plain names, and at no place that is taken.
@@ -296,6 +330,16 @@ mod tests {
         }
         assert!("sealed".parse::<EntryPath>().unwrap_err().to_string().contains("shipit's own"));
         assert!("x".repeat(256).parse::<EntryPath>().is_err());
+    }
+
+    #[test]
+    fn a_place_on_a_host_is_absolute() {
+        for text in ["/etc/nginx/conf.d/a b.conf", "~/.config/x", "/x"] {
+            assert!(text.parse::<HostPath>().is_ok(), "{text}");
+        }
+        for text in ["", "/", "~/", "~", "etc/x", "/etc/../x", "/etc//x", "/etc/", "/a\nb", "~root/x"] {
+            assert!(text.parse::<HostPath>().is_err(), "{text:?}");
+        }
     }
 
     #[test]

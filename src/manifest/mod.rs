@@ -45,7 +45,10 @@ pub use address::{Address, AddressError};
 pub use duration::{DurationError, parse_duration};
 pub use env_file::{EnvFile, EnvProblem};
 pub use exec::{ExecCommand, ExecError};
-pub use files::{EntryPath, EntryPathError, FileEntry, GlobError, GlobPattern, SymlinkFault, TreeProblem};
+pub use files::{
+    EntryPath, EntryPathError, FileEntry, GlobError, GlobPattern, HostPath, HostPathError, SymlinkFault,
+    TreeProblem,
+};
 pub use health::{
     DEFAULT_INTERVAL, Header, HealthCheck, HostCommand, HttpQuestion, Question, TcpAddress, TcpAddressError,
     longest,

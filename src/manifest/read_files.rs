@@ -1,10 +1,11 @@
 //! What `files` of a manifest may hold.
-use super::files::{EntryPathError, FileEntry, GlobPattern};
+use super::files::{EntryPathError, FileEntry, GlobPattern, HostPath};
 use super::read::Reader;
 use super::read_problem::ManifestProblem;
 use super::yaml::{Node, Scalar, ScalarKind, Value};
 
-pub(super) const FILE_KEYS: &[&str] = &["source", "path", "mode", "include", "exclude"];
+pub(super) const FILE_KEYS: &[&str] =
+    &["source", "path", "mode", "include", "exclude", "link", "validate", "on_change"];
 
 const EXAMPLE: &str = "such as `- source: dist/site`";
 const MODE: &str = "a mode in quotes, such as `\"0640\"`";
@@ -30,6 +31,15 @@ impl Reader<'_> {
                 let kind = ManifestProblem::DuplicatePath { path: entry.path.to_string() };
                 let problem = self.problem(kind, item).label("and here").also(first.span.clone(), "here");
                 self.problems.push(problem.help("give one of them another `path`".to_owned()));
+                whole = false;
+                continue;
+            }
+            let link = entry.link.as_ref();
+            let same = entries.iter().find(|(other, _)| link.is_some() && other.link.as_ref() == link);
+            if let (Some(link), Some((_, first))) = (link, same) {
+                let kind = ManifestProblem::DuplicateLink { path: link.as_str().to_owned() };
+                let problem = self.problem(kind, item).label("and here").also(first.span.clone(), "here");
+                self.problems.push(problem);
                 whole = false;
                 continue;
             }
@@ -69,7 +79,22 @@ impl Reader<'_> {
         let mode = fields.get("mode").map_or(Some(None), |node| self.mode(node).map(Some));
         let include = fields.get("include").map_or(Some(Vec::new()), |node| self.patterns("include", node));
         let exclude = fields.get("exclude").map_or(Some(Vec::new()), |node| self.patterns("exclude", node));
-        Some(FileEntry { source: source?, path: path?, mode: mode?, include: include?, exclude: exclude? })
+        let link = fields.get("link").map_or(Some(None), |node| self.link(node).map(Some));
+        let mut command = |key| {
+            let node = fields.get(key);
+            node.map_or(Some(None), |node| self.filled(key, "the text of a shell program", node).map(Some))
+        };
+        let (validate, on_change) = (command("validate"), command("on_change"));
+        Some(FileEntry {
+            source: source?,
+            path: path?,
+            mode: mode?,
+            include: include?,
+            exclude: exclude?,
+            link: link?,
+            validate: validate?,
+            on_change: on_change?,
+        })
     }
 
     /// As [`Reader::path`]; but a folder may be written with a slash at its end.
@@ -93,6 +118,13 @@ impl Reader<'_> {
         };
         let problem = self.problem(ManifestProblem::EntryPath { key, error }, node);
         self.problems.push(problem.help(help));
+    }
+
+    fn link(&mut self, node: &Node) -> Option<HostPath> {
+        let text = self.text("link", "an absolute path on the host", node)?;
+        let parsed = text.parse();
+        let wrong = |error| self.problems.push(self.problem(ManifestProblem::HostPath(error), node));
+        parsed.map_err(wrong).ok()
     }
 
     fn mode(&mut self, node: &Node) -> Option<u32> {
@@ -210,6 +242,12 @@ mod tests {
             wrong("[{source: a/x}, {source: b, path: x}]"),
             "{source: b, path: x}: two entries of `files` have the path `x`"
         );
+        assert_eq!(wrong("[{source: a, link: etc/x}]"), "etc/x: `etc/x` is not an absolute path on a host");
+        assert_eq!(
+            wrong("[{source: a, link: /x}, {source: b, link: /x}]"),
+            "{source: b, link: /x}: two entries of `files` have the link `/x`"
+        );
+        assert_eq!(wrong("[{source: a, validate: ' '}]"), "' ': `validate` is empty");
         assert!(wrong("[{source: a, pth: b}]").contains("there is no key `pth` in an entry of `files`"));
     }
 }

@@ -3,7 +3,7 @@ use thiserror::Error;
 
 use super::address::AddressError;
 use super::duration::DurationError;
-use super::files::{EntryPathError, GlobError};
+use super::files::{EntryPathError, GlobError, HostPathError};
 use super::health::TcpAddressError;
 use super::http_url::UrlError;
 use super::name::NameError;
@@ -183,6 +183,15 @@ pub enum ManifestProblem {
         /// The path.
         path: String,
     },
+    /// A place on a host that is none.
+    #[error(transparent)]
+    HostPath(#[from] HostPathError),
+    /// Two entries with the same link.
+    #[error("two entries of `files` have the link `{path}`")]
+    DuplicateLink {
+        /// Where.
+        path: String,
+    },
     /// A pattern that is none.
     #[error(transparent)]
     Glob(#[from] GlobError),
@@ -270,6 +279,8 @@ impl ManifestProblem {
             Self::DuplicateUnit { .. } => "duplicate_unit",
             Self::EntryPath { .. } => "entry_path",
             Self::DuplicatePath { .. } => "duplicate_path",
+            Self::HostPath(_) => "host_path",
+            Self::DuplicateLink { .. } => "duplicate_link",
             Self::Glob(_) => "glob",
             Self::NotACount { .. } => "not_a_count",
             Self::ReservedVar { .. } => "reserved_var",

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::diff::{EnvChange, TextDiff};
 use super::facts::{Facts, Libc, Lingering, Standing};
-use super::files::{Packing, TreeChange, dropped, is_other};
+use super::files::{Packing, TreeChange, changed_paths, dropped, is_other, notifications, validations};
 use super::layout::{Layout, RemotePath};
 use super::preflight::{changed_links, refuse_host, refuse_sudo, user_step};
 use super::refusal::Refusal;
@@ -139,7 +139,8 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
     let hooks = |when: HookPoint| if switched { hook_steps(inputs, when) } else { Vec::new() };
     steps.extend(hooks(HookPoint::BeforeActivate));
     let links = changed_links(&layout, &Layout::links(manifest), facts, &mut refusals);
-    let units_linked = links.iter().any(|link| link.path.is_a_units());
+    let unit_folder = Layout::unit_folder(manifest.scope);
+    let units_linked = links.iter().any(|link| link.path.as_str().starts_with(unit_folder));
     steps.extend(links.into_iter().map(Step::Link));
     let leaving = units::leaving(inputs, &layout);
     let units_left = !leaving.is_empty();
@@ -147,11 +148,14 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
     if switched {
         steps.push(Step::Switch { from: current.cloned(), to: target.clone() });
     }
+    let changed = changed_paths(&changes.files, &changes.tree, &changes.dropped, facts);
+    steps.extend(validations(manifest, &changed));
     // Reading all units of the user anew takes a while. Other files are read when a unit starts.
     let units_new = switched && (changes.units_changed() || current.is_none());
     if units_new || units_linked || units_left {
         steps.push(Step::ReloadManager);
     }
+    steps.extend(notifications(manifest, &changed));
     steps.extend(units::steps(inputs, &changes));
     steps.extend(hooks(HookPoint::AfterActivate));
     if steps.iter().any(|step| matches!(step, Step::Observe { .. })) {
@@ -208,8 +212,8 @@ pub(super) struct Changes {
     pub(super) units: BTreeSet<UnitName>,
     pub(super) others: bool,
     dropped: Vec<String>,
-    instances: bool,
     tree: TreeChange,
+    instances: bool,
 }
 
 impl Changes {
@@ -222,8 +226,8 @@ impl Changes {
             units: BTreeSet::new(),
             others: false,
             dropped: dropped(release, facts),
-            instances: false,
             tree: TreeChange::between(release, facts),
+            instances: false,
         };
         for artifact in &release.artifacts {
             let file = change_of(artifact, release, facts);

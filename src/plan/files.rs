@@ -1,10 +1,12 @@
 //! What of a release is neither its program nor a unit nor its env file: the files and folders of `files`.
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::facts::{Facts, Unpacker};
-use super::step::{FileChange, Transfer};
+use super::step::{FileChange, Step, Transfer};
+use crate::manifest::{FileEntry, Manifest};
 use crate::release::{LinkTarget, Release, ReleasePath};
 
 /// A file below this size costs more for being a file than for its bytes.
@@ -121,6 +123,58 @@ impl TreeChange {
         self.symlinks.iter().any(|link| !link.is_kept())
             || self.folders.iter().any(|folder| !facts.folders.contains(folder.as_str()))
     }
+}
+
+/// How long a command about a file may take.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The entries with a command that are affected by the change of these paths.
+fn affected<'a>(
+    manifest: &'a Manifest,
+    changed: &'a BTreeSet<String>,
+) -> impl Iterator<Item = &'a FileEntry> {
+    manifest.files.iter().filter(move |entry| {
+        let path = entry.path.as_str();
+        let below = format!("{path}/");
+        changed.contains(path)
+            || changed.range(below.clone()..).next().is_some_and(|first| first.starts_with(&below))
+    })
+}
+
+/// The steps that see whether changed files are valid, before anybody is told of them.
+pub(super) fn validations(manifest: &Manifest, changed: &BTreeSet<String>) -> Vec<Step> {
+    let commands = affected(manifest, changed).filter_map(|entry| entry.validate.as_ref());
+    each_once(commands).map(|run| Step::Validate { run, timeout: COMMAND_TIMEOUT }).collect()
+}
+
+/// The steps that tell of changed files.
+pub(super) fn notifications(manifest: &Manifest, changed: &BTreeSet<String>) -> Vec<Step> {
+    let commands = affected(manifest, changed).filter_map(|entry| entry.on_change.as_ref());
+    each_once(commands).map(|run| Step::OnChange { run, timeout: COMMAND_TIMEOUT }).collect()
+}
+
+/// Several files of one program have the same command: it is run once.
+fn each_once<'a>(commands: impl Iterator<Item = &'a String>) -> impl Iterator<Item = String> {
+    let mut seen = BTreeSet::new();
+    commands.filter(move |command| seen.insert(*command)).cloned()
+}
+
+/// The paths of what is not the same in the new release and in the one that runs.
+pub(super) fn changed_paths(
+    files: &[FileChange],
+    tree: &TreeChange,
+    dropped: &[String],
+    facts: &Facts,
+) -> BTreeSet<String> {
+    let unlike = |file: &&FileChange| {
+        let found = facts.files.get(file.path.as_str());
+        !found.is_some_and(|found| found.sha256 == file.sha256 && found.mode == file.mode.bits())
+    };
+    let files = files.iter().filter(unlike).map(|file| file.path.to_string());
+    let links = tree.symlinks.iter().filter(|link| !link.is_kept()).map(|link| link.path.to_string());
+    let folders = tree.folders.iter().filter(|folder| !facts.folders.contains(folder.as_str()));
+    let folders = folders.map(ToString::to_string);
+    files.chain(links).chain(folders).chain(dropped.iter().cloned()).collect()
 }
 
 /// What the release that runs has and the new one has not, by path.

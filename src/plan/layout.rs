@@ -76,12 +76,6 @@ impl LinkPath {
 }
 
 impl LinkPath {
-    /// Whether a service manager reads units there (systemd.unit(5)).
-    #[must_use]
-    pub(super) fn is_a_units(&self) -> bool {
-        self.0.starts_with("~/.config/systemd/user/") || self.0.starts_with("/etc/systemd/system/")
-    }
-
     /// As [`RemotePath::as_word`]. A shell knows `~/` only where it is not quoted.
     #[must_use]
     pub fn as_word(&self) -> String {
@@ -180,6 +174,10 @@ impl Layout {
                 target: format!("current/env/{name}.conf"),
             });
         }
+        links.extend(manifest.files.iter().filter_map(|entry| {
+            let path = LinkPath(entry.link.as_ref()?.as_str().to_owned());
+            Some(LinkSpec { path, target: format!("current/{}", entry.path) })
+        }));
         links
     }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::deploy::{Operator, Plan};
 use super::facts::{Facts, FoundRelease, FoundUnit, Lingering, Standing};
+use super::files::{notifications, validations};
 use super::layout::{Layout, LinkSpec};
 use super::preflight::{changed_links, is_enabled, refuse_host, refuse_sudo, user_step};
 use super::refusal::{Refusal, ReleaseLine};
@@ -88,7 +89,10 @@ pub fn plan_rollback(inputs: &RollbackInputs<'_>) -> Result<Plan, Vec<Refusal>> 
     let stays = units.iter().map(|unit| &unit.name).collect();
     steps.extend(units::farewell(manifest, &layout, facts, &stays, &wanted));
     steps.push(Step::Switch { from: current.cloned(), to: release.id.clone() });
+    let differs = differences(facts, record);
+    steps.extend(validations(manifest, &differs));
     steps.push(Step::ReloadManager);
+    steps.extend(notifications(manifest, &differs));
     steps.extend(unit_steps(manifest, facts, record, units));
 
     refuse_sudo(&plan.steps, facts, operator, &mut refusals);
@@ -147,8 +151,14 @@ fn complete_record<'a>(release: &'a FoundRelease, manifest: &Manifest) -> Result
 /// The links that the manifest wants and that would lead somewhere, and those to the release's units.
 fn links_of(manifest: &Manifest, record: &ReleaseRecord) -> Vec<LinkSpec> {
     let leads = |link: &LinkSpec| {
-        let path = link.target.strip_prefix("current/");
-        record.artifacts.iter().any(|file| Some(file.path.as_str()) == path)
+        let path = link.target.strip_prefix("current/").unwrap_or(&link.target);
+        // A link may lead to a folder.
+        let is_there = |found: &str| {
+            found.strip_prefix(path).is_some_and(|below| below.is_empty() || below.starts_with('/'))
+        };
+        record.artifacts.iter().any(|file| is_there(file.path.as_str()))
+            || record.skeleton.folders.iter().any(|folder| is_there(folder.as_str()))
+            || record.skeleton.symlinks.iter().any(|link| is_there(link.path.as_str()))
     };
     let units = record.artifacts.iter().filter_map(|file| file.path.as_str().strip_prefix("units/"));
     let units = units.map(|file| Layout::unit_link(manifest.scope, file));
@@ -209,6 +219,24 @@ fn is_to_start(
     let changed = changed_files || (is_service && differences.program);
     let stale = executable.is_some() && found.executable.is_some() && found.executable != executable;
     changed || stale || !(found.is_up() || work_is_done)
+}
+
+/// The paths that are not the same in the release that runs and in the one to go to.
+fn differences(facts: &Facts, record: &ReleaseRecord) -> BTreeSet<String> {
+    let files = record.artifacts.iter().map(|file| (file.path.to_string(), (file.sha256, file.mode.bits())));
+    let files: BTreeMap<_, _> = files.collect();
+    let found = facts.files.iter().map(|(path, file)| (path.clone(), (file.sha256, file.mode)));
+    let found: BTreeMap<_, _> = found.collect();
+    let links = record.skeleton.symlinks.iter();
+    let links: BTreeMap<_, _> = links.map(|link| (link.path.to_string(), link.target.to_string())).collect();
+    let folders: BTreeSet<String> = record.skeleton.folders.iter().map(ToString::to_string).collect();
+    let files_differ = files.keys().chain(found.keys()).filter(|path| files.get(*path) != found.get(*path));
+    let links_differ = links
+        .keys()
+        .chain(facts.symlinks.keys())
+        .filter(|path| links.get(*path) != facts.symlinks.get(*path));
+    let folders_differ = folders.symmetric_difference(&facts.folders);
+    files_differ.chain(links_differ).chain(folders_differ).cloned().collect()
 }
 
 /// What is different between the release that runs and the one to go to.

@@ -96,6 +96,23 @@ pub enum Step {
         /// What it will point to.
         to: ReleaseId,
     },
+    /// Sees whether changed files are valid, by a program of the operator's; if not, the host goes back before anybody is
+    /// told of them.
+    Validate {
+        /// The text of a shell program.
+        run: String,
+        /// How long it may run.
+        #[serde(serialize_with = "as_milliseconds", rename = "timeout_ms")]
+        timeout: Duration,
+    },
+    /// Tells of changed files, by a program of the operator's; and again if the host goes back.
+    OnChange {
+        /// The text of a shell program.
+        run: String,
+        /// How long it may run.
+        #[serde(serialize_with = "as_milliseconds", rename = "timeout_ms")]
+        timeout: Duration,
+    },
     /// Has the service manager read the unit files again.
     ReloadManager,
     /// Has the unit start at boot.
@@ -288,6 +305,8 @@ impl Step {
             Self::Disable { .. } => "disable",
             Self::Unlink { .. } => "unlink",
             Self::Switch { .. } => "switch",
+            Self::Validate { .. } => "validate",
+            Self::OnChange { .. } => "on_change",
             Self::ReloadManager => "reload_manager",
             Self::Enable { .. } => "enable",
             Self::Restart { .. } => "restart",
@@ -316,6 +335,8 @@ impl Step {
             | Self::Disable { .. }
             | Self::Unlink { .. }
             | Self::Switch { .. }
+            | Self::Validate { .. }
+            | Self::OnChange { .. }
             | Self::ReloadManager
             | Self::Enable { .. }
             | Self::Restart { .. }
@@ -337,6 +358,8 @@ impl Step {
             | Self::Disable { .. }
             | Self::Unlink { .. }
             | Self::Switch { .. }
+            | Self::Validate { .. }
+            | Self::OnChange { .. }
             | Self::ReloadManager
             | Self::Enable { .. }
             | Self::Restart { .. }

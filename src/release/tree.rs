@@ -304,6 +304,9 @@ mod tests {
             mode: None,
             include: patterns(include),
             exclude: patterns(exclude),
+            link: None,
+            validate: None,
+            on_change: None,
         }
     }
 

@@ -118,7 +118,9 @@ fn mask_step(step: &mut Step, mask: &Mask) {
             }
         }
         Step::Hook { when: _, run, hosts: _, timeout: _ }
-        | Step::Prepare { name: _, key: _, run, timeout: _ } => hide(run, mask),
+        | Step::Prepare { name: _, key: _, run, timeout: _ }
+        | Step::Validate { run, timeout: _ }
+        | Step::OnChange { run, timeout: _ } => hide(run, mask),
         Step::Link(link) => {
             if let LinkState::Symlink(target) = &mut link.was {
                 hide(target, mask);

@@ -230,7 +230,9 @@ fn is_long(step: &Step) -> bool {
         | Step::Reload { .. }
         | Step::Start { .. }
         | Step::AskHealth { .. }
-        | Step::Hook { .. } => true,
+        | Step::Hook { .. }
+        | Step::Validate { .. }
+        | Step::OnChange { .. } => true,
         Step::Observe { settle, .. } => *settle >= LONG_SETTLE,
         Step::EnableLingering { .. }
         | Step::MakeUser { .. }

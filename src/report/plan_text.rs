@@ -129,6 +129,7 @@ fn summary_lines(plan: &Plan) -> Vec<Line> {
             }
             Step::Link(_) => links += 1,
             Step::Hook { .. } => hooks += 1,
+            Step::OnChange { .. } => parts.push(describe_step(step)),
             Step::Unlink { .. } => unlinked += 1,
             Step::Enable { unit } => enabled.push(unit.as_str()),
             Step::Disable { unit } => disabled.push(unit.as_str()),
@@ -141,6 +142,7 @@ fn summary_lines(plan: &Plan) -> Vec<Line> {
             | Step::Seal { .. }
             | Step::CheckRelease { .. }
             | Step::Switch { .. }
+            | Step::Validate { .. }
             | Step::ReloadManager
             | Step::Observe { .. }
             | Step::AskHealth { .. }
@@ -290,6 +292,8 @@ fn steps_section(plan: &Plan, lines: &mut Vec<Line>) {
         | Step::Stop { .. }
         | Step::Disable { .. }
         | Step::Switch { .. }
+        | Step::Validate { .. }
+        | Step::OnChange { .. }
         | Step::ReloadManager
         | Step::Enable { .. }
         | Step::Restart { .. }

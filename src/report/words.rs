@@ -76,6 +76,16 @@ pub(super) fn step_words(step: &Step, tense: Tense) -> String {
         Step::Switch { from: _, to } => {
             format!("{} current to {to}", tense.of("switch", "switching", "switched"))
         }
+        Step::Validate { run, timeout: _ } => {
+            format!(
+                "{} the changed files: {}",
+                tense.of("validate", "validating", "validated"),
+                first_line(run)
+            )
+        }
+        Step::OnChange { run, timeout: _ } => {
+            format!("{} of the changed files: {}", tense.of("tell", "telling", "told"), first_line(run))
+        }
         Step::ReloadManager => {
             format!("{} systemd's unit files (daemon-reload)", tense.of("reload", "reloading", "reloaded"))
         }

@@ -406,8 +406,11 @@ impl Prepared {
                 let taken = async {
                     let (session, run) = (&mut self.session, &self.run);
                     let copies = stage(session, layout, run, plan.from.as_ref(), files, tree).await?;
-                    while let Some(bundle) = arriving.recv().await {
-                        unpack(session, layout, run, bundle).await?;
+                    // All that have come meanwhile are one round trip.
+                    let mut bundles = Vec::new();
+                    while arriving.recv_many(&mut bundles, usize::MAX).await > 0 {
+                        unpack(session, layout, run, &bundles).await?;
+                        bundles.clear();
                     }
                     Ok::<_, UploadError>(copies)
                 };

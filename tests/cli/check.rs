@@ -225,21 +225,6 @@ environments:
 }
 
 #[test]
-fn units_that_wait_for_each_other() {
-    let project = Project::new();
-    let units = "units: [simple_api.service, worker.service, queue.service]";
-    project.write("deploy.yaml", MANIFEST.replace("unit: simple_api.service", units));
-    let after = |name: &str| UNIT.replace("[Service]", &format!("After={name}\n\n[Service]"));
-    project.write("simple_api.service", after("network-online.target queue.service"));
-    project.write("worker.service", after("simple_api.service"));
-    project.write(
-        "queue.service",
-        UNIT.replace("[Service]", "Before=simple_api.service\nAfter=worker.service\n\n[Service]"),
-    );
-    insta::assert_snapshot!(project.check());
-}
-
-#[test]
 fn keys_of_hosts_are_read_and_bad_lines_are_shown_where_they_stand() {
     let good = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH";
     let project = Project::new();
@@ -270,4 +255,19 @@ fn keys_of_hosts_are_read_and_bad_lines_are_shown_where_they_stand() {
     }
     project.write("keys/known_hosts", format!("* {good}\n"));
     assert!(project.check().starts_with("exit code 0"));
+}
+
+#[test]
+fn units_that_wait_for_each_other() {
+    let project = Project::new();
+    let units = "units: [simple_api.service, worker.service, queue.service]";
+    project.write("deploy.yaml", MANIFEST.replace("unit: simple_api.service", units));
+    let after = |name: &str| UNIT.replace("[Service]", &format!("After={name}\n\n[Service]"));
+    project.write("simple_api.service", after("network-online.target queue.service"));
+    project.write("worker.service", after("simple_api.service"));
+    project.write(
+        "queue.service",
+        UNIT.replace("[Service]", "Before=simple_api.service\nAfter=worker.service\n\n[Service]"),
+    );
+    insta::assert_snapshot!(project.check());
 }

@@ -20,7 +20,7 @@ fn untouched(user: &TestUser, project: &Project, current: &str, invocation: &str
 
 #[test]
 fn a_disk_that_is_full_or_fills_up_leaves_the_service_alone() {
-    let options = HostOptions { home_size: Some("12m".into()), home_inodes: None };
+    let options = HostOptions { home_size: Some("12m".into()), home_inodes: None, ..HostOptions::default() };
     let Some(host) = OwnHost::boot(options) else { return };
     let user = host.user(UserOptions::default());
     let project = Project::quick(&user);
@@ -53,7 +53,8 @@ fn a_disk_that_is_full_or_fills_up_leaves_the_service_alone() {
 
 #[test]
 fn inodes_run_out_before_bytes() {
-    let options = HostOptions { home_size: Some("12m".into()), home_inodes: Some(120) };
+    let options =
+        HostOptions { home_size: Some("12m".into()), home_inodes: Some(120), ..HostOptions::default() };
     let Some(host) = OwnHost::boot(options) else { return };
     let user = host.user(UserOptions::default());
     let project = Project::quick(&user);
@@ -100,7 +101,8 @@ fn a_root_that_became_someone_elses_is_refused() {
 /// Going back needs no room: neither for what it notes, nor for links.
 #[test]
 fn a_disk_that_fills_up_while_the_host_waits_does_not_keep_it_from_going_back() {
-    let options = HostOptions { home_size: Some("24m".into()), home_inodes: Some(400) };
+    let options =
+        HostOptions { home_size: Some("24m".into()), home_inodes: Some(400), ..HostOptions::default() };
     let Some(host) = OwnHost::boot(options) else { return };
     let user = host.user(UserOptions::default());
     let project = Project::quick(&user);
@@ -143,7 +145,8 @@ enum Room {
 /// Wherever in a deploy the room ends: the deploy works, or the service runs on as it was, and the exit code says which.
 #[test]
 fn a_disk_that_is_full_at_any_place_of_a_deploy() {
-    let options = HostOptions { home_size: Some("24m".into()), home_inodes: Some(200) };
+    let options =
+        HostOptions { home_size: Some("24m".into()), home_inodes: Some(200), ..HostOptions::default() };
     let Some(host) = OwnHost::boot(options) else { return };
     let user = host.user(UserOptions::default());
     let project = Project::quick(&user);
@@ -193,7 +196,8 @@ fn a_disk_that_is_full_at_any_place_of_a_deploy() {
 /// Fills up between the check of the hashes and the switch, and between the switch and the commit.
 #[test]
 fn a_disk_that_a_hook_fills() {
-    let options = HostOptions { home_size: Some("24m".into()), home_inodes: Some(400) };
+    let options =
+        HostOptions { home_size: Some("24m".into()), home_inodes: Some(400), ..HostOptions::default() };
     let Some(host) = OwnHost::boot(options) else { return };
     let user = host.user(UserOptions::default());
     let project = Project::quick(&user);

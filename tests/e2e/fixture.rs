@@ -90,7 +90,8 @@ fn a_dropped_user_leaves_nothing_on_the_host() {
 
 #[test]
 fn a_small_disk_is_small_and_a_power_cut_loses_no_user() {
-    let options = HostOptions { home_size: Some("4m".into()), home_inodes: Some(200) };
+    let options =
+        HostOptions { home_size: Some("4m".into()), home_inodes: Some(200), ..HostOptions::default() };
     let Some(host) = OwnHost::boot(options) else { return };
     let user = host.user(UserOptions::default());
     let full = user.ssh("head -c 8000000 /dev/zero >large; ls -l large");

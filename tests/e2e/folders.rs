@@ -260,7 +260,8 @@ fn a_host_without_tar_gets_the_files_all_the_same() {
 
 #[test]
 fn a_disk_that_fills_up_while_files_are_unpacked_leaves_the_service_alone() {
-    let options = HostOptions { home_size: Some("24m".into()), home_inodes: Some(20_000) };
+    let options =
+        HostOptions { home_size: Some("24m".into()), home_inodes: Some(20_000), ..HostOptions::default() };
     let Some(host) = OwnHost::boot(options) else { return };
     let user = host.user(UserOptions::default());
     let project = with_site(&user);

@@ -23,6 +23,8 @@ pub struct Project {
     pub port: u16,
     pub key: Option<PathBuf>,
     scope: Scope,
+    /// What `root` of the manifest says.
+    root: Option<String>,
 }
 
 /// Whose service manager runs a project's service.
@@ -81,6 +83,25 @@ impl Project {
         this
     }
 
+    /// A copy of a folder of `examples/`, with this manifest of it, for a host of the test's own.
+    pub fn example(user: &TestUser, name: &str, manifest: &str) -> Self {
+        let mut this = Self::empty(user);
+        name.clone_into(&mut this.name);
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name);
+        let copied = Command::new("cp").arg("-R").arg(source.join(".")).arg(this.folder.path()).status();
+        assert!(copied.is_ok_and(|status| status.success()), "{} can be copied", source.display());
+        let text = fs::read_to_string(this.path(manifest)).unwrap();
+        if text.contains("scope: system") {
+            this.scope = Scope::System;
+        }
+        if let Some(root) = text.lines().find_map(|line| line.strip_prefix("root: ")) {
+            this.root = Some(root.to_owned());
+        }
+        this.write("deploy.yaml", &text);
+        this.edit("deploy.yaml", "deploy@host.example.com", &user.destination());
+        this
+    }
+
     /// Has it deployed as a service of the system's, run by `nobody`. Its traces are the test's to remove:
     /// [`remove_from_system`](Self::remove_from_system).
     pub fn into_system(mut self) -> Self {
@@ -123,6 +144,7 @@ impl Project {
             port: user.unique_port(),
             key: user.key_path.clone(),
             scope: Scope::User,
+            root: None,
         }
     }
 
@@ -225,9 +247,10 @@ impl Project {
 
     /// The root of the service on the host.
     pub fn root(&self, user: &TestUser) -> String {
-        match self.scope {
-            Scope::User => format!("{}/.local/share/shipit/{}", user.home, self.name),
-            Scope::System => format!("/opt/{}", self.name),
+        match (&self.root, self.scope) {
+            (Some(root), _) => root.clone(),
+            (None, Scope::User) => format!("{}/.local/share/shipit/{}", user.home, self.name),
+            (None, Scope::System) => format!("/opt/{}", self.name),
         }
     }
 

@@ -14,6 +14,7 @@ usage: hosts.sh COMMAND
       --owner PID         the host may be swept once this process is gone
       --home-size SIZE    /home is a file system of this size (16m)
       --home-inodes N     /home holds at most N files
+      --tree python       with Python, nginx and uWSGI
   list               the hosts of this checkout
   describe           the files that describe those hosts of 'up' that are running
   kill NAME          power cut
@@ -411,17 +412,18 @@ case $command in
         for name in "${names[@]}"; do show "$name"; done
         ;;
     boot)
-        owner='' home_size='' home_inodes=''
+        owner='' home_size='' home_inodes='' flavour=usual
         while [ $# -gt 0 ]; do
             case $1 in
                 --owner) owner=$2 ;;
                 --home-size) home_size=$2 ;;
                 --home-inodes) home_inodes=$2 ;;
+                --tree) flavour=$2 ;;
                 *) die "unknown option $1" ;;
             esac
             shift 2
         done
-        tree=$("$here/tree.sh")
+        tree=$("$here/tree.sh" "$flavour")
         take_lock
         sweep
         prepare_machine

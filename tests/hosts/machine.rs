@@ -159,6 +159,18 @@ pub struct HostOptions {
     pub home_size: Option<String>,
     /// `/home` holds at most so many files.
     pub home_inodes: Option<u64>,
+    /// What is installed there.
+    pub tree: Tree,
+}
+
+/// The Debian tree that a host boots from; see `tree.sh`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tree {
+    /// What a host needs for shipit, and no Python.
+    #[default]
+    Usual,
+    /// Python, nginx and uWSGI as well.
+    Python,
 }
 
 /// A host for one test, removed when it and all its users are dropped.
@@ -182,6 +194,10 @@ impl OwnHost {
         }
         if let Some(inodes) = &inodes {
             arguments.extend(["--home-inodes", inodes]);
+        }
+        match options.tree {
+            Tree::Usual => {}
+            Tree::Python => arguments.extend(["--tree", "python"]),
         }
         let description = hosts_sh(&arguments);
         Some(Self { machine: Machine::read(Path::new(description.trim()), true) })

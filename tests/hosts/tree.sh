@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
 # Builds the Debian tree that the test hosts boot from, once, and prints its path.
 #
+# tree.sh          the usual one: what a host needs for shipit, and odd accounts
+# tree.sh python   one for the services in examples/ that are written in Python
+#
 # The tree is kept outside the repository, in a folder named after the hash of this file: a changed recipe makes
 # a new tree, and a finished tree is never written to again (hosts get an overlay on top of it).
 set -euo pipefail
@@ -12,7 +15,14 @@ suite=bookworm
 packages=systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,openssh-server,sudo,iproute2,rsync,curl,procps
 # For accounts and hosts that are not as usual.
 packages+=,fish,tcsh,zsh,opendoas,dropbear-bin,locales
+flavour=${1:-usual}
+case $flavour in
+    usual) ;;
+    python) packages+=,python3,python3-venv,nginx-light,uwsgi-core,uwsgi-plugin-python3,logrotate ;;
+    *) die "no such tree: $flavour" ;;
+esac
 recipe=$(sha256sum <"$here/tree.sh" | cut -c1-12)
+[ "$flavour" = usual ] || recipe+=-$flavour
 tree=$cache_dir/$suite-$recipe
 
 if [ -d "$tree" ]; then
@@ -121,10 +131,16 @@ UseDNS no
 PrintMotd no
 CONF
 
-# fish wants it for its manual's sake; a host needs no Python, and the tests are to show that.
-# shellcheck disable=SC2016 # dpkg-query expands it
-mapfile -t python < <(chroot "$building" dpkg-query -W -f '${Package}\n' '*python3*' 2>/dev/null)
-in_tree dpkg --force-depends --purge "${python[@]}"
+if [ "$flavour" = usual ]; then
+    # fish wants it for its manual's sake; a host needs no Python, and the tests are to show that.
+    # shellcheck disable=SC2016 # dpkg-query expands it
+    mapfile -t python < <(chroot "$building" dpkg-query -W -f '${Package}\n' '*python3*' 2>/dev/null)
+    in_tree dpkg --force-depends --purge "${python[@]}"
+else
+    # Nothing of theirs runs unless somebody deploys it.
+    in_tree systemctl disable nginx.service
+    in_tree systemctl mask logrotate.timer
+fi
 
 # A host that speaks German.
 in_tree localedef -i de_DE -f UTF-8 de_DE.UTF-8

@@ -114,3 +114,39 @@ fn a_host_without_tar_gets_files_one_by_one_and_the_plan_says_so() {
     assert_eq!(tree(&plan).packing, Packing::NoTar);
     assert!(shown(&plan).contains("the host has no tar"), "{}", shown(&plan));
 }
+
+/// A service with a file that another program reads.
+fn with_site_file() -> Service {
+    let service = Service::new();
+    service.edit(
+        "deploy.yaml",
+        "env_file: api.conf\n",
+        "env_file: api.conf\nfiles: [{source: site.conf, link: /etc/nginx/conf.d/api.conf, validate: sudo nginx -t, \
+         on_change: sudo systemctl reload nginx}]\n",
+    );
+    service.write("site.conf", "listen 80;\n");
+    service
+}
+
+#[test]
+fn a_file_for_another_program_is_linked_validated_and_told_of_when_it_changes() {
+    let service = with_site_file();
+    let plan = service.plan(&service.fresh_host()).unwrap();
+    let names = steps(&plan);
+    let position = |name: &str| names.iter().position(|step| *step == name).unwrap();
+    assert!(position("switch") < position("validate"), "it is at its place then");
+    assert!(position("validate") < position("reload_manager"), "nobody was told of it before");
+    assert!(position("validate") < position("on_change") && position("on_change") < position("start"));
+    assert!(shown(&plan).contains(
+        "+ /etc/nginx/conf.d/api.conf -> /home/deploy/.local/share/shipit/api/current/site.conf [sudo]"
+    ));
+    let host = service.deployed_host();
+    assert!(service.plan(&host).unwrap().is_empty());
+    // Not when something else changes.
+    service.write("api.conf", "PLACE=Virginia\n");
+    let names = steps(&service.plan(&host).unwrap()).join(" ");
+    assert!(!names.contains("validate") && !names.contains("on_change"), "{names}");
+    service.write("site.conf", "listen 81;\n");
+    let names = steps(&service.plan(&host).unwrap()).join(" ");
+    assert!(names.contains("switch validate on_change restart"), "{names}");
+}

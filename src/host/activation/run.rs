@@ -188,7 +188,10 @@ impl Run<'_> {
                 && of == part
             {
                 let function = match step {
-                    Step::Hook { .. } | Step::Prepare { .. } => "live_step",
+                    Step::Hook { .. }
+                    | Step::Prepare { .. }
+                    | Step::Validate { .. }
+                    | Step::OnChange { .. } => "live_step",
                     _ => "step",
                 };
                 script.call(function, std::iter::once(number.to_string()).chain(call));
@@ -235,6 +238,12 @@ impl Run<'_> {
                 (Part::Session, words(["make_link", link.path.as_str(), link.target.as_str(), rights]))
             }
             Step::Switch { to, .. } => (Part::Unit, words(["switch", &to.to_string()])),
+            Step::Validate { run, timeout } => {
+                (Part::Unit, words(["run_hook", &timeout.as_secs_f64().to_string(), run]))
+            }
+            Step::OnChange { run, timeout } => {
+                (Part::Unit, words(["tell_of_change", &timeout.as_secs_f64().to_string(), run]))
+            }
             Step::ReloadManager => (Part::Unit, words(["reload_manager"])),
             Step::Enable { unit } => (Part::Unit, words(["enable", unit.as_str()])),
             Step::Restart { unit, .. } => (Part::Unit, words(["restart", unit.as_str()])),

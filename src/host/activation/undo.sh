@@ -190,6 +190,8 @@ revert() { # why [boot]
 	undo_units stop
 	undo_links
 	service_manager daemon-reload || failures="$failures daemon-reload failed;"
+	# In a boot nothing else is up yet.
+	[ -n "$block" ] || tell_of_undo
 	undo_units start
 	stage_of_run=over
 	verdict=needs_attention

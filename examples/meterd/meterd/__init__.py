@@ -1,0 +1,1 @@
+"""Says how busy the machine is."""
