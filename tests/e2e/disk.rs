@@ -146,7 +146,7 @@ enum Room {
 #[test]
 fn a_disk_that_is_full_at_any_place_of_a_deploy() {
     let options =
-        HostOptions { home_size: Some("24m".into()), home_inodes: Some(200), ..HostOptions::default() };
+        HostOptions { home_size: Some("24m".into()), home_inodes: Some(300), ..HostOptions::default() };
     let Some(host) = OwnHost::boot(options) else { return };
     let user = host.user(UserOptions::default());
     let project = Project::quick(&user);
@@ -156,8 +156,8 @@ fn a_disk_that_is_full_at_any_place_of_a_deploy() {
     let root = project.root(&user);
     let mut place = "North Carolina".to_owned();
     let mut seen = Vec::new();
-    let inodes = (0..=20).map(|left| (Room::Inodes, left));
-    for (what, left) in inodes.chain((0..=18).step_by(3).map(|left| (Room::Bytes, left))) {
+    let inodes = (0..=26).map(|left| (Room::Inodes, left));
+    for (what, left) in inodes.chain((0..=27).step_by(3).map(|left| (Room::Bytes, left))) {
         let next = format!("{what:?} {left}");
         project.edit(&format!("{}.conf", project.name), &place, &next);
         place = next;
