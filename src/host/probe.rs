@@ -501,7 +501,7 @@ fn found_unit(properties: &BTreeMap<String, String>, uptime: Option<Duration>) -
 pub(crate) fn read_answer(text: &str, manifest: &Manifest) -> Result<Facts, ProbeError> {
     let mut answer = Answer::default();
     text.lines().for_each(|line| answer.take(line));
-    let units = manifest.units.iter().map(|unit| unit.name.clone()).collect();
+    let units = manifest.started_units().map(|(name, _)| name.clone()).collect();
     answer.facts(manifest.scope, units, Layout::links(manifest))
 }
 

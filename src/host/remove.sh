@@ -30,6 +30,11 @@ links_of_units() {
 	done
 }
 
+# systemctl's pattern for what is loaded of a template.
+instances_of() { # worker@.service
+	printf '%s@*.%s' "${1%%@*}" "${1##*.}"
+}
+
 remove() { # root name link...
 	expand_home "$1"
 	root=$path
@@ -63,6 +68,8 @@ remove() { # root name link...
 	for link in $unit_links; do
 		case $link in
 		*.d/*) ;;
+		# Instances that are up and not enabled have no link.
+		*@.*) units="$units$newline$(instances_of "${link##*/}")" ;;
 		*) units="$units$newline${link##*/}" ;;
 		esac
 	done
@@ -71,6 +78,9 @@ remove() { # root name link...
 	# shellcheck disable=SC2086 # one argument a line
 	[ -z "$units" ] || service_manager stop -- $units 9>&- || return
 	for unit in $units; do
+		case $unit in
+		*'*'*) continue ;;
+		esac
 		printf 'stopped %s\n' "$unit"
 	done
 	for link in $unit_links; do

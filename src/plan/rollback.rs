@@ -87,7 +87,7 @@ pub fn plan_rollback(inputs: &RollbackInputs<'_>) -> Result<Plan, Vec<Refusal>> 
     steps.extend(links.into_iter().map(Step::Link));
     let units = record.all_units();
     let stays = units.iter().map(|unit| &unit.name).collect();
-    steps.extend(units::farewell(&layout, facts, &stays, &wanted));
+    steps.extend(units::farewell(manifest, &layout, facts, &stays, &wanted));
     steps.push(Step::Switch { from: current.cloned(), to: release.id.clone() });
     let differs = differences(facts, record);
     steps.extend(validations(manifest, &differs));

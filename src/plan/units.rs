@@ -7,18 +7,20 @@ use super::facts::{Facts, FoundLink, FoundUnit, LinkState};
 use super::layout::{Layout, LinkSpec};
 use super::preflight::is_enabled;
 use super::step::{Reason, Step, WatchedUnit};
-use crate::manifest::{OnChange, UnitKind, UnitName};
+use crate::manifest::{Manifest, OnChange, UnitKind, UnitName};
+use crate::release::ReleaseRecord;
 
 /// What is done, before the switch, to units that the new release does not have.
 pub(super) fn leaving(inputs: &Inputs<'_>, layout: &Layout) -> Vec<Step> {
     let Inputs { manifest, facts, .. } = *inputs;
     let stays: BTreeSet<&UnitName> = manifest.started_units().map(|(name, _)| name).collect();
-    farewell(layout, facts, &stays, &Layout::links(manifest))
+    farewell(manifest, layout, facts, &stays, &Layout::links(manifest))
 }
 
 /// Stops the units that do not stay, has them no longer start at boot, and removes the links to unit files that are not
 /// wanted any more. What is not a link of the service's own is left as it is, and so is the unit that it brings.
 pub(super) fn farewell(
+    manifest: &Manifest,
     layout: &Layout,
     facts: &Facts,
     stays: &BTreeSet<&UnitName>,
@@ -40,12 +42,17 @@ pub(super) fn farewell(
             found.state != LinkState::Missing && !leads_to_us(found, file.as_str())
         })
     };
-    let mut leaving: Vec<(&UnitName, &FoundUnit)> =
-        facts.units.iter().filter(|(unit, _)| !stays.contains(unit) && !is_anothers(unit)).collect();
-    // What would start others goes first, then in the reverse of the order they were started in.
-    let started = |unit: &UnitName| {
-        facts.record.as_ref().and_then(|record| record.units.iter().position(|known| known.name == *unit))
+    // Units of releases that are past may have become somebody else's.
+    let recorded = facts.record.as_ref().map(ReleaseRecord::all_units).unwrap_or_default();
+    let is_ours = |unit: &UnitName| {
+        recorded.iter().any(|known| known.name == *unit)
+            || manifest.started_units().any(|(name, _)| name == unit)
     };
+    let goes = |unit: &UnitName| is_ours(unit) && !stays.contains(unit) && !is_anothers(unit);
+    let mut leaving: Vec<(&UnitName, &FoundUnit)> =
+        facts.units.iter().filter(|(unit, _)| goes(unit)).collect();
+    // What would start others goes first, then in the reverse of the order they were started in.
+    let started = |unit: &UnitName| recorded.iter().position(|known| known.name == *unit);
     leaving.sort_by_key(|(unit, _)| (!unit.kind().triggers(), Reverse(started(unit))));
     let runs = |found: &FoundUnit| !matches!(found.active_state.as_str(), "" | "inactive");
     let stops = leaving.iter().filter(|(_, found)| runs(found));

@@ -156,9 +156,8 @@ fn a_disk_that_is_full_at_any_place_of_a_deploy() {
     let root = project.root(&user);
     let mut place = "North Carolina".to_owned();
     let mut seen = Vec::new();
-    // A deploy of this project takes some 24 inodes, and 30 pages: most of those are for the program of the run.
-    let inodes = (4..=28).map(|left| (Room::Inodes, left));
-    for (what, left) in inodes.chain((0..=40).step_by(5).map(|left| (Room::Bytes, left))) {
+    let inodes = (0..=26).map(|left| (Room::Inodes, left));
+    for (what, left) in inodes.chain((0..=27).step_by(3).map(|left| (Room::Bytes, left))) {
         let next = format!("{what:?} {left}");
         project.edit(&format!("{}.conf", project.name), &place, &next);
         place = next;

@@ -27,7 +27,7 @@ fn workers(project: &Project, user: &TestUser) -> String {
         "for i in 1 2 3 4 blue; do
              set -- $({systemctl} show -p ActiveState,UnitFileState --value {name}-w@$i.service)
              echo $i $1 $2
-         done | grep -v 'inactive disabled$' | grep -v 'inactive$'; true"
+         done | grep -v ' inactive'; true"
     ))
 }
 
@@ -127,4 +127,21 @@ fn the_system_has_instances_too() {
     });
     project.remove_from_system(&user);
     result.unwrap();
+}
+
+#[test]
+fn instances_that_nothing_enables_go_with_the_others() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let project = Project::quick(&user);
+    add_workers(&project, "[1, blue]");
+    let template = format!("{}-w@.service", project.name);
+    project.edit(&template, "\n[Install]\nWantedBy=default.target\n", "");
+    project.deploy();
+    assert_eq!(workers(&project, &user), "1 active static\nblue active static\n");
+    project.edit("deploy.yaml", "instances: [1, blue]", "instances: [1]");
+    project.deploy();
+    assert_eq!(workers(&project, &user), "1 active static\n");
+    project.shipit(&["remove", "prod", "--yes"]).exits(0);
+    let left = user.run(&format!("systemctl --user list-units --all --no-legend '{}*'", project.name));
+    assert_eq!(left, "", "nothing of it runs");
 }

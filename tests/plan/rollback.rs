@@ -185,6 +185,17 @@ fn a_unit_that_the_release_does_not_have_is_stopped_disabled_and_its_link_remove
 }
 
 #[test]
+fn a_unit_that_only_a_past_release_had_is_somebody_elses() {
+    let service = Service::new();
+    let mut facts = host(&service, &[(18, GOOD)]);
+    facts.record.clone_from(&facts.releases[1].record);
+    // The probe tells of the units of all releases.
+    let up = facts.units.values().next().unwrap().clone();
+    facts.units.insert("worker.service".parse().unwrap(), up);
+    assert!(!steps(&back(&service, &facts).unwrap()).contains(&"stop"));
+}
+
+#[test]
 fn a_service_that_is_down_is_started() {
     let service = Service::new();
     let mut facts = host(&service, &[(18, GOOD)]);

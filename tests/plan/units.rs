@@ -14,6 +14,7 @@ fn host_with_a_worker(service: &Service) -> Facts {
     let mut facts = service.deployed_host();
     let up = facts.units.values().next().unwrap().clone();
     facts.units.insert("worker.service".parse().unwrap(), up);
+    facts.record = Some(ReleaseRecord::of(facts.current.release().unwrap().clone(), &service.release()));
     service.edit("deploy.yaml", "units: [api.service, worker.service]", "unit: api.service");
     facts
 }
