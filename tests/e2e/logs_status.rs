@@ -147,3 +147,33 @@ fn status_tells_release_state_uptime_and_restarts() {
     project.shipit(&["status", "prod"]).exits(5).says("web1.invalid");
     project.shipit(&["logs", "prod"]).exits(5).says("web1.invalid").says("check the spelling");
 }
+
+/// A file that the service writes by itself: its last lines, and what comes, also once it was rotated.
+#[test]
+fn files_of_the_services_own_are_logs_too() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let project = Project::quick(&user);
+    project.shipit(&["logs", "prod", "--files"]).exits(2).says("log_files");
+    let file = format!("{}/own.log", user.home);
+    project.edit("deploy.yaml", "settle: 0s", &format!("settle: 0s\nlog_files: [{file}]"));
+    user.run(&format!("printf '%s\\n' one two three >{file}"));
+    let ran = project.shipit(&["logs", "prod", "--files", "-n", "2"]).exits(0);
+    assert_eq!(ran.stdout, "two\nthree\n");
+
+    let mut follow = Child::spawn(&mut project.command(&["logs", "prod", "--files", "--follow"]));
+    follow.wait_for_output("three");
+    user.run(&format!("echo four >>{file}"));
+    follow.wait_for_output("four");
+    user.run(&format!("mv {file} {file}.1; echo five >{file}"));
+    follow.wait_for_output("five");
+    follow.signal("INT");
+    follow.wait().exits(0);
+    wait_for("tail to end", Duration::from_secs(10), || {
+        user.run(&format!("pgrep -f '[t]ail.*{file}'; true")).is_empty()
+    });
+
+    // One that only root may read is read by sudo.
+    user.run_as_root(&format!("chown root {file}; chmod 600 {file}"));
+    let ran = project.shipit(&["logs", "prod", "--files", "-n", "1"]).exits(0);
+    assert_eq!(ran.stdout, "five\n");
+}
