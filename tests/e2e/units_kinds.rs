@@ -19,8 +19,9 @@ fn show(project: &Project, user: &TestUser, unit: &str, properties: &str) -> Str
     user.run(&command).trim_end().replace('\n', " ")
 }
 
+// It lasts a moment: of a process that is gone at once, journald may not know whose line it was.
 const JOB: (&str, &str) =
-    ("job.service", "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo the job ran'\n");
+    ("job.service", "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo the job ran; sleep 0.3'\n");
 
 fn timer(calendar: &str) -> String {
     format!("[Timer]\nOnCalendar={calendar}\n\n[Install]\nWantedBy=timers.target\n")
@@ -102,14 +103,14 @@ fn a_job_of_a_deploy_has_to_end_well() {
     let before = (project.standing(&user), show(&project, &user, "kept.service", "ActiveState,SubState"));
 
     let unit = format!("{name}-kept.service");
-    project.edit(&unit, "echo the lasting job ran", "echo no database; exit 4");
+    project.edit(&unit, "echo the lasting job ran", "echo no database; sleep 0.3; exit 4");
     let ran = project.shipit(&["deploy", "prod"]).exits(3);
     ran.says(&format!("{unit} failed: status=4")).says("no database").says("FAILED (reverted)");
     project.standing(&user).is_as(&before.0);
     assert_eq!(show(&project, &user, "kept.service", "ActiveState,SubState"), before.1);
 
     // One that does not come to its end within its time.
-    project.edit(&unit, "echo no database; exit 4", "echo waiting; exec sleep infinity");
+    project.edit(&unit, "echo no database; sleep 0.3; exit 4", "echo waiting; exec sleep infinity");
     project.edit(&unit, "RemainAfterExit", "TimeoutStartSec=1s\nRemainAfterExit");
     let ran = project.shipit(&["deploy", "prod"]).exits(3);
     ran.says(&format!("{unit} was not up within 1s")).says("waiting");
