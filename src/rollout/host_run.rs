@@ -10,17 +10,16 @@ use super::draft::Draft;
 use super::engine::{Agreement, Context, OtherRuns, Purpose, Reach};
 use super::failure::{HostError, HostFailure};
 use super::gate::GateState;
-use super::root_rights::become_root;
+use super::root_rights::{Passwords, become_root};
 use super::transaction::Transaction;
 use crate::host::{
-    Base, Bundle, Claim, Copies, End, Extent, Incoming, Lock, LockOutcome, Password, Recovery, Rights,
-    Session, SessionError, UploadError, Whose, explain, probe, recover, stage, sweep, unpack, upload,
-    wait_for_run,
+    Base, Bundle, Claim, Copies, End, Extent, Incoming, Lock, LockOutcome, Recovery, Rights, Session,
+    SessionError, UploadError, Whose, explain, probe, recover, stage, sweep, unpack, upload, wait_for_run,
 };
 use crate::manifest::{Address, Host, Scope};
 use crate::plan::{
-    Current, Destination, Elevation, Facts, Inputs, Layout, PendingRun, Plan, Position, RollbackInputs,
-    RunLife, Step, Sudo, plan, plan_rollback,
+    Current, Destination, Facts, Inputs, Layout, PendingRun, Plan, Position, RollbackInputs, RunLife, Step,
+    Sudo, plan, plan_rollback,
 };
 use crate::release::{Release, ReleaseId, ReleaseRecord, RunId};
 use crate::report::{EventKind, Events, Recovery as RecoveryOutcome, Verdict, Wait};
@@ -36,12 +35,6 @@ const LARGE: u64 = 4 << 20;
 /// How many SFTP channels a large release gets. sshd allows ten sessions (`MaxSessions`, sshd_config(5)), and the shell
 /// is one.
 const CHANNELS: usize = 4;
-
-/// Who is asked for a sudo password. Called from a blocking thread, one question at a time.
-pub trait SudoPrompt: Send + Sync {
-    /// The password for this host's sudo, or doas; `None` when there is nobody to ask.
-    fn sudo_password(&self, host: &Address, by: Elevation, again: bool) -> Option<Password>;
-}
 
 /// What a host is to be brought to.
 #[derive(Debug, Clone)]
@@ -360,22 +353,14 @@ impl Prepared {
         if !self.plan.needs_root() || !matches!(self.facts.sudo, Sudo::Refused(_)) {
             return Ok(());
         }
-        // Held over the question: one operator, one question at a time, and one password for all hosts that take it.
-        let mut known = context.sudo_password.lock().await;
-        for attempt in 0..4 {
-            if attempt > 0 || known.is_none() {
-                let (prompt, host) = (Arc::clone(&context.sudo), self.host.clone());
-                let by = self.facts.elevation;
-                let asked = tokio::task::spawn_blocking(move || prompt.sudo_password(&host, by, attempt > 0));
-                *known = asked.await.ok().flatten();
-            }
-            let Some(password) = known.as_ref() else { break };
-            if self.session.set_sudo_password(password, Duration::from_secs(30)).await? {
+        let by = self.facts.elevation;
+        let mut passwords = Passwords::new(&self.host, by, &context.sudo, &context.sudo_password).await;
+        while let Some(password) = passwords.next().await {
+            if self.session.set_sudo_password(&password, Duration::from_secs(30)).await? {
                 return Ok(());
             }
         }
-        *known = None;
-        Err(HostError::SudoPassword { by: self.facts.elevation.program() })
+        Err(HostError::SudoPassword { by: by.program() })
     }
 
     /// Puts the files on the host.

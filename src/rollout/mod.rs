@@ -20,7 +20,7 @@ pub use engine::{
 };
 pub use failure::{HostError, HostFailure, HostState, held_by};
 pub use gate::{Gate, GateState};
-pub use host_run::{Goal, Prepared, SudoPrompt, connect_host};
-pub use root_rights::become_root;
+pub use host_run::{Goal, Prepared, connect_host};
+pub use root_rights::{SudoPrompt, become_root};
 pub use verdict::{NotUp, conclude};
 pub use warnings::Warnings;

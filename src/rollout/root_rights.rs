@@ -1,47 +1,74 @@
-//! Root's rights for a session, where the service is the system's.
+//! Root's rights on a host, where they take a password: who is asked for it, and how often.
 use std::sync::Arc;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::failure::HostError;
-use super::host_run::SudoPrompt;
 use crate::host::{NoRoot, Password, Session, SessionError};
 use crate::manifest::Address;
 use crate::plan::Elevation;
 
-/// How often a password is asked for.
-const TRIES: usize = 3;
+/// How often a password is asked for again.
+const RETRIES: usize = 3;
 
-/// Has the session's programs run as root. Without a password where that works; else with the one that is known, or that
-/// the operator is asked for: once for all hosts that take it.
+/// Who is asked for a sudo password. Called from a blocking thread, one question at a time.
+pub trait SudoPrompt: Send + Sync {
+    /// The password for this host's sudo, or doas; `None` when there is nobody to ask.
+    fn sudo_password(&self, host: &Address, by: Elevation, again: bool) -> Option<Password>;
+}
+
+/// The passwords to try on a host: the one that is known, then what the operator says.
+pub(super) struct Passwords<'a> {
+    host: &'a Address,
+    by: Elevation,
+    prompt: &'a Arc<dyn SudoPrompt>,
+    // Held over the questions: one operator, one question at a time, and one password for all hosts that take it.
+    known: MutexGuard<'a, Option<Password>>,
+    tried: usize,
+}
+
+impl<'a> Passwords<'a> {
+    pub(super) async fn new(
+        host: &'a Address,
+        by: Elevation,
+        prompt: &'a Arc<dyn SudoPrompt>,
+        known: &'a Mutex<Option<Password>>,
+    ) -> Self {
+        Self { host, by, prompt, known: known.lock().await, tried: 0 }
+    }
+
+    /// The next to try, after the one before was not taken. With `None` there is no more, and none is known any longer.
+    pub(super) async fn next(&mut self) -> Option<Password> {
+        if self.tried > RETRIES {
+            *self.known = None;
+        } else if self.tried > 0 || self.known.is_none() {
+            let (prompt, host, by, again) =
+                (Arc::clone(self.prompt), self.host.clone(), self.by, self.tried > 0);
+            let asked = tokio::task::spawn_blocking(move || prompt.sudo_password(&host, by, again));
+            *self.known = asked.await.ok().flatten();
+        }
+        self.tried += 1;
+        self.known.clone()
+    }
+}
+
+/// Has the session's programs run as root, without a password where that works.
 pub async fn become_root(
     session: &mut Session,
     host: &Address,
     prompt: &Arc<dyn SudoPrompt>,
     known: &Mutex<Option<Password>>,
 ) -> Result<(), HostError> {
-    let wanted =
-        |error: &SessionError| matches!(error, SessionError::NoRoot { why: NoRoot::PasswordWanted, .. });
-    let mut error = match session.become_root(None).await {
-        Ok(()) => return Ok(()),
-        Err(error) if wanted(&error) => error,
-        Err(error) => return Err(error.into()),
+    let mut refused = match session.become_root(None).await {
+        Err(error @ SessionError::NoRoot { why: NoRoot::PasswordWanted, .. }) => error,
+        done => return Ok(done?),
     };
-    // Held over the question: one operator, one question at a time.
-    let mut known = known.lock().await;
-    for attempt in 0..=TRIES {
-        if attempt > 0 || known.is_none() {
-            let (prompt, host) = (Arc::clone(prompt), host.clone());
-            let asked = move || prompt.sudo_password(&host, Elevation::Sudo, attempt > 0);
-            *known = tokio::task::spawn_blocking(asked).await.ok().flatten();
-        }
-        let Some(password) = known.clone() else { break };
+    let mut passwords = Passwords::new(host, Elevation::Sudo, prompt, known).await;
+    while let Some(password) = passwords.next().await {
         match session.become_root(Some(password)).await {
-            Ok(()) => return Ok(()),
-            Err(again) if wanted(&again) => error = again,
-            Err(other) => return Err(other.into()),
+            Err(error @ SessionError::NoRoot { why: NoRoot::PasswordWanted, .. }) => refused = error,
+            done => return Ok(done?),
         }
     }
-    *known = None;
-    Err(error.into())
+    Err(refused.into())
 }
