@@ -3,7 +3,7 @@
 //! The login shell only ever sees the constant `exec /bin/sh -s`; so fish and csh make no difference, and each program
 //! after the first costs one round trip. What a program prints stands between two marks that carry a random number:
 //! a `.bashrc` that prints is outside of them.
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -188,6 +188,7 @@ impl Session {
         mut on_line: impl FnMut(&str),
     ) -> Result<Finished, SessionError> {
         let frame = std::mem::take(&mut self.before_next) + &self.frame(place, script);
+        let (begun_at, bytes) = (Instant::now(), frame.len());
         self.send(frame).await?;
         let mut begun = false;
         loop {
@@ -201,6 +202,10 @@ impl Session {
                     Some(end) if begun => {
                         let status = end.trim().parse().unwrap_or(u32::MAX);
                         let said = self.said_until_mark(idle).await?;
+                        let (target, took) = (self.connection.target(), begun_at.elapsed());
+                        tracing::debug!(
+                            "{target}: a program of {bytes} bytes ended with {status} after {took:.0?}"
+                        );
                         return Ok(Finished { status, said });
                     }
                     _ if begun => on_line(&line),

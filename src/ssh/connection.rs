@@ -212,6 +212,11 @@ impl Connection {
         Ok(Forward::new(ChannelIo::new(drained)))
     }
 
+    /// Who was logged in, and on which host.
+    pub fn target(&self) -> &Target {
+        &self.inner.target
+    }
+
     /// Where the connection goes to.
     pub fn peer(&self) -> &Peer {
         &self.inner.peer
