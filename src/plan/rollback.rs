@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::deploy::{Operator, Plan};
 use super::facts::{Facts, FoundRelease, FoundUnit, Lingering, Standing};
-use super::files::{notifications, validations};
+use super::files::{has_its_own_reader, notifications, validations};
+use super::health;
 use super::layout::{Layout, LinkSpec};
 use super::preflight::{changed_links, is_enabled, refuse_host, refuse_sudo, user_step};
 use super::refusal::{Refusal, ReleaseLine};
@@ -13,8 +14,7 @@ use super::step::{FileSum, Reason, Step, WatchedUnit};
 use super::units;
 use crate::manifest::{Address, Manifest, UnitKind, UnitName};
 use crate::release::{
-    RecordedRole, RecordedUnit, ReleasePath, ReleaseRecord, Sha256Digest, Skeleton, UnitProcess, UnitStart,
-    UnitWork,
+    RecordedRole, RecordedUnit, ReleaseRecord, Sha256Digest, UnitProcess, UnitStart, UnitWork,
 };
 
 /// Everything that the plan of a rollback is made from.
@@ -93,7 +93,9 @@ pub fn plan_rollback(inputs: &RollbackInputs<'_>) -> Result<Plan, Vec<Refusal>> 
     steps.extend(validations(manifest, &differs));
     steps.push(Step::ReloadManager);
     steps.extend(notifications(manifest, &differs));
-    steps.extend(unit_steps(manifest, facts, record, units));
+    let differences = Differences::between(manifest, facts, record, &differs);
+    steps.extend(unit_steps(manifest, facts, &differences, record, units));
+    steps.extend(health::questions(manifest, steps));
 
     refuse_sudo(&plan.steps, facts, operator, &mut refusals);
     if refusals.is_empty() { Ok(plan) } else { Err(refusals) }
@@ -168,10 +170,10 @@ fn links_of(manifest: &Manifest, record: &ReleaseRecord) -> Vec<LinkSpec> {
 fn unit_steps(
     manifest: &Manifest,
     facts: &Facts,
+    differences: &Differences,
     record: &ReleaseRecord,
     units: Vec<RecordedUnit>,
 ) -> Vec<Step> {
-    let differences = Differences::between(facts, record);
     let (mut enables, mut starts, mut watched) = (Vec::new(), Vec::new(), Vec::new());
     for unit in units {
         let found = facts.units.get(&unit.name).cloned().unwrap_or_default();
@@ -182,7 +184,7 @@ fn unit_steps(
             (UnitProcess::Binary, UnitWork::Lasting) => record.binary_hash(),
             (UnitProcess::Binary, UnitWork::Oneshot) | (UnitProcess::Other, _) => None,
         };
-        if !is_to_start(&unit, &found, executable, &differences) {
+        if !is_to_start(&unit, &found, executable, differences) {
             continue;
         }
         let name = unit.name;
@@ -194,11 +196,7 @@ fn unit_steps(
         });
         watched.push(WatchedUnit { unit: name, executable });
     }
-    let asks = !watched.is_empty();
-    let observe = Step::observe(watched, manifest.settle);
-    let health =
-        manifest.health.iter().filter(|_| asks).map(|check| Step::AskHealth { check: check.clone() });
-    enables.into_iter().chain(starts).chain(observe).chain(health).collect()
+    enables.into_iter().chain(starts).chain(Step::observe(watched, manifest.settle)).collect()
 }
 
 /// Whether the unit would run something else than it does, or does not run and should.
@@ -242,15 +240,17 @@ fn differences(facts: &Facts, record: &ReleaseRecord) -> BTreeSet<String> {
 /// What is different between the release that runs and the one to go to.
 struct Differences {
     units: Vec<UnitName>,
-    /// The binary, the env file, or anything else that is no unit.
+    /// The binary, the env file, or anything else that is no unit and that no other program is told of.
     program: bool,
 }
 
 impl Differences {
-    fn between(facts: &Facts, record: &ReleaseRecord) -> Self {
+    /// `paths` are those of all that differs.
+    fn between(manifest: &Manifest, facts: &Facts, record: &ReleaseRecord, paths: &BTreeSet<String>) -> Self {
         let running: BTreeMap<&str, Sha256Digest> =
             facts.files.iter().map(|(path, file)| (path.as_str(), file.sha256)).collect();
-        let mut differences = Self { units: Vec::new(), program: false };
+        let is_programs = |path: &String| !path.starts_with("units/") && !has_its_own_reader(manifest, path);
+        let mut differences = Self { units: Vec::new(), program: paths.iter().any(is_programs) };
         for file in &record.artifacts {
             if running.get(file.path.as_str()) == Some(&file.sha256) {
                 continue;
@@ -259,28 +259,18 @@ impl Differences {
                 (RecordedRole::Unit | RecordedRole::DropIn, Some(unit)) => {
                     differences.units.push(unit.clone());
                 }
-                (RecordedRole::Unit | RecordedRole::DropIn, None) => {}
-                (
+                (RecordedRole::Unit | RecordedRole::DropIn, None)
+                | (
                     RecordedRole::Binary | RecordedRole::EnvFile | RecordedRole::File | RecordedRole::Other,
                     _,
-                ) => {
-                    differences.program = true;
-                }
+                ) => {}
             }
         }
-        // What runs may have an env file that the other one has not.
+        // What runs may have a drop-in that the other one has not.
         let kept: BTreeSet<&str> = record.artifacts.iter().map(|file| file.path.as_str()).collect();
         let gone = running.keys().filter(|path| !kept.contains(*path));
         let drop_ins = gone.filter_map(|path| path.strip_prefix("units/")?.split_once(".d/"));
         differences.units.extend(drop_ins.filter_map(|(unit, _)| unit.parse().ok()));
-        differences.program |= running.keys().any(|path| !path.starts_with("units/") && !kept.contains(path));
-        let Skeleton { symlinks, folders } = &record.skeleton;
-        let symlinks: BTreeMap<&str, &str> =
-            symlinks.iter().map(|link| (link.path.as_str(), link.target.as_str())).collect();
-        let folders: BTreeSet<&str> = folders.iter().map(ReleasePath::as_str).collect();
-        differences.program |=
-            !facts.symlinks.iter().map(|(path, says)| (path.as_str(), says.as_str())).eq(symlinks)
-                || !facts.folders.iter().map(String::as_str).eq(folders);
         differences
     }
 }

@@ -148,5 +148,52 @@ fn a_file_for_another_program_is_linked_validated_and_told_of_when_it_changes() 
     assert!(!names.contains("validate") && !names.contains("on_change"), "{names}");
     service.write("site.conf", "listen 81;\n");
     let names = steps(&service.plan(&host).unwrap()).join(" ");
-    assert!(names.contains("switch validate on_change restart"), "{names}");
+    assert!(names.contains("switch validate on_change restart observe"), "{names}");
+}
+
+#[test]
+fn a_file_that_another_program_is_told_of_restarts_no_service_and_the_service_is_asked_all_the_same() {
+    let service = with_site_file();
+    service.edit("deploy.yaml", "files: [", "files: [{source: words.txt}, ");
+    service.edit(
+        "deploy.yaml",
+        "{ http: 'http://localhost:8000/' }",
+        "[{ http: 'http://localhost:8000/' }, { journal: up }]",
+    );
+    service.write("words.txt", "one\n");
+    let host = service.deployed_host();
+    service.write("site.conf", "listen 81;\n");
+    let plan = service.plan(&host).unwrap();
+    // Nothing has started that would say in the journal that it is up.
+    assert_eq!(steps(&plan), ["upload", "seal", "switch", "validate", "on_change", "ask_health"]);
+
+    // What nobody is told of is the service's own, beside it and alone.
+    service.write("words.txt", "two\n");
+    let text = shown(&service.plan(&host).unwrap());
+    assert!(text.contains("restart api.service (files changed)"), "{text}");
+    assert!(text.contains("reload nginx") && text.contains(r#"until it has "up""#), "{text}");
+
+    // It goes when the manifest has it no more: who read it is not known then.
+    service.edit("deploy.yaml", "{source: words.txt}, ", "");
+    let text = shown(&service.plan(&host).unwrap());
+    assert!(text.contains("- words.txt  (not in the new release)"), "{text}");
+    assert!(text.contains("restart api.service (files changed)"), "{text}");
+}
+
+#[test]
+fn of_a_folder_that_a_program_is_told_of_a_file_with_an_entry_of_its_own_is_the_services() {
+    let service = Service::new();
+    service.edit(
+        "deploy.yaml",
+        "env_file: api.conf\n",
+        "env_file: api.conf\nfiles: [{source: site, on_change: reload-the-proxy}, {source: words.txt, path: site/words.txt}]\n",
+    );
+    service.write("words.txt", "one\n");
+    service.write("site/index.html", "one\n");
+    let host = service.deployed_host();
+    service.write("site/index.html", "two\n");
+    let plan = service.plan(&host).unwrap();
+    assert_eq!(steps(&plan), ["upload", "seal", "switch", "on_change", "ask_health"]);
+    service.write("words.txt", "two\n");
+    assert!(steps(&service.plan(&host).unwrap()).contains(&"restart"));
 }
