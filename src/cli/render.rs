@@ -136,8 +136,9 @@ async fn facts(
     manifest: &Manifest,
     host: &Host,
 ) -> Result<template::TemplateFacts, (String, Exit)> {
-    let question =
-        async |session: &mut crate::host::Session| Ok(probe(session, manifest, Extent::Present).await?);
+    let question = async |session: &mut crate::host::Session, _: &Address| {
+        Ok(probe(session, manifest, Extent::Present).await?)
+    };
     match ask(reach, &host.address, manifest.scope, None, &question).await {
         Ok(facts) => Ok(template_facts(&facts, manifest)),
         Err(failure) => Err((failure_text(&host.address, &failure), Exit::of_error(&failure.error))),

@@ -470,8 +470,12 @@ impl HostError {
                  that `pip download` has fetched, and have the program take it from there"
                     .to_owned(),
             ),
-            Self::Remove(RemoveError::Left { paths }) => {
-                Some(format!("they lead nowhere now; on the host: sudo rm {}", paths.join(" ")))
+            Self::Remove(RemoveError::Left { paths, untold }) => {
+                let then: String = untold.iter().map(|command| format!("; and then: {command}")).collect();
+                Some(format!("they lead nowhere now; on the host: sudo rm {}{then}", paths.join(" ")))
+            }
+            Self::Remove(RemoveError::Untold { command, .. }) => {
+                Some(format!("its files are gone, and whoever read them is to know; on the host: {command}"))
             }
             Self::Remove(_) => Some("run it again: it goes on where it stopped".to_owned()),
             Self::Freeze(_)

@@ -56,6 +56,58 @@ fn a_change_is_validated_and_told_of_and_a_bad_one_is_told_to_nobody() {
 }
 
 #[test]
+fn a_change_of_such_a_file_alone_restarts_no_service_and_a_bad_answer_takes_it_back() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let project = with_neighbour(&user);
+    let (name, place) = (&project.name, place(&project));
+    let health = format!("settle: 0s\nhealth: {{ command: '! grep wrong {place}', timeout: 1s }}\n");
+    project.edit("deploy.yaml", "settle: 0s\n", &health);
+    project.deploy();
+    let start = project.property(&user, "InvocationID");
+    project.write("site.conf.j2", "{{ service }} two\n");
+    project.deploy().says("told of the changed files").never_says("restart");
+    project.shipit(&["rollback", "prod"]).exits(0).never_says("restart");
+    // It is valid, and the service can't be had any more.
+    let before = project.standing(&user);
+    project.write("site.conf.j2", "{{ service }} wrong\n");
+    project.shipit(&["deploy", "prod"]).exits(3).says("grep wrong");
+    project.standing(&user).is_as(&before);
+    assert_eq!(project.property(&user, "InvocationID"), start);
+    let told: String = ["one", "two", "one", "wrong", "one"].map(|word| format!("{name} {word}\n")).concat();
+    assert_eq!(user.run("cat ~/told"), told);
+    project.shipit(&["remove", "prod", "--yes"]);
+}
+
+#[test]
+fn those_who_read_its_files_are_told_when_a_service_is_removed() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let project = Project::quick(&user);
+    let (name, place) = (&project.name, place(&project));
+    project.edit(
+        "deploy.yaml",
+        "settle: 0s\n",
+        &format!(
+            "settle: 0s\nfiles:\n- source: site.conf\n  link: {place}\n  on_change: |\n    \
+             [ -e {place} ] && echo there >>~/told || echo \"$SHIPIT_SERVICE $SHIPIT_ENVIRONMENT gone\" >>~/told\n    \
+             [ ! -e ~/deaf ] || {{ echo can not hear; exit 1; }}\n"
+        ),
+    );
+    project.write("site.conf", "one\n");
+    project.deploy();
+    let ran = project.shipit(&["remove", "prod", "--yes"]).exits(0);
+    assert!(ran.stdout.contains("told of it: ["), "{}", ran.all());
+    assert_eq!(user.run("cat ~/told"), format!("there\n{name} prod gone\n"));
+
+    // One that can't be told: the service is gone all the same, and the operator knows what is left to do.
+    project.deploy();
+    user.run("touch ~/deaf");
+    let ran = project.shipit(&["remove", "prod", "--yes"]).exits(1);
+    ran.says("the service is gone, but").says("can not hear").says("on the host: [");
+    project.standing(&user).is_not_deployed();
+    assert_eq!(user.run("wc -l <~/told"), "4\n");
+}
+
+#[test]
 fn on_the_way_back_the_other_program_is_told_of_the_old_file() {
     let Some(user) = TestUser::new(UserOptions::default()) else { return };
     let project = with_neighbour(&user);
