@@ -8,7 +8,8 @@ use serde::Serialize;
 use super::diff::{EnvChange, TextDiff};
 use super::facts::{Facts, Libc, Lingering, Standing};
 use super::files::{
-    Packing, TreeChange, changed_paths, dropped, has_its_own_reader, is_other, notifications, validations,
+    Packing, TreeChange, changed_paths, dropped, has_its_own_reader, is_other, linked_anew, notifications,
+    validations,
 };
 use super::health;
 use super::layout::{Layout, RemotePath};
@@ -144,6 +145,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
     let links = changed_links(&layout, &Layout::links(manifest), facts, &mut refusals);
     let unit_folder = Layout::unit_folder(manifest.scope);
     let units_linked = links.iter().any(|link| link.path.as_str().starts_with(unit_folder));
+    let linked = linked_anew(manifest, &links);
     steps.extend(links.into_iter().map(Step::Link));
     let leaving = units::leaving(inputs, &layout);
     let units_left = !leaving.is_empty();
@@ -151,7 +153,8 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
     if switched {
         steps.push(Step::Switch { from: current.cloned(), to: target.clone() });
     }
-    let changed = changed_paths(&changes.files, &changes.tree, &changes.dropped, facts);
+    let mut changed = changed_paths(&changes.files, &changes.tree, &changes.dropped, facts);
+    changed.extend(linked);
     steps.extend(validations(manifest, &changed));
     // Reading all units of the user anew takes a while. Other files are read when a unit starts.
     let units_new = switched && (changes.units_changed() || current.is_none());

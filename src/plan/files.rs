@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::facts::{Facts, Unpacker};
-use super::step::{FileChange, Step, Transfer};
+use super::step::{FileChange, LinkChange, Step, Transfer};
 use crate::manifest::{FileEntry, Manifest};
 use crate::release::{LinkTarget, Release, ReleasePath};
 
@@ -135,6 +135,15 @@ pub(super) fn has_its_own_reader(manifest: &Manifest, path: &str) -> bool {
     // Of a folder and a file in it, the file's own entry counts.
     let entry = manifest.files.iter().filter(brings).max_by_key(|entry| entry.path.as_str().len());
     entry.is_some_and(|entry| entry.on_change.is_some())
+}
+
+/// The paths in the release of what is linked anew: to those who read it there, that is a change.
+pub(super) fn linked_anew(manifest: &Manifest, links: &[LinkChange]) -> Vec<String> {
+    let is_new = |entry: &&FileEntry| {
+        let place = entry.link.as_ref();
+        place.is_some_and(|place| links.iter().any(|link| link.path.as_str() == place.as_str()))
+    };
+    manifest.files.iter().filter(is_new).map(|entry| entry.path.to_string()).collect()
 }
 
 /// How long a command about a file may take.

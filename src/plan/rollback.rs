@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::deploy::{Operator, Plan};
 use super::facts::{Facts, FoundRelease, FoundUnit, Lingering, Standing};
-use super::files::{has_its_own_reader, notifications, validations};
+use super::files::{has_its_own_reader, linked_anew, notifications, validations};
 use super::health;
 use super::layout::{Layout, LinkSpec};
 use super::preflight::{changed_links, is_enabled, refuse_host, refuse_sudo, user_step};
@@ -84,16 +84,18 @@ pub fn plan_rollback(inputs: &RollbackInputs<'_>) -> Result<Plan, Vec<Refusal>> 
     steps.push(Step::CheckRelease { release: release.id.clone(), sums, skeleton });
     let wanted = links_of(manifest, record);
     let links = changed_links(&layout, &wanted, facts, &mut refusals);
+    let linked = linked_anew(manifest, &links);
     steps.extend(links.into_iter().map(Step::Link));
     let units = record.all_units();
     let stays = units.iter().map(|unit| &unit.name).collect();
     steps.extend(units::farewell(manifest, &layout, facts, &stays, &wanted));
     steps.push(Step::Switch { from: current.cloned(), to: release.id.clone() });
     let differs = differences(facts, record);
-    steps.extend(validations(manifest, &differs));
-    steps.push(Step::ReloadManager);
-    steps.extend(notifications(manifest, &differs));
     let differences = Differences::between(manifest, facts, record, &differs);
+    let changed = differs.into_iter().chain(linked).collect();
+    steps.extend(validations(manifest, &changed));
+    steps.push(Step::ReloadManager);
+    steps.extend(notifications(manifest, &changed));
     steps.extend(unit_steps(manifest, facts, &differences, record, units));
     steps.extend(health::questions(manifest, steps));
 

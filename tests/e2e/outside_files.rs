@@ -31,6 +31,12 @@ fn a_change_is_validated_and_told_of_and_a_bad_one_is_told_to_nobody() {
     assert_eq!(user.run(&format!("cat {place} ~/told")), format!("{name} one\n{name} one\n"));
     project.deploy().says("nothing to do");
 
+    // It was taken away by somebody.
+    user.run(&format!("sudo rm {place}; rm ~/told"));
+    project.deploy().says("made the link").says("validating").says("told of the changed files");
+    assert_eq!(user.run(&format!("cat {place} ~/told")), format!("{name} one\n{name} one\n"));
+    project.deploy().says("nothing to do");
+
     // Something else changes: nobody is told.
     project.edit(&format!("{name}.conf"), "North Carolina", "Virginia");
     project.deploy();

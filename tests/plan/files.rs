@@ -1,6 +1,6 @@
 //! What `files` of the manifest brings, planned for.
 use insta::assert_snapshot;
-use shipit::plan::{Packing, Plan, Step, TreeChange, Unpacker};
+use shipit::plan::{LinkState, Packing, Plan, Step, TreeChange, Unpacker};
 
 use crate::fixture::{Service, shown, steps};
 
@@ -178,6 +178,16 @@ fn a_file_that_another_program_is_told_of_restarts_no_service_and_the_service_is
     let text = shown(&service.plan(&host).unwrap());
     assert!(text.contains("- words.txt  (not in the new release)"), "{text}");
     assert!(text.contains("restart api.service (files changed)"), "{text}");
+}
+
+#[test]
+fn a_link_that_somebody_took_away_is_told_of_once_it_is_back() {
+    let service = with_site_file();
+    let mut host = service.deployed_host();
+    let place = "/etc/nginx/conf.d/api.conf";
+    host.links.iter_mut().find(|link| link.path.as_str() == place).unwrap().state = LinkState::Missing;
+    let plan = service.plan(&host).unwrap();
+    assert_eq!(steps(&plan), ["link", "validate", "on_change", "ask_health"]);
 }
 
 #[test]
