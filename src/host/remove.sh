@@ -6,12 +6,6 @@
 # "untold NUMBER WHAT-IT-SAID", and at last "removed ROOT".
 tab='	'
 
-print_line() { # word file
-	line=
-	IFS= read -r line 2>/dev/null <"$2"
-	printf '%s %s\n' "$1" "$line"
-}
-
 remove_link() { # path
 	run_as=
 	[ -w "${1%/*}" ] || run_as=as_root
@@ -62,10 +56,6 @@ remove() { # root name environment host links link... text...
 	links=$5
 	left=
 	shift 5
-	case $scope in
-	system) unit_folder=/etc/systemd/system ;;
-	*) unit_folder=$HOME/.config/systemd/user ;;
-	esac
 	unit_links=$(links_of_units)
 	if [ ! -d "$root" ] && [ -z "$unit_links" ]; then
 		echo absent
