@@ -96,6 +96,14 @@ pub enum HostError {
         /// What the command said.
         said: Vec<String>,
     },
+    /// A changed file is not valid to the program that is to read it.
+    #[error("could not {what}{}", if said.is_empty() { String::new() } else { format!(": {}", said.join("; ")) })]
+    Invalid {
+        /// Which command was to tell: "validate the changed files: nginx -t".
+        what: String,
+        /// What it said.
+        said: Vec<String>,
+    },
     /// The release to go back to is not what was once sealed.
     #[error("release {release} on the host is not what was deployed{}", said_of(said))]
     Tampered {
@@ -373,6 +381,7 @@ impl HostError {
             Self::SudoPassword { .. } => "shipit::sudo::password",
             Self::Upload(error) => upload_code(error),
             Self::Step { .. } => "shipit::activation::step",
+            Self::Invalid { .. } => "shipit::activation::invalid",
             Self::Tampered { .. } => "shipit::rollback::release_tampered",
             Self::ActivationCut => "shipit::activation::cut",
             Self::NotUp(_) => "shipit::verdict::not_up",
@@ -468,6 +477,10 @@ impl HostError {
             Self::Step { said, .. } if said.iter().any(|line| misses_the_network(line)) => Some(
                 "the host does not reach what the program wants from the network: send it along with `files`, such as wheels \
                  that `pip download` has fetched, and have the program take it from there"
+                    .to_owned(),
+            ),
+            Self::Invalid { .. } => Some(
+                "nobody was told of the file; `shipit render` shows what a template became, with the line that is meant"
                     .to_owned(),
             ),
             Self::Remove(RemoveError::Left { paths, untold }) => {

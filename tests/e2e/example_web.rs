@@ -226,7 +226,9 @@ fn unitwise_a_site_that_nginx_refuses_is_told_to_nobody() {
     let says = r#"unknown directive "uwsgi_passes" in /etc/nginx/sites-enabled/unitwise"#;
     project.edit("nginx.conf.j2", right, wrong);
     let workers = nginx_workers(&user);
-    project.shipit(&["deploy", "prod"]).exits(3).says(says);
+    project.shipit(&["deploy", "prod"]).exits(3).says(says).says("`shipit render` shows");
+    let ran = project.shipit(&["render", "prod", "nginx.conf.j2"]).exits(0);
+    assert!(ran.stdout.contains("uwsgi_passes unix:/run/unitwise/prod.sock;"), "{}", ran.all());
     project.standing(&user).is_not_deployed();
     user.run_as_root("nginx -t && ! [ -L /etc/nginx/sites-enabled/unitwise ]");
     answers_with_its_default(&user);
