@@ -17,6 +17,14 @@ remove_link() { # path
 	fi
 }
 
+remove_if_ours() { # path
+	expand_home "$1"
+	[ -L "$path" ] || return 0
+	case $(readlink "$path") in
+	"$root"/*) remove_link "$path" ;;
+	esac
+}
+
 # The operator's commands of on_change. As long as a link is left, there is nothing new to tell.
 tell() { # text...
 	number=0
@@ -105,14 +113,16 @@ remove() { # root name environment host links link... text...
 	set +f
 	service_manager daemon-reload || return
 	while [ "$links" -gt 0 ]; do
-		expand_home "$1"
+		remove_if_ours "$1"
 		shift
 		links=$((links - 1))
-		[ -L "$path" ] || continue
-		case $(readlink "$path") in
-		"$root"/*) remove_link "$path" ;;
-		esac
 	done
+	# Those that the manifest has no more.
+	if [ -r "$root/linked" ]; then
+		while IFS= read -r link; do
+			remove_if_ours "$link"
+		done <"$root/linked"
+	fi
 	tell "$@"
 	[ ! -d "$root" ] || rm -rf "${root:?}" || return
 	# Where the login user's uploads were, for a service of the system's.

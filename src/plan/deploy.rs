@@ -13,7 +13,7 @@ use super::files::{
 };
 use super::health;
 use super::layout::{Layout, RemotePath};
-use super::preflight::{changed_links, refuse_host, refuse_sudo, user_step};
+use super::preflight::{changed_links, past_links, refuse_host, refuse_sudo, user_step};
 use super::refusal::Refusal;
 use super::step::{Detail, FileChange, Privilege, Step, Transfer};
 use super::units;
@@ -147,6 +147,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
     let units_linked = links.iter().any(|link| link.path.as_str().starts_with(unit_folder));
     let linked = linked_anew(manifest, &links);
     steps.extend(links.into_iter().map(Step::Link));
+    steps.extend(past_links(&layout, &Layout::links(manifest), facts));
     let leaving = units::leaving(inputs, &layout);
     let units_left = !leaving.is_empty();
     steps.extend(leaving);

@@ -8,7 +8,7 @@ use super::facts::{Facts, FoundRelease, FoundUnit, Lingering, Standing};
 use super::files::{has_its_own_reader, linked_anew, notifications, validations};
 use super::health;
 use super::layout::{Layout, LinkSpec};
-use super::preflight::{changed_links, is_enabled, refuse_host, refuse_sudo, user_step};
+use super::preflight::{changed_links, is_enabled, past_links, refuse_host, refuse_sudo, user_step};
 use super::refusal::{Refusal, ReleaseLine};
 use super::step::{FileSum, Reason, Step, WatchedUnit};
 use super::units;
@@ -86,6 +86,7 @@ pub fn plan_rollback(inputs: &RollbackInputs<'_>) -> Result<Plan, Vec<Refusal>> 
     let links = changed_links(&layout, &wanted, facts, &mut refusals);
     let linked = linked_anew(manifest, &links);
     steps.extend(links.into_iter().map(Step::Link));
+    steps.extend(past_links(&layout, &wanted, facts));
     let units = record.all_units();
     let stays = units.iter().map(|unit| &unit.name).collect();
     steps.extend(units::farewell(manifest, &layout, facts, &stays, &wanted));

@@ -84,6 +84,58 @@ fn a_change_of_such_a_file_alone_restarts_no_service_and_a_bad_answer_takes_it_b
     project.shipit(&["remove", "prod", "--yes"]);
 }
 
+/// A link of the manifest's past would lead nowhere, and the program that reads it would not start again.
+#[test]
+fn a_link_that_moves_or_goes_leaves_none_behind() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let project = with_neighbour(&user);
+    let (name, place) = (&project.name, place(&project));
+    let links = || user.run(&format!("find /etc -maxdepth 1 -name '*{name}*' -printf '%p -> %l\\n' | sort"));
+    let leads = |path: &str, file: &str| format!("{path} -> {}/current/{file}\n", project.root(&user));
+    project.edit("deploy.yaml", ">>~/told", ">>~/told || echo gone >>~/told");
+    project.deploy();
+    assert_eq!(links(), leads(&place, "site.conf"));
+
+    // To another place: the same file, and nothing else changes.
+    let moved = place.replace("-site.conf", "-moved.conf");
+    project.edit("deploy.yaml", &place, &moved);
+    project.deploy().says(&format!("removed the link {place}")).says("told of the changed files");
+    assert_eq!(links(), leads(&moved, "site.conf"));
+    project.deploy().says("nothing to do");
+
+    // Gone, and back when that release fails or is taken back.
+    let manifest = std::fs::read_to_string(project.path("deploy.yaml")).unwrap();
+    let entry = manifest.find("files:").unwrap()..manifest.find("environments:").unwrap();
+    project.write("deploy.yaml", &manifest.replace(&manifest[entry], ""));
+    project.write("service.sh", "#!/bin/sh\nexit 7\n");
+    project.shipit(&["deploy", "prod"]).exits(3).says(&format!("removed the link {moved}"));
+    assert_eq!(links(), leads(&moved, "site.conf"));
+    project.write("service.sh", "#!/bin/sh\necho again\nexec sleep infinity\n");
+    project.deploy();
+    assert_eq!(links(), "");
+    let (without, release) =
+        (std::fs::read_to_string(project.path("deploy.yaml")).unwrap(), project.current(&user));
+
+    // A rollback goes by what the release has.
+    project.write("deploy.yaml", &manifest);
+    project.shipit(&["rollback", "prod"]).exits(0);
+    assert_eq!(links(), leads(&moved, "site.conf"));
+    let release = release.rsplit('/').next().unwrap();
+    project
+        .shipit(&["rollback", "prod", "--to", release])
+        .exits(0)
+        .says(&format!("removed the link {moved}"));
+    assert_eq!(links(), "");
+    assert!(user.run("cat ~/told").ends_with("gone\n"));
+    project.shipit(&["rollback", "prod"]).exits(0);
+    assert_eq!(links(), leads(&moved, "site.conf"));
+
+    // What the manifest has no more is removed with the service.
+    project.write("deploy.yaml", &without);
+    project.shipit(&["remove", "prod", "--yes"]).exits(0);
+    assert_eq!(links(), "");
+}
+
 #[test]
 fn those_who_read_its_files_are_told_when_a_service_is_removed() {
     let Some(user) = TestUser::new(UserOptions::default()) else { return };

@@ -1,6 +1,6 @@
 //! What `files` of the manifest brings, planned for.
 use insta::assert_snapshot;
-use shipit::plan::{LinkState, Packing, Plan, Step, TreeChange, Unpacker};
+use shipit::plan::{FoundLink, LinkState, Operator, Packing, Plan, Step, Sudo, TreeChange, Unpacker};
 
 use crate::fixture::{Service, shown, steps};
 
@@ -188,6 +188,30 @@ fn a_link_that_somebody_took_away_is_told_of_once_it_is_back() {
     host.links.iter_mut().find(|link| link.path.as_str() == place).unwrap().state = LinkState::Missing;
     let plan = service.plan(&host).unwrap();
     assert_eq!(steps(&plan), ["link", "validate", "on_change", "ask_health"]);
+}
+
+#[test]
+fn a_link_that_the_manifest_has_no_more_goes_with_the_next_deploy() {
+    let service = with_site_file();
+    let mut host = service.deployed_host();
+    service.edit("deploy.yaml", "link: /etc/nginx/conf.d/api.conf", "link: /etc/nginx/conf.d/other.conf");
+    let other = "/etc/nginx/conf.d/other.conf";
+    let missing = FoundLink { state: LinkState::Missing, ..host.links.last().unwrap().clone() };
+    let wanted = service.fresh_host().links.into_iter().find(|link| link.path.as_str() == other).unwrap();
+    host.links.push(FoundLink { path: wanted.path, ..missing });
+    host.sudo = Sudo::Passwordless;
+    let plan = service.plan(&host).unwrap();
+    assert_eq!(steps(&plan), ["link", "unlink", "validate", "on_change", "ask_health"]);
+    assert!(shown(&plan).contains("- /etc/nginx/conf.d/api.conf"), "{}", shown(&plan));
+
+    // Not one that leads elsewhere by now, and none where root's rights can't be had without a question.
+    let mut elsewhere = host.clone();
+    let past = |link: &&mut FoundLink| link.path.as_str() == "/etc/nginx/conf.d/api.conf";
+    elsewhere.links.iter_mut().find(past).unwrap().state = LinkState::Symlink("/srv/other".to_owned());
+    assert!(!steps(&service.plan(&elsewhere).unwrap()).contains(&"unlink"));
+    host.sudo = Sudo::Refused("a password is required".to_owned());
+    let plan = service.plan_for(&host, Operator::Present).unwrap();
+    assert!(!steps(&plan).contains(&"unlink"));
 }
 
 #[test]
