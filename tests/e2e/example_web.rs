@@ -17,20 +17,21 @@ const MARATHON: &str = "/convert?value=26.2&from=mi&to=km";
 
 /// The wheels that the README has one fetch, fetched once; `None` where there is no pip, or no network.
 fn wheels() -> Option<&'static Path> {
-    static WHEELS: OnceLock<Option<PathBuf>> = OnceLock::new();
+    static WHEELS: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let fetched = WHEELS.get_or_init(|| {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("unitwise-wheels");
         // Those of another run first: the network is nothing to depend on.
         fetch(&folder, &["--no-index", "--find-links", &folder.to_string_lossy()])
             .or_else(|_| fetch(&folder, &[]))
-            .inspect_err(|said| eprintln!("{said}"))
-            .is_ok()
-            .then_some(folder)
+            .map(|()| folder)
     });
-    if fetched.is_none() {
-        skip("pip download of the wheels of examples/unitwise failed");
+    match fetched {
+        Ok(folder) => Some(folder),
+        Err(said) => {
+            skip(&format!("the wheels of examples/unitwise can't be had: {}", said.trim()));
+            None
+        }
     }
-    fetched.as_deref()
 }
 
 /// What the README says, with options beside; or what pip said.
