@@ -124,12 +124,32 @@ fi
 
 /// The ends of log files, and what is written to them then, whatever they are renamed to; with root's rights where they
 /// are not the login user's to read.
+///
+/// A file that was rotated a moment ago has next to nothing in it: the lines it lacks are from the one before it, by
+/// logrotate's names for it (`dateext` or not), unless that is compressed.
 const FILES: &str = r#"
 follow=$1
 lines=$2
 shift 2
+before() {
+	have=$(tail -n "$lines" -- "$1" 2>/dev/null | wc -l)
+	[ "$have" -lt "$lines" ] || return 0
+	older=$1.1
+	last=
+	for dated in "$1"-[0-9]*; do
+		case ${dated#"$1"-} in
+		*[!0-9]*) ;;
+		*) last=$dated ;;
+		esac
+	done
+	[ -z "$last" ] || [ "$older" -nt "$last" ] || older=$last
+	[ ! -f "$older" ] || tail -n "$((lines - have))" -- "$older" </dev/null
+}
 if [ "$follow" = follow ]; then
 	{
+		for path in "$@"; do
+			before "$path"
+		done
 		tail -q -n "$lines" -F -- "$@" </dev/null
 		kill $$
 	} &
@@ -137,7 +157,12 @@ if [ "$follow" = follow ]; then
 	trap '' TERM
 	kill 0
 else
-	exec tail -q -n "$lines" -- "$@" </dev/null
+	status=0
+	for path in "$@"; do
+		before "$path"
+		tail -n "$lines" -- "$path" </dev/null || status=$?
+	done
+	exit "$status"
 fi
 "#;
 
