@@ -89,7 +89,7 @@ pub enum HostError {
     #[error(transparent)]
     Upload(#[from] UploadError),
     /// A step's command failed.
-    #[error("could not {what}{}", if said.is_empty() { String::new() } else { format!(": {}", said.join("; ")) })]
+    #[error("could not {what}{}", said_of(in_a_line(said)))]
     Step {
         /// What it was to do: "restart simple_api.service".
         what: String,
@@ -139,6 +139,14 @@ pub fn held_by(holder: Option<&Holder>) -> String {
         // Its own reason.
         FREEZE => format!(" by {who} since {since}{job}{message}"),
         command => format!(" by {who} since {since}, for {command}{job}{message}"),
+    }
+}
+
+/// What was said, as far as a line has room for it: two lines, or the last. What came before is among the details.
+fn in_a_line(said: &[String]) -> &[String] {
+    match said {
+        [] | [_] | [_, _] => said,
+        [.., last] => std::slice::from_ref(last),
     }
 }
 
@@ -253,6 +261,7 @@ impl HostFailure {
             help: self.help(),
             details: match &*self.error {
                 HostError::Health(HealthError::NotWell { shown, .. }) => shown.clone(),
+                HostError::Step { said, .. } => said[..said.len() - in_a_line(said).len()].to_vec(),
                 error => error.ssh().map_or_else(Vec::new, SshError::details),
             },
         }
