@@ -8,6 +8,7 @@ mod confirm;
 mod disk;
 mod env_file_parity;
 mod examples;
+mod examples_diskwatch;
 mod failing_units;
 mod first_deploy;
 mod fixture;
