@@ -168,6 +168,11 @@ impl Reader<'_> {
         }
     }
 
+    /// A key that stands for something, such as the name of an environment.
+    pub(super) fn key_name<T: FromStr<Err = NameError>>(&mut self, key: &Key) -> Option<T> {
+        key.text.parse().map_err(|error| self.bad_name(error, key.span.clone())).ok()
+    }
+
     pub(super) fn bad_name(&mut self, error: NameError, span: std::ops::Range<usize>) {
         let help = error.help();
         self.problems.push(Problem::new(ManifestProblem::Name(error), self.source).at(span).help(help));

@@ -34,6 +34,9 @@ pub(super) enum Backlog {
 /// What a shell ends with that finds no such program (POSIX.1-2017, Shell Command Language, 2.8.2).
 const NOT_FOUND: u32 = 127;
 
+/// How long an SFTP server may take from the end of its output to its own.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
 /// SSH_EXTENDED_DATA_STDERR (RFC 4254, section 5.2).
 const STDERR: u32 = 1;
 
@@ -106,6 +109,7 @@ pub(super) fn drain(
         backlog,
         ending,
         said: said.clone(),
+        output_over: false,
     };
     tokio::spawn(async move {
         drain.run(eof).await;
@@ -126,6 +130,8 @@ struct Drain {
     backlog: Backlog,
     ending: Ending,
     said: Said,
+    /// Whether the other end has said that no more output comes.
+    output_over: bool,
 }
 
 /// Whether a channel goes on.
@@ -156,16 +162,21 @@ impl Drain {
                 },
             }
         }
-        let _ = self.write.close().await;
-        // Until the other end has closed it as well, what still comes must be taken off the connection.
-        while let Some(message) = self.read.wait().await {
-            if matches!(message, ChannelMsg::Close) {
-                return;
-            }
+        if matches!(self.purpose, ChannelPurpose::Sftp) && self.output_over {
+            // Its reader goes with the output; how the server ended comes a moment later.
+            let _ = tokio::time::timeout(LAST_WORDS, async {
+                while let Next::More = {
+                    let message = self.read.wait().await;
+                    self.handle(message).await
+                } {}
+            })
+            .await;
         }
+        // russh hands over nothing of a channel that was closed from here, not even that the other end has closed it.
+        let _ = self.write.close().await;
     }
 
-    async fn handle(&self, message: Option<ChannelMsg>) -> Next {
+    async fn handle(&mut self, message: Option<ChannelMsg>) -> Next {
         let output = match message {
             None => {
                 let _ = self.queue.send(Err(self.ending.error().await));
@@ -193,6 +204,7 @@ impl Drain {
                 return Next::Abandon;
             }
             Some(ChannelMsg::Eof) => {
+                self.output_over = true;
                 let _ = self.queue.send(Ok(Event::EndOfOutput));
                 return Next::More;
             }
