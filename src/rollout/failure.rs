@@ -236,6 +236,11 @@ impl HostFailure {
         }
     }
 
+    /// Whether it is the service itself that did not do well.
+    pub(super) fn is_of_the_service(&self) -> bool {
+        matches!(&*self.error, HostError::NotUp(_) | HostError::Health(_))
+    }
+
     /// The failure in the parts that every reader needs.
     #[must_use]
     pub fn report(&self) -> Failure {

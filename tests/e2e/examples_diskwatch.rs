@@ -37,6 +37,11 @@ fn diskwatch_runs_as_its_unit_says() {
     let project = Project::example(&user, "diskwatch", "deploy.yaml");
     // Also what systemd says, as for a service of the user's.
     project.deploy().says("made the system user diskwatch").says(": Started diskwatch.service");
+    // Who looks there for what the service says is told where to look.
+    let hint = "the service also writes to files of its own: `shipit logs prod --files`";
+    let ran = project.shipit(&["logs", "prod"]).exits(0);
+    assert!(ran.stdout.contains("Started diskwatch.service"), "{}", ran.all());
+    assert_eq!(ran.stderr, format!("{hint}\n"));
     let facts = || {
         user.run_as_root(
             "pid=$(systemctl show -p MainPID --value diskwatch.service)
@@ -72,6 +77,7 @@ fn diskwatch_runs_as_its_unit_says() {
     let ran = project.shipit(&["deploy", "prod"]).exits(3);
     ran.says("diskwatch.service does not stay up: status=1")
         .says("Permission denied: '/var/log/diskwatch.log'")
+        .says(&format!("help:  {hint}"))
         .says("systemd[1]: diskwatch.service: Main process exited, code=exited, status=1/FAILURE");
     project.standing(&user).is_as(&before);
 }
