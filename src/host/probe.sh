@@ -215,18 +215,11 @@ for whole in "$root"/prepared/*.whole; do
 	fact prepared "${whole%.whole}"
 done
 
-# What stands in a file of one line.
-fact_line() { # key file
-	line=
-	IFS= read -r line <"$2"
-	fact "$1" "$line"
-}
-
 if [ "$extent" != present ]; then
-	[ -r "$root/freeze" ] && fact_line freeze "$root/freeze"
+	[ -r "$root/freeze" ] && print_line freeze "$root/freeze"
 	# The file about the holder may outlive it; the lock does not.
 	if [ -r "$root/lock.holder" ] && ! flock -n "$root/lock" true; then
-		fact_line lock "$root/lock.holder"
+		print_line lock "$root/lock.holder"
 	fi
 fi
 case $extent in

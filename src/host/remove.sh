@@ -5,12 +5,6 @@
 # "unlinked PATH", "left PATH" of what needs root's rights that are not to be had, and at last "removed ROOT".
 tab='	'
 
-print_line() { # word file
-	line=
-	IFS= read -r line 2>/dev/null <"$2"
-	printf '%s %s\n' "$1" "$line"
-}
-
 remove_link() { # path
 	run_as=
 	[ -w "${1%/*}" ] || run_as=as_root
@@ -40,10 +34,6 @@ remove() { # root name link...
 	root=$path
 	name=$2
 	shift 2
-	case $scope in
-	system) unit_folder=/etc/systemd/system ;;
-	*) unit_folder=$HOME/.config/systemd/user ;;
-	esac
 	unit_links=$(links_of_units)
 	if [ ! -d "$root" ] && [ -z "$unit_links" ]; then
 		echo absent

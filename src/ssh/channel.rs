@@ -54,6 +54,7 @@ pub(super) struct Received {
     queue: mpsc::UnboundedReceiver<Result<Event, SshError>>,
     level: Arc<Level>,
     said: Said,
+    refused: Arc<AtomicBool>,
 }
 
 /// How many bytes are in the queue.
@@ -99,7 +100,8 @@ pub(super) fn drain(
     let (queue, received) = mpsc::unbounded_channel();
     let (ended_sender, ended) = watch::channel(false);
     let (eof_sender, eof) = oneshot::channel();
-    let (level, said) = (Arc::new(Level::default()), Said::default());
+    let (level, said, refused) =
+        (Arc::new(Level::default()), Said::default(), Arc::new(AtomicBool::new(false)));
     let drain = Drain {
         read,
         write: Arc::clone(&write),
@@ -109,6 +111,7 @@ pub(super) fn drain(
         backlog,
         ending,
         said: said.clone(),
+        refused: Arc::clone(&refused),
         output_over: false,
     };
     tokio::spawn(async move {
@@ -117,7 +120,7 @@ pub(super) fn drain(
     });
     (
         Sending { half: write, ended: Ended(ended), _eof_on_drop: eof_sender },
-        Received { queue: received, level, said },
+        Received { queue: received, level, said, refused },
     )
 }
 
@@ -130,6 +133,7 @@ struct Drain {
     backlog: Backlog,
     ending: Ending,
     said: Said,
+    refused: Arc<AtomicBool>,
     /// Whether the other end has said that no more output comes.
     output_over: bool,
 }
@@ -200,6 +204,7 @@ impl Drain {
                 Output::Exit(ExitStatus::Signal { name, message: printable(&error_message) })
             }
             Some(ChannelMsg::Failure) => {
+                self.refused.store(true, Ordering::Release);
                 let _ = self.queue.send(Err(SshError::RequestRefused { purpose: self.purpose.clone() }));
                 return Next::Abandon;
             }
@@ -274,7 +279,6 @@ pub(super) struct ChannelIo {
     ended: Pin<Box<dyn Future<Output = ()> + Send>>,
     // Keeps the channel's input open.
     sending: Sending,
-    refused: Arc<AtomicBool>,
 }
 
 /// What a channel's program has said beside what it is there for: the beginning of it.
@@ -306,7 +310,6 @@ impl ChannelIo {
             writer: Box::pin(sending.half.make_writer()),
             ended: Box::pin(async move { ended.wait().await }),
             sending,
-            refused: Arc::new(AtomicBool::new(false)),
         }
     }
 
@@ -318,9 +321,9 @@ impl ChannelIo {
         self.sending.ended.clone()
     }
 
-    /// Set when the server would not start what was asked for. A reader further up may lose that error.
+    /// Set when the server would not start what was asked for: a reader further up may end without having seen that error.
     pub(super) fn refused(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.refused)
+        Arc::clone(&self.received.refused)
     }
 }
 
@@ -347,9 +350,6 @@ impl AsyncRead for ChannelIo {
                 // A TCP connection whose other end has finished sending can still be sent to.
                 Ok(Some(Event::EndOfOutput) | None) => return Poll::Ready(Ok(())),
                 Err(error) => {
-                    if matches!(error, SshError::RequestRefused { .. }) {
-                        self.refused.store(true, Ordering::Release);
-                    }
                     return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, error)));
                 }
             }

@@ -63,6 +63,7 @@ fn on_the_way_back_the_other_program_is_told_of_the_old_file() {
     project.deploy();
     project.write("site.conf.j2", "{{ service }} two\n");
     project.write("service.sh", "#!/bin/sh\nexit 7\n");
+    project.edit("deploy.yaml", "settle: 0s", "settle: 2s");
     project.shipit(&["deploy", "prod"]).exits(3);
     let told = user.run(&format!("cat {place} ~/told"));
     assert_eq!(told, format!("{name} one\n{name} one\n{name} two\n{name} one\n"));
