@@ -19,6 +19,7 @@ mod request;
 mod root_shell;
 mod script;
 mod session;
+mod spare;
 mod sums;
 mod upload;
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::bundle::{self, Bundle, is_bundled};
 use super::script::Script;
 use super::session::{Session, SessionError};
+use super::spare::unwanted;
 use crate::manifest::Scope;
 use crate::plan::{FileChange, Layout, RemotePath, SymlinkChange, Transfer, TreeChange};
 use crate::release::{Artifact, Content, RecordError, ReleaseId, ReleaseRecord, RunId};
@@ -87,6 +88,8 @@ pub enum Copies {
     /// Those that were taken over one by one are equal to files that have not been touched since the host hashed them:
     /// their hashes are known.
     Proven,
+    /// And so are those of all others: they were compared when they were copied ahead of time.
+    AllProven,
     /// They have to be hashed.
     Unproven,
 }
@@ -98,6 +101,7 @@ pub async fn stage(
     layout: &Layout,
     run: &RunId,
     from: Option<&ReleaseId>,
+    record: Option<&ReleaseRecord>,
     files: &[FileChange],
     tree: &TreeChange,
 ) -> Result<Copies, UploadError> {
@@ -114,6 +118,10 @@ pub async fn stage(
     let together = at_once.iter().copied().chain(kept.iter().map(|link| link.path.as_str()));
     let links = new.iter().map(|link| format!("{}\t{}", link.path, link.target));
     let lines = |lines: &[&str]| lines.join("\n");
+    let spare = match record.and_then(|record| unwanted(record, files, tree)) {
+        Some(unwanted) => format!("not:{}", lines(&Vec::from_iter(unwanted))),
+        None => "-".to_owned(),
+    };
     let mut script = Script::constant(STAGE);
     script.call(
         "stage",
@@ -126,13 +134,15 @@ pub async fn stage(
             lines(&one_by_one.collect::<Vec<_>>()),
             lines(&together.collect::<Vec<_>>()),
             links.collect::<Vec<_>>().join("\n"),
+            spare,
         ],
     );
-    let mut staged = None;
+    let (mut staged, mut proven) = (None, Copies::Proven);
     let finished = session
         .run(&script, IDLE, |line| match line {
+            "spared" => proven = Copies::AllProven,
             "staged" => staged = Some(Copies::Unproven),
-            "intact" => staged = Some(Copies::Proven),
+            "intact" => staged = Some(proven),
             _ => {}
         })
         .await?;

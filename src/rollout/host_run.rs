@@ -390,7 +390,8 @@ impl Prepared {
             async {
                 let taken = async {
                     let (session, run) = (&mut self.session, &self.run);
-                    let copies = stage(session, layout, run, plan.from.as_ref(), files, tree).await?;
+                    let (from, record) = (plan.from.as_ref(), self.facts.record.as_ref());
+                    let copies = stage(session, layout, run, from, record, files, tree).await?;
                     // All that have come meanwhile are one round trip.
                     let mut bundles = Vec::new();
                     while arriving.recv_many(&mut bundles, usize::MAX).await > 0 {
