@@ -10,7 +10,7 @@ tab='	'
 stage() { # root run-id landing ("-" for none) folders from-id ("-" for none) files-one-by-one files-and-links-together new-links spare ("-" for none, else "not:" and what of it is not wanted)
 	for old in "$1/incoming"/* "$3"/*; do
 		case ${old##*/} in
-		"$2" | "$2.bundles") continue ;;
+		"$2") continue ;;
 		esac
 		# Twice: the sftp-server of a client that is gone may be writing still.
 		[ ! -e "$old" ] || rm -rf "$old" 2>/dev/null || rm -rf "$old" || return
@@ -105,24 +105,14 @@ make_links() { # lines of "PATH<tab>TARGET"
 	LINKS
 }
 
-# Unpacks an archive of small files into the upload's folder. They get the time and the owner that a file gets which comes
-# by itself.
-unpack() { # root run-id folder-of-archives archive
-	archive=$3/$4
-	tar -xpmof "$archive" -C "$1/incoming/$2" || return
-	# There is no room for all of them and for what is in them.
-	rm -f -- "$archive"
-	echo unpacked
-}
-
 # Removes an upload that came to nothing; no other one, since the lock may be someone else's by now.
 sweep() { # root run-id landing
 	folder=${1:?}/incoming/${2:?}
 	landing=$folder
 	[ "$3" = - ] || landing=$3/${2:?}
-	# The sftp-server may be at work on what was on its way.
+	# The sftp-server, or tar, may be at work on what was on its way.
 	tries=0
-	until rm -rf "$folder" "$folder.bundles" "$folder.spare" "$landing" "$landing.bundles" 2>/dev/null || [ "$tries" = 20 ]; do
+	until rm -rf "$folder" "$folder.spare" "$landing" 2>/dev/null || [ "$tries" = 20 ]; do
 		tries=$((tries + 1))
 		sleep 0.1
 	done

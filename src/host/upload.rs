@@ -5,17 +5,16 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::bundle::{self, Bundle, is_bundled};
+use super::bundle::{self, is_bundled};
 use super::script::Script;
 use super::session::{Session, SessionError};
 use super::spare::unwanted;
 use crate::manifest::Scope;
 use crate::plan::{FileChange, Layout, RemotePath, SymlinkChange, Transfer, TreeChange};
 use crate::release::{Artifact, Content, RecordError, ReleaseId, ReleaseRecord, RunId};
-use crate::ssh::{Folder, Reuse, SftpError, SftpErrorKind, SftpPool, Source, SshError, Upload};
-use tokio::sync::mpsc::UnboundedSender;
+use crate::ssh::{Connection, Folder, Reuse, SftpError, SftpErrorKind, SftpPool, Source, SshError, Upload};
 
-pub(super) const STAGE: &str = include_str!("stage.sh");
+const STAGE: &str = include_str!("stage.sh");
 
 /// Copying what is unchanged may take a slow disk a while.
 pub(super) const IDLE: Duration = Duration::from_secs(120);
@@ -25,9 +24,6 @@ const OPEN_AT_ONCE: usize = 200;
 
 /// The mode of a release's folders.
 const FOLDER_MODE: u32 = 0o755;
-
-/// The mode of the folder of archives.
-const ARCHIVES_MODE: u32 = 0o700;
 
 /// The mode of `release.json`.
 const RECORD_MODE: u32 = 0o644;
@@ -203,8 +199,6 @@ pub struct Incoming<'a> {
     pub files: &'a [FileChange],
     /// What it has beside them, and how small ones travel.
     pub tree: &'a TreeChange,
-    /// Who has the host unpack archives.
-    pub arrived: UnboundedSender<Bundle>,
     /// The release that runs, if there is one whose record can be read.
     pub base: Option<Base<'a>>,
 }
@@ -212,12 +206,13 @@ pub struct Incoming<'a> {
 /// Sends the files that the host does not have yet, and the release's record, and makes the folders for them. Of a large
 /// file only those blocks go that the release that runs does not have; the host copies the others.
 pub async fn upload(
+    connection: &Connection,
     sftp: &SftpPool,
     layout: &Layout,
     incoming: Incoming<'_>,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<(), UploadError> {
-    let Incoming { run, record, artifacts, files, tree, arrived, base } = incoming;
+    let Incoming { run, record, artifacts, files, tree, base } = incoming;
     let folder = layout.landing(run);
     let by_path: BTreeMap<&str, &Artifact> =
         artifacts.iter().map(|artifact| (artifact.path.as_str(), artifact)).collect();
@@ -232,9 +227,7 @@ pub async fn upload(
     let shared = |path: &RemotePath| layout.scope() == Scope::System && *path != folder;
     let outer = layout.landing_folders(run).into_iter();
     let outer = outer.map(|path| (path.to_string(), (!shared(&path)).then_some(FOLDER_MODE)));
-    // None but the login user and root is to read what waits to be unpacked.
-    let archives = (!bundled.is_empty()).then(|| (layout.bundles(run).to_string(), Some(ARCHIVES_MODE)));
-    let folders = outer.chain(archives).chain(inner).map(|(path, mode)| Folder { path, mode });
+    let folders = outer.chain(inner).map(|(path, mode)| Folder { path, mode });
     let mut folders: Vec<Folder> = folders.collect();
     let record = Upload {
         path: folder.join("release.json").to_string(),
@@ -242,36 +235,34 @@ pub async fn upload(
         source: Source::Bytes(record.to_json()?.into_bytes().into()),
         reuse: None,
     };
-    let mut last = Some(record);
-    let mut pieces: Vec<&[&FileChange]> = single.chunks(OPEN_AT_ONCE).collect();
-    if pieces.is_empty() {
-        pieces.push(&[]);
-    }
-    for piece in pieces {
-        let mut uploads = Vec::new();
-        for file in piece {
-            let Some(artifact) = by_path.get(file.path.as_str()) else { continue };
-            uploads.push(Upload {
-                path: folder.join(artifact.path.as_str()).to_string(),
-                mode: artifact.mode.bits(),
-                source: source(artifact)?,
-                reuse: base.and_then(|base| base.reuse(layout, artifact, file)),
-            });
+    let single = async {
+        let mut last = Some(record);
+        let mut pieces: Vec<&[&FileChange]> = single.chunks(OPEN_AT_ONCE).collect();
+        if pieces.is_empty() {
+            pieces.push(&[]);
         }
-        uploads.extend(last.take());
-        let folders = std::mem::take(&mut folders);
-        if bundled.is_empty() || folders.is_empty() {
+        for piece in pieces {
+            let mut uploads = Vec::new();
+            for file in piece {
+                let Some(artifact) = by_path.get(file.path.as_str()) else { continue };
+                uploads.push(Upload {
+                    path: folder.join(artifact.path.as_str()).to_string(),
+                    mode: artifact.mode.bits(),
+                    source: source(artifact)?,
+                    reuse: base.and_then(|base| base.reuse(layout, artifact, file)),
+                });
+            }
+            uploads.extend(last.take());
+            let folders = std::mem::take(&mut folders);
             sftp.write_tree(&folders, &uploads, progress).await.map_err(UploadError::from_sftp)?;
-        } else {
-            // The folders first: then all goes side by side.
-            sftp.write_tree(&folders, &[], progress).await.map_err(UploadError::from_sftp)?;
-            futures::try_join!(
-                async { sftp.write_files(&uploads, progress).await.map_err(UploadError::from_sftp) },
-                bundle::send(sftp, layout, run, &bundled, &arrived, progress)
-            )?;
         }
+        Ok(())
+    };
+    if bundled.is_empty() {
+        single.await
+    } else {
+        futures::try_join!(single, bundle::send(connection, &folder, &bundled, progress)).map(drop)
     }
-    Ok(())
 }
 
 impl UploadError {

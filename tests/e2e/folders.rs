@@ -269,10 +269,10 @@ fn a_disk_that_fills_up_while_files_are_unpacked_leaves_the_service_alone() {
     project.deploy();
     let before = project.standing(&user);
     fill(&project, 1000);
-    // Something else takes the room as soon as the first archive is there.
+    // Something else takes the room as soon as the first files are there.
     let root = project.root(&user);
     user.run(&format!(
-        "systemd-run --user --quiet --unit=eater sh -c 'until ls {root}/incoming/*.bundles; do :; done; \
+        "systemd-run --user --quiet --unit=eater sh -c 'until ls {root}/incoming/*/site; do :; done; \
          fallocate -l 30M ~/eaten || cat /dev/zero >~/eaten'"
     ));
     let ran = project.shipit(&["deploy", "prod"]).exits(1);

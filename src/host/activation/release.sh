@@ -6,10 +6,8 @@
 # time of last change (ctime, which cannot be set), it still has that hash, and a probe need not read it again.
 seal() { # release-id sums symlinks-and-empty-folders landing ("-" for none) hash-of-contents ("-" for any)
 	staged=$root/incoming/${run##*/}
-	bundles=$staged.bundles
 	# What the login user has uploaded becomes root's own, and is hashed after that.
 	if [ "$4" != - ]; then
-		bundles=$4.bundles
 		cp -RP --preserve=mode,timestamps -- "$4/." "$staged" && rm -rf "$4" || return
 	fi
 	# stage (stage.sh) may have found most of it ready. No names are in both.
@@ -25,7 +23,7 @@ seal() { # release-id sums symlinks-and-empty-folders landing ("-" for none) has
 	}
 	# Nothing to hash: every file was copied from a release whose hashes are known, and compared.
 	if [ -n "$2" ]; then
-		(cd "$staged" && printf '%s\n' "$2" | sha256sum --check --strict --quiet -) || return
+		(cd "$staged" && check_sums "$2") || return
 	fi
 	printf '%s\n' "$files" >"$staged/sealed" || return
 	# A release that is named is on the disk, folders and all: power may fail right after. Thousands of files are there
@@ -36,8 +34,19 @@ seal() { # release-id sums symlinks-and-empty-folders landing ("-" for none) has
 		find "$staged" -type l -o -exec sync {} + || return
 	fi
 	mv -T "$staged" "$root/releases/$1" || return
-	sync "$root/releases" || return
-	[ ! -d "$bundles" ] || rmdir "$bundles"
+	sync "$root/releases"
+}
+
+# Checks files in the current folder against their hashes; thousands of them on two processors.
+check_sums() { # sums
+	if [ "${#1}" -lt 65536 ]; then
+		printf '%s\n' "$1" | sha256sum --check --strict --quiet -
+		return
+	fi
+	printf '%s\n' "$1" | sed -n 'p;n' | sha256sum --check --strict --quiet - &
+	printf '%s\n' "$1" | sed -n 'n;p' | sha256sum --check --strict --quiet -
+	second=$?
+	wait "$!" && return "$second"
 }
 
 # The hash of what a release is but for its record and the bytes of its files; see sums.rs.
@@ -48,7 +57,7 @@ contents() {
 
 # Checks a release that is on the host already. Nothing of it is touched.
 check_release() { # release-id sums symlinks-and-empty-folders
-	(cd "$root/releases/$1" && printf '%s\n' "$2" | sha256sum --check --strict --quiet -) &&
+	(cd "$root/releases/$1" && check_sums "$2") &&
 		check_skeleton "$root/releases/$1" "$3"
 }
 

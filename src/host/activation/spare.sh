@@ -14,8 +14,11 @@ make_spare() {
 	kib=$(du -sk .) && kib=${kib%%"$tab"*} && room_for_spare || return
 	# Whatever else the host has to do goes first.
 	renice -n 19 -p "$$" && ionice -c 3 -p "$$"
-	mkdir -p "$root/spare.new/files" && copy_ahead && mv -T "$root/spare.new" "$root/spare" ||
+	if mkdir -p "$root/spare.new/files" && copy_ahead; then
+		mv -T "$root/spare.new" "$root/spare"
+	else
 		rm -rf "$root/spare.new"
+	fi
 }
 
 # Not on a disk that it could fill.
