@@ -100,6 +100,22 @@ for file in $unit_files; do
 done
 unset IFS
 set +f
+# Where the service's files were linked to besides, and still are. Nothing is wanted there.
+wanted=$newline
+for word in "$@"; do
+	wanted=$wanted$word$newline
+done
+if [ -r "$root/linked" ]; then
+	while IFS= read -r link; do
+		case $wanted in
+		*"$newline$link$newline"*) ;;
+		*)
+			fact linked "$link"
+			set -- "$@" "$link" -
+			;;
+		esac
+	done <"$root/linked"
+fi
 fact system "$system"
 if [ -w "$folder" ]; then
 	fact root writable

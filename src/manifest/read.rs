@@ -200,6 +200,7 @@ impl Reader<'_> {
         let scope = fields.get("scope").map_or(Some(Scope::User), |node| self.scope(node));
         let service_root = fields.get("root").map(|node| self.service_root(node));
         let user = fields.get("user").map(|node| {
+            self.spans.insert("user".to_owned(), node.span.clone());
             if scope == Some(Scope::User) {
                 self.refuse_user_scope(node);
             }

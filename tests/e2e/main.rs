@@ -7,6 +7,7 @@ mod hosts;
 mod confirm;
 mod disk;
 mod env_file_parity;
+mod example_web;
 mod examples;
 mod examples_diskwatch;
 mod examples_python_program;
