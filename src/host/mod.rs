@@ -20,6 +20,7 @@ mod request;
 mod root_shell;
 mod script;
 mod session;
+mod spare;
 mod sums;
 mod upload;
 
@@ -27,7 +28,7 @@ pub use activation::{
     ActivationEvent, Activity, End, Executable, Observed, Reached, Recovery, Run, Stop, UnitProperties,
     Whose, Word, recover, remove_links, run_state, wait_for_run,
 };
-pub use bundle::{Bundle, unpack};
+pub use bundle::is_bundled;
 pub use exit_status::{Meaning, meaning};
 pub use freeze::{Freeze, FreezeError, Frozen, Lift, freeze, lift};
 pub use health::{HealthError, Subject, ask};
