@@ -97,7 +97,7 @@ pub enum HostError {
         said: Vec<String>,
     },
     /// A changed file is not valid to the program that is to read it.
-    #[error("could not {what}{}", if said.is_empty() { String::new() } else { format!(": {}", said.join("; ")) })]
+    #[error("could not {what}{}", said_of(in_a_line(said)))]
     Invalid {
         /// Which command was to tell: "validate the changed files: nginx -t".
         what: String,
@@ -274,7 +274,9 @@ impl HostFailure {
             help: self.help(),
             details: match &*self.error {
                 HostError::Health(HealthError::NotWell { shown, .. }) => shown.clone(),
-                HostError::Step { said, .. } => said[..said.len() - in_a_line(said).len()].to_vec(),
+                HostError::Step { said, .. } | HostError::Invalid { said, .. } => {
+                    said[..said.len() - in_a_line(said).len()].to_vec()
+                }
                 error => error.ssh().map_or_else(Vec::new, SshError::details),
             },
         }

@@ -116,6 +116,11 @@ fn the_log_of_diskwatch_is_rotated_while_it_is_followed() {
         assert_eq!(followed.stdout.matches(&line).count(), 1, "{line:?} once in:\n{}", followed.all());
     }
 
+    // Other rules are for logrotate alone.
+    project.edit("diskwatch.logrotate", "rotate 7", "rotate 14");
+    project.deploy().says("told of the changed files").never_says("restart");
+    assert_eq!(project.property(&user, "MainPID"), process);
+
     // Rules that logrotate would not take, of which it tells nobody at night, don't get there.
     let before = project.standing(&user);
     let link = "    link: /etc/logrotate.d/diskwatch\n";
