@@ -58,7 +58,9 @@ mod tests {
             .iter()
             .map(|(path, target)| Symlink { path: path.parse().unwrap(), target: target.parse().unwrap() });
         let skeleton = Skeleton { symlinks: symlinks.collect(), folders: Vec::new() };
-        ReleaseRecord { skeleton, ..ReleaseRecord::new(id, "api".parse().unwrap(), artifacts) }
+        let mut record = ReleaseRecord::new(id, "api".parse().unwrap(), artifacts);
+        record.skeleton = skeleton;
+        record
     }
 
     fn change(artifact: &Artifact, transfer: Transfer) -> FileChange {

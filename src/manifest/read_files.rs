@@ -79,6 +79,9 @@ impl Reader<'_> {
         let mode = fields.get("mode").map_or(Some(None), |node| self.mode(node).map(Some));
         let include = fields.get("include").map_or(Some(Vec::new()), |node| self.patterns("include", node));
         let exclude = fields.get("exclude").map_or(Some(Vec::new()), |node| self.patterns("exclude", node));
+        if let Some(node) = fields.get("link") {
+            self.spans.insert(format!("files[{index}].link"), node.span.clone());
+        }
         let link = fields.get("link").map_or(Some(None), |node| self.link(node).map(Some));
         let mut command = |key| {
             let node = fields.get(key);

@@ -192,6 +192,14 @@ pub enum ManifestProblem {
         /// Where.
         path: String,
     },
+    /// A link to a file that its reader would want to be root's.
+    #[error("{program} passes over `{link}`, because the file that it links to is not root's")]
+    LinkForRootOnly {
+        /// Who reads it.
+        program: &'static str,
+        /// Where.
+        link: String,
+    },
     /// A pattern that is none.
     #[error(transparent)]
     Glob(#[from] GlobError),
@@ -242,7 +250,9 @@ pub enum ManifestProblem {
 impl ManifestProblem {
     pub(super) fn severity(&self) -> Severity {
         match self {
-            Self::UnusedVar { .. } | Self::UnusedSecret { .. } => Severity::Warning,
+            Self::UnusedVar { .. } | Self::UnusedSecret { .. } | Self::LinkForRootOnly { .. } => {
+                Severity::Warning
+            }
             _ => Severity::Error,
         }
     }
@@ -281,6 +291,7 @@ impl ManifestProblem {
             Self::DuplicatePath { .. } => "duplicate_path",
             Self::HostPath(_) => "host_path",
             Self::DuplicateLink { .. } => "duplicate_link",
+            Self::LinkForRootOnly { .. } => "link_for_root_only",
             Self::Glob(_) => "glob",
             Self::NotACount { .. } => "not_a_count",
             Self::ReservedVar { .. } => "reserved_var",

@@ -327,7 +327,7 @@ fn a_large_release_begins_with_a_copy_that_was_made_after_the_last_one() {
     spare(&user, &project);
     user.run(&format!("echo more >>{root}/current/site/many/8/8.txt"));
     project.shipit(&["rollback", "prod"]).exits(0);
-    assert_eq!((there(&user, &project, "site"), project.current(&user)), (original.clone(), first));
+    assert_eq!((there(&user, &project, "site"), project.current(&user)), (original, first));
     // Nor is a copy of another release's files taken for one of this.
     project.deploy();
     assert_eq!(there(&user, &project, "site"), changed);
