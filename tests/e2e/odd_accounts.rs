@@ -55,6 +55,7 @@ fn a_login_shell_that_talks_and_takes_its_time_is_no_obstacle() {
         600 f releases/ID/env/NAME.conf
         644 f activation.lock
         644 f history.jsonl
+        644 f linked
         644 f lock
         644 f releases/ID/good
         644 f releases/ID/release.json
