@@ -14,7 +14,8 @@ use crate::rollout::{HostError, Purpose};
 
 /// Take the service away from the hosts of an environment: units, links, releases, history
 ///
-/// Its units are stopped and disabled, the links that lead to it are removed, and the folder with its releases, env files and
+/// Its units are stopped and disabled, the links that lead to it are removed, files that `install` has put elsewhere give way to what
+/// stood there before them, and the folder with its releases, env files and
 /// history goes. What the service has written elsewhere stays, and so does the user that it ran as. There is no way back but
 /// another deploy.
 #[derive(Debug, Args)]

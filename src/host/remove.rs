@@ -8,6 +8,7 @@ use crate::plan::{Holder, Layout};
 use crate::release::RunId;
 
 const PROGRAM: &str = include_str!("remove.sh");
+const COPY: &str = include_str!("copy.sh");
 
 /// How long the host may say nothing: a unit has 90 s to stop by default (`DefaultTimeoutStopSec=`,
 /// systemd-system.conf(5)), and large releases take a while to remove.
@@ -26,10 +27,10 @@ pub enum RemoveError {
         /// What was said last.
         said: String,
     },
-    /// Links are left that only root may remove.
+    /// Links or files are left that only root may remove.
     #[error("root's rights are needed to remove {}", paths.join(", "))]
     Left {
-        /// They lead nowhere now.
+        /// Links lead nowhere now. Where a file is left, so is the service's root, to be removed by the next try.
         paths: Vec<String>,
     },
 }
@@ -41,7 +42,7 @@ pub enum Removal {
     Removed {
         /// The units that were stopped.
         units: Vec<UnitName>,
-        /// How many links there were.
+        /// How many links there were, and copies of files.
         links: usize,
         /// The folder that its releases were in.
         root: String,
@@ -58,7 +59,8 @@ pub enum Removal {
 
 /// Takes the manifest's service away.
 pub async fn remove(session: &mut Session, manifest: &Manifest) -> Result<Removal, RemoveError> {
-    let mut script = Script::constant(PROGRAM);
+    let mut script = Script::constant(COPY);
+    script.constant_line(PROGRAM);
     let links = Layout::links(manifest).into_iter().map(|link| link.path.as_str().to_owned());
     let arguments = [manifest.root_on_host(), manifest.name.to_string()].into_iter().chain(links);
     script.call("remove", arguments);

@@ -21,6 +21,27 @@ remove_link() { # path
 	fi
 }
 
+# Takes away the copies of the releases' files; what stood there before them comes back.
+take_copies_away() {
+	[ -r "$root/installed" ] || return 0
+	while IFS= read -r line; do
+		place=${line##*"$tab"}
+		before=$root/replaced$place
+		[ -e "$before" ] || [ -L "$before" ] || before=-
+		run_as=
+		# What is root's can only be given back by root.
+		if [ "$before" != - ] || [ ! -w "${place%/*}/" ]; then
+			run_as=as_root
+		fi
+		if $run_as sh -c "$put_back_program" sh "$place" "$before" "${place%/*}/.shipit-remove.dpkg-new" >/dev/null 2>&1 </dev/null; then
+			printf 'unlinked %s\n' "$place"
+		else
+			copies=left
+			printf 'left %s\n' "$place"
+		fi
+	done <"$root/installed"
+}
+
 # Every link in the folders of units that leads into the root, by line. What `enable` makes is among them, and drop-ins.
 links_of_units() {
 	find "$unit_folder" -maxdepth 2 -type l -printf '%p\t%l\n' 2>/dev/null | while IFS=$tab read -r link target; do
@@ -92,6 +113,8 @@ remove() { # root name link...
 	unset IFS
 	set +f
 	service_manager daemon-reload || return
+	copies=removed
+	take_copies_away
 	for link in "$@"; do
 		expand_home "$link"
 		[ -L "$path" ] || continue
@@ -99,6 +122,11 @@ remove() { # root name link...
 		"$root"/*) remove_link "$path" ;;
 		esac
 	done
+	# What is to be put back, and what is known of it, is there.
+	if [ "$copies" = left ]; then
+		printf 'removed %s\n' "$root"
+		return
+	fi
 	[ ! -d "$root" ] || rm -rf "${root:?}" || return
 	# Where the login user's uploads were, for a service of the system's.
 	[ -z "${login_home:-}" ] || rm -rf "$login_home/.local/share/shipit/${name:?}"

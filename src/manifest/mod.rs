@@ -24,6 +24,7 @@ mod read_environments;
 mod read_files;
 mod read_health;
 mod read_hooks;
+mod read_install;
 mod read_problem;
 mod read_secrets;
 mod read_units;
@@ -46,8 +47,8 @@ pub use duration::{DurationError, parse_duration};
 pub use env_file::{EnvFile, EnvProblem};
 pub use exec::{ExecCommand, ExecError};
 pub use files::{
-    EntryPath, EntryPathError, FileEntry, GlobError, GlobPattern, HostPath, HostPathError, SymlinkFault,
-    TreeProblem,
+    EntryPath, EntryPathError, FileEntry, GlobError, GlobPattern, HostPath, HostPathError, Installation,
+    Outside, SymlinkFault, TreeProblem,
 };
 pub use health::{
     DEFAULT_INTERVAL, Header, HealthCheck, HostCommand, HttpQuestion, Question, TcpAddress, TcpAddressError,

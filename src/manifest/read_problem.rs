@@ -186,12 +186,15 @@ pub enum ManifestProblem {
     /// A place on a host that is none.
     #[error(transparent)]
     HostPath(#[from] HostPathError),
-    /// Two entries with the same link.
-    #[error("two entries of `files` have the link `{path}`")]
-    DuplicateLink {
+    /// Two entries for the same place outside of the release.
+    #[error("two entries of `files` bring a file to `{path}`")]
+    DuplicatePlace {
         /// Where.
         path: String,
     },
+    /// A file that is to be linked and copied.
+    #[error("an entry of `files` has both `link` and `install`")]
+    LinkAndInstall,
     /// A pattern that is none.
     #[error(transparent)]
     Glob(#[from] GlobError),
@@ -280,7 +283,8 @@ impl ManifestProblem {
             Self::EntryPath { .. } => "entry_path",
             Self::DuplicatePath { .. } => "duplicate_path",
             Self::HostPath(_) => "host_path",
-            Self::DuplicateLink { .. } => "duplicate_link",
+            Self::DuplicatePlace { .. } => "duplicate_place",
+            Self::LinkAndInstall => "link_and_install",
             Self::Glob(_) => "glob",
             Self::NotACount { .. } => "not_a_count",
             Self::ReservedVar { .. } => "reserved_var",

@@ -1,5 +1,6 @@
 //! What has to hold of a host before anything on it is changed, whatever is to be done there; and the links that any
 //! release wants.
+use super::copies::{CopyChange, CopyRemoval, CopySteps};
 use super::deploy::Operator;
 use super::facts::{Access, Current, Facts, FoundUnit, LinkState, Manager, RootAccess, Sudo, Systemd};
 use super::layout::{Layout, LinkSpec};
@@ -48,6 +49,7 @@ pub(super) fn changed_links(
     layout: &Layout,
     wanted: &[LinkSpec],
     facts: &Facts,
+    copies: &CopySteps,
     refusals: &mut Vec<Refusal>,
 ) -> Vec<LinkChange> {
     let mut links = Vec::new();
@@ -56,6 +58,7 @@ pub(super) fn changed_links(
         let target = layout.root().join(&spec.target);
         match &found.state {
             LinkState::Symlink(points_to) if points_to == target.as_str() => continue,
+            LinkState::File if copies.frees(spec, &facts.home) => {}
             LinkState::File => refusals.push(Refusal::LinkBlocked { path: spec.path.clone(), is: "a file" }),
             LinkState::Folder => {
                 refusals.push(Refusal::LinkBlocked { path: spec.path.clone(), is: "a folder" });
@@ -107,6 +110,10 @@ pub(super) fn refuse_sudo(steps: &[Step], facts: &Facts, operator: Operator, ref
                     why: why.clone(),
                     command: format!("{by} ln -sfT {} {}", target.as_word(), path.as_word()),
                 });
+            }
+            Step::Install(CopyChange { path, privilege: Privilege::Root, .. })
+            | Step::Uninstall(CopyRemoval { path, privilege: Privilege::Root, .. }) => {
+                refusals.push(Refusal::CopyNeedsRoot { path: path.clone(), by, why: why.clone() });
             }
             _ => {}
         }

@@ -253,6 +253,7 @@ impl HostFailure {
             help: self.help(),
             details: match &*self.error {
                 HostError::Health(HealthError::NotWell { shown, .. }) => shown.clone(),
+                HostError::Refused(refusals) => refusals.iter().flat_map(Refusal::details).collect(),
                 error => error.ssh().map_or_else(Vec::new, SshError::details),
             },
         }

@@ -21,6 +21,7 @@ mod hooks;
 mod host_faults;
 mod host_keys;
 mod hostile_values;
+mod installed_files;
 mod interrupt;
 mod lingering_and_sudo;
 mod lock;
