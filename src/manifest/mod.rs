@@ -4,6 +4,7 @@
 //! [`env_file`] read the two kinds of file that systemd will read on the host, the way systemd does; [`lint`] knows
 //! the traps in them; [`template`] fills in variables. Nothing here connects to a host, and nothing prints.
 mod address;
+mod credentials;
 mod duration;
 pub mod env_file;
 mod env_problem;
@@ -43,6 +44,7 @@ mod unit_problem;
 mod yaml;
 
 pub use address::{Address, AddressError};
+pub use credentials::Credential;
 pub use duration::{DurationError, parse_duration};
 pub use env_file::{EnvFile, EnvProblem};
 pub use exec::{ExecCommand, ExecError};
@@ -62,8 +64,8 @@ pub use model::{
     KnownHosts, Manifest, OnChange, Scope, SelectError, Spans, UnitSource,
 };
 pub use name::{
-    DropInName, EnvironmentName, HostName, NameError, PreparedName, ServiceName, Tag, UnitName, UserName,
-    VarName,
+    CredentialName, DropInName, EnvironmentName, HostName, NameError, PreparedName, ServiceName, Tag,
+    UnitName, UserName, VarName,
 };
 pub use prepare::{DEFAULT_PREPARE_TIMEOUT, Prepare};
 pub use problem::{Problem, ProblemKind, Severity};

@@ -192,6 +192,12 @@ pub enum ManifestProblem {
         /// Where.
         path: String,
     },
+    /// Something that runs no program of the service's gets a secret.
+    #[error("`{unit}` is no service: it can't have credentials")]
+    CredentialsOfNoService {
+        /// Which.
+        unit: String,
+    },
     /// A file that is to be linked and copied.
     #[error("an entry of `files` has both `link` and `install`")]
     LinkAndInstall,
@@ -284,6 +290,7 @@ impl ManifestProblem {
             Self::DuplicatePath { .. } => "duplicate_path",
             Self::HostPath(_) => "host_path",
             Self::DuplicatePlace { .. } => "duplicate_place",
+            Self::CredentialsOfNoService { .. } => "credentials_of_no_service",
             Self::LinkAndInstall => "link_and_install",
             Self::Glob(_) => "glob",
             Self::NotACount { .. } => "not_a_count",

@@ -139,7 +139,11 @@ impl Layout {
     pub fn links(manifest: &Manifest) -> Vec<LinkSpec> {
         let mut links = Self::program_links(manifest);
         let units = manifest.units.iter().map(|unit| unit.name.to_string());
-        let files = units.chain(manifest.drop_ins.iter().map(DropIn::file));
+        let credentials = manifest
+            .units
+            .iter()
+            .filter_map(|unit| Some(format!("{}.d/{}", unit.name, unit.credentials_drop_in()?)));
+        let files = units.chain(manifest.drop_ins.iter().map(DropIn::file)).chain(credentials);
         links.extend(files.map(|file| Self::unit_link(manifest.scope, &file)));
         links
     }

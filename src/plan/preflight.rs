@@ -11,6 +11,9 @@ use crate::manifest::Manifest;
 /// The oldest systemd whose `systemctl` and unit handling a plan relies on.
 const OLDEST_SYSTEMD: u32 = 245;
 
+/// The oldest systemd that hands credentials to services.
+const CREDENTIALS_SYSTEMD: u32 = 247;
+
 /// Why the host as it is can't be changed; as an error, when that is all there is to say of a host.
 pub(super) fn refuse_host(manifest: &Manifest, facts: &Facts) -> Result<Vec<Refusal>, Vec<Refusal>> {
     let layout = Layout::new(&facts.home, manifest);
@@ -20,7 +23,10 @@ pub(super) fn refuse_host(manifest: &Manifest, facts: &Facts) -> Result<Vec<Refu
     }
     match facts.systemd {
         Systemd::Running(has) if has < OLDEST_SYSTEMD => refusals.push(Refusal::SystemdTooOld { has }),
-        Systemd::Running(_) => {
+        Systemd::Running(has) => {
+            if has < CREDENTIALS_SYSTEMD && manifest.units.iter().any(|unit| !unit.credentials.is_empty()) {
+                refusals.push(Refusal::NoCredentials { has });
+            }
             if let Manager::Unreachable(said) = &facts.manager {
                 refusals.push(Refusal::NoUserManager { user: facts.user.clone(), said: said.clone() });
             }

@@ -20,6 +20,12 @@ pub enum Refusal {
         /// What was found instead.
         found: &'static str,
     },
+    /// systemd ignores what says where credentials are.
+    #[error("the host has systemd {has}; `credentials` needs 247 or newer")]
+    NoCredentials {
+        /// Its version.
+        has: u32,
+    },
     /// systemd lacks what a deploy needs.
     #[error("the host has systemd {has}; shipit needs 245 or newer")]
     SystemdTooOld {
@@ -258,6 +264,7 @@ impl Refusal {
             Self::NotLinux { .. } => "shipit::preflight::not_linux",
             Self::NoSystemd { .. } => "shipit::preflight::no_systemd",
             Self::SystemdTooOld { .. } => "shipit::preflight::systemd_too_old",
+            Self::NoCredentials { .. } => "shipit::preflight::no_credentials",
             Self::NoUserManager { .. } => "shipit::preflight::no_user_manager",
             Self::LingeringOff { .. } => "shipit::preflight::lingering_off",
             Self::WrongMachine { .. } => "shipit::preflight::wrong_machine",
@@ -296,6 +303,9 @@ impl Refusal {
         match self {
             Self::NotLinux { .. } | Self::NoSystemd { .. } | Self::SystemdTooOld { .. } => {
                 "shipit deploys to Linux hosts that systemd >= 245 runs".to_owned()
+            }
+            Self::NoCredentials { .. } => {
+                "leave `credentials` out, and put the secret into the env file (docs/secrets.md)".to_owned()
             }
             Self::NoUserManager { user, .. } => format!(
                 "on the host: sudo apt install libpam-systemd dbus-user-session && \

@@ -66,6 +66,23 @@ impl OtherFiles {
                 Ok(_) | Err(_) => reader.file(entry, &mut at),
             }
         }
+        for (unit, credential) in manifest
+            .units
+            .iter()
+            .flat_map(|unit| unit.credentials.iter().map(move |credential| (unit, credential)))
+        {
+            let span = manifest.spans.get(&format!("units.{}", unit.name));
+            let mut at = |kind: ProblemKind| problems.push(problem(manifest, kind, span.clone()));
+            if let Some(path) = reader.place(&unit.credential_path(credential), Taken::Leaf, &mut at) {
+                let source = unit.credential_template(credential);
+                reader.files.templates.push(Template {
+                    path,
+                    mode: Mode::of(0o600),
+                    installed: None,
+                    source,
+                });
+            }
+        }
         if any_error(problems) {
             return Self::default();
         }

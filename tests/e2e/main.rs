@@ -5,6 +5,7 @@
 mod hosts;
 
 mod confirm;
+mod credentials;
 mod disk;
 mod env_file_parity;
 mod examples;
