@@ -70,7 +70,7 @@ pub fn manifest(text: &[u8]) {
     let _ = Layout::links(manifest);
     for environment in manifest.environments.values() {
         for host in &environment.hosts {
-            let inputs = template::TemplateInputs::offline(environment, host, None);
+            let inputs = template::TemplateInputs::offline(manifest, environment, host, None);
             let _ = template::TemplateContext::new(manifest, environment, host, &inputs);
             let written = host.address.to_string();
             assert_eq!(written.parse().as_ref(), Ok(&host.address), "{written}");

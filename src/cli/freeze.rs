@@ -89,7 +89,7 @@ pub(super) async fn lock(args: &LockArgs, global: &GlobalArgs) -> Result<Exit, C
     let manifest = selection::load(&args.manifest.manifest, global)?;
     let environment = manifest.environment(args.environment.as_deref())?;
     let holder = provenance::holder("freeze", args.message.clone());
-    inspect(environment, &args.connect, global, (manifest.scope, Purpose::Change), async |session| {
+    inspect(environment, &args.connect, global, (manifest.scope, Purpose::Change), async |session, _host| {
         let Frozen { freeze, at_work } = freeze(session, &manifest.root_on_host(), &holder).await?;
         Ok(match freeze {
             Freeze::Made => Answered { freeze: Change::Frozen, holder: Some(holder.clone()), at_work },
@@ -103,7 +103,7 @@ pub(super) async fn lock(args: &LockArgs, global: &GlobalArgs) -> Result<Exit, C
 pub(super) async fn unlock(args: &UnlockArgs, global: &GlobalArgs) -> Result<Exit, CliError> {
     let manifest = selection::load(&args.manifest.manifest, global)?;
     let environment = manifest.environment(args.environment.as_deref())?;
-    inspect(environment, &args.connect, global, (manifest.scope, Purpose::Change), async |session| {
+    inspect(environment, &args.connect, global, (manifest.scope, Purpose::Change), async |session, _host| {
         Ok(match lift(session, &manifest.root_on_host()).await? {
             Lift::Lifted(holder) => Answered { freeze: Change::Lifted, holder, at_work: None },
             Lift::NotFrozen => Answered { freeze: Change::NotFrozen, holder: None, at_work: None },

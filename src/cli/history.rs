@@ -104,7 +104,7 @@ fn run_count(text: &str) -> Result<u32, String> {
 pub(super) async fn history(args: &HistoryArgs, global: &GlobalArgs) -> Result<Exit, CliError> {
     let manifest = selection::load(&args.manifest.manifest, global)?;
     let environment = manifest.environment(args.environment.as_deref())?;
-    inspect(environment, &args.connect, global, (manifest.scope, Purpose::Look), async |session| {
+    inspect(environment, &args.connect, global, (manifest.scope, Purpose::Look), async |session, _host| {
         let facts = probe(session, &manifest, Extent::Past { lines: args.lines }).await?;
         let History { runs, unreadable } = facts.history;
         Ok(Runs { runs, unreadable, zone: TimeZone::system() })

@@ -41,7 +41,7 @@ pub(super) async fn inspect<T: Answer>(
     connect: &ConnectArgs,
     global: &GlobalArgs,
     (scope, purpose): (Scope, Purpose),
-    question: impl AsyncFn(&mut Session) -> Result<T, HostError>,
+    question: impl AsyncFn(&mut Session, &Address) -> Result<T, HostError>,
 ) -> Result<Exit, CliError> {
     let hosts = selection::hosts(environment, connect)?;
     let asker = Asker::new(global);
@@ -69,7 +69,7 @@ pub(super) async fn ask<T>(
     host: &Address,
     scope: Scope,
     root: Option<&Root>,
-    question: &impl AsyncFn(&mut Session) -> Result<T, HostError>,
+    question: &impl AsyncFn(&mut Session, &Address) -> Result<T, HostError>,
 ) -> Result<T, HostFailure> {
     let connection = connect_host(reach, host, &Events::nowhere()).await.map_err(HostFailure::not_reached)?;
     let mut session = Session::new(connection.clone(), scope, Rights::Login)
@@ -77,7 +77,7 @@ pub(super) async fn ask<T>(
     if let Some((prompt, known)) = root {
         become_root(&mut session, host, prompt, known).await.map_err(HostFailure::not_reached)?;
     }
-    let answer = question(&mut session).await.map_err(HostFailure::not_reached);
+    let answer = question(&mut session, host).await.map_err(HostFailure::not_reached);
     connection.close().await;
     answer
 }

@@ -17,7 +17,7 @@ use super::prompt::Asker;
 use super::run::colour;
 use super::secret_values::Secrets;
 use super::selection;
-use crate::host::{JournalEntry, JournalQuery, files_script, follow_script};
+use crate::host::{JournalEntry, JournalQuery, Reading, files_stream, journal_stream};
 use crate::manifest::Address;
 use crate::report::{Events, JournalStyle, Mask, journal_line, mask_journal_entry, sanitise};
 use crate::rollout::{Reach, connect_host};
@@ -99,10 +99,10 @@ enum Source {
 }
 
 impl Source {
-    fn program(&self, follow: bool) -> Vec<u8> {
+    fn program(&self, reading: Reading) -> Vec<u8> {
         let script = match self {
-            Self::Journal(query) => follow_script(query, follow),
-            Self::Files { paths, lines } => files_script(paths, *lines, follow),
+            Self::Journal(query) => journal_stream(query, reading),
+            Self::Files { paths, lines } => files_stream(paths, *lines, reading),
         };
         script.as_str().as_bytes().to_vec()
     }
@@ -121,6 +121,15 @@ impl Source {
                 *lines = 0;
                 Some(Said::Line(host.clone(), line.to_owned()))
             }
+        }
+    }
+
+    /// What reading anew does not show.
+    fn gap(&self) -> &'static str {
+        match self {
+            Self::Journal(_) => "",
+            // Of several files' lines, none says where in which file it stands.
+            Self::Files { .. } => ": what is written to the files until then is not shown",
         }
     }
 
@@ -162,9 +171,9 @@ pub(super) async fn logs(args: &LogsArgs, global: &GlobalArgs) -> Result<Exit, C
     for host in &hosts {
         let (reach, source, sender, host) =
             (reach.clone(), source.clone(), sender.clone(), host.address.clone());
-        let follow = args.follow;
+        let reading = if args.follow { Reading::Follow } else { Reading::Once };
         tasks.spawn(async move {
-            if let Err(error) = read_host(&reach, &host, source, follow, &sender).await {
+            if let Err(error) = read_host(&reach, &host, source, reading, &sender).await {
                 // The receiver is gone when the operator has left.
                 let _ = sender.send(Said::Failed(host, error)).await;
             }
@@ -216,30 +225,32 @@ pub(super) async fn logs(args: &LogsArgs, global: &GlobalArgs) -> Result<Exit, C
     Ok(exit)
 }
 
-/// Reads one host's journal. While following, a connection that breaks is made anew, and reading goes on behind the
-/// last entry that was seen.
+/// Reads one host's logs. While following, a connection that breaks is made anew, and reading goes on behind the
+/// last entry of the journal that was seen.
 async fn read_host(
     reach: &Reach,
     host: &Address,
     mut source: Source,
-    follow: bool,
+    reading: Reading,
     sender: &mpsc::Sender<Said>,
 ) -> Result<(), SshError> {
     let mut wait = Duration::from_secs(1);
     let mut connected_once = false;
     loop {
-        match read_once(reach, host, &mut source, follow, sender, &mut connected_once).await {
+        match read_once(reach, host, &mut source, reading, sender, &mut connected_once).await {
             Ok(Ended::Refused) => {
                 let _ = sender.send(Said::Refused).await;
                 return Ok(());
             }
-            Ok(Ended::Read) if !follow => return Ok(()),
+            Ok(Ended::Read) if reading == Reading::Once => return Ok(()),
             Ok(Ended::Read) => {
-                let _ = sender.send(Said::Note(host.clone(), "the log ended; reading on".to_owned())).await;
+                let _ = sender
+                    .send(Said::Note(host.clone(), format!("the log ended; reading on{}", source.gap())))
+                    .await;
             }
-            Err(error) if !follow || !connected_once => return Err(error),
+            Err(error) if reading == Reading::Once || !connected_once => return Err(error),
             Err(error) => {
-                let note = format!("{error}; connecting again in {} s", wait.as_secs());
+                let note = format!("{error}; connecting again in {} s{}", wait.as_secs(), source.gap());
                 let _ = sender.send(Said::Note(host.clone(), note)).await;
             }
         }
@@ -255,7 +266,7 @@ async fn read_once(
     reach: &Reach,
     host: &Address,
     source: &mut Source,
-    follow: bool,
+    reading: Reading,
     sender: &mpsc::Sender<Said>,
     connected_once: &mut bool,
 ) -> Result<Ended, SshError> {
@@ -263,9 +274,9 @@ async fn read_once(
     // A connection of its own: its output is held back when the operator's terminal is slow.
     let connection = connect_host(reach, host, &events).await?;
     *connected_once = true;
-    let program = source.program(follow);
+    let program = source.program(reading);
     let (mut stdin, mut output) = connection.start_stream("exec /bin/sh -s", program).await?.split();
-    if !follow {
+    if reading == Reading::Once {
         stdin.close().await;
     }
     let mut buffer = Vec::new();

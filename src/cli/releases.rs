@@ -107,7 +107,7 @@ pub(super) async fn releases(args: &ReleasesArgs, global: &GlobalArgs) -> Result
     let manifest = selection::load(&args.manifest.manifest, global)?;
     let environment = manifest.environment(args.environment.as_deref())?;
     let now = Timestamp::now();
-    inspect(environment, &args.connect, global, (manifest.scope, Purpose::Look), async |session| {
+    inspect(environment, &args.connect, global, (manifest.scope, Purpose::Look), async |session, _host| {
         let facts = probe(session, &manifest, Extent::Past { lines: LINES }).await?;
         let listed = facts.releases.iter().rev().map(|release| Listed::new(release, &facts, now));
         Ok(Releases { releases: listed.collect() })

@@ -9,14 +9,14 @@ use super::inspect::{Answer, inspect};
 use super::prompt::Asker;
 use super::selection;
 use crate::host::{Removal, remove as remove_from};
-use crate::manifest::UnitName;
+use crate::manifest::{UnitName, first_line};
 use crate::rollout::{HostError, Purpose};
 
 /// Take the service away from the hosts of an environment: units, links, releases, history
 ///
 /// Its units are stopped and disabled, the links that lead to it are removed, files that `install` has put elsewhere give way to what
-/// stood there before them, and the folder with its releases, env files and
-/// history goes. What the service has written elsewhere stays, and so does the user that it ran as. There is no way back but
+/// stood there before them, those who read its files are told (`on_change`), and the folder with its releases, env files and history
+/// goes. What the service has written elsewhere stays, and so does the user that it ran as. There is no way back but
 /// another deploy.
 #[derive(Debug, Args)]
 pub(super) struct RemoveArgs {
@@ -37,19 +37,21 @@ pub(super) struct RemoveArgs {
 #[derive(Debug, Serialize)]
 #[serde(tag = "remove", rename_all = "snake_case")]
 enum Answered {
-    Removed { units: Vec<UnitName>, links: usize, root: String },
+    Removed { units: Vec<UnitName>, links: usize, told: Vec<String>, root: String },
     Absent,
 }
 
 impl Answer for Answered {
     fn text(&self) -> String {
         match self {
-            Self::Removed { units, links, root } => {
+            Self::Removed { units, links, told, root } => {
                 let names: Vec<&str> = units.iter().map(UnitName::as_str).collect();
                 let stopped =
                     if names.is_empty() { String::new() } else { format!(", stopped {}", names.join(", ")) };
                 let links = if *links == 1 { "1 link".to_owned() } else { format!("{links} links") };
-                format!("removed {root} and {links}{stopped}\n")
+                let told: String =
+                    told.iter().map(|text| format!(", told of it: {}", first_line(text))).collect();
+                format!("removed {root} and {links}{stopped}{told}\n")
             }
             Self::Absent => "was not deployed: nothing to remove\n".to_owned(),
         }
@@ -77,9 +79,11 @@ pub(super) async fn remove(args: &RemoveArgs, global: &GlobalArgs) -> Result<Exi
             return Err(CliError::Declined);
         }
     }
-    inspect(environment, &args.connect, global, (manifest.scope, Purpose::Change), async |session| {
-        match remove_from(session, &manifest).await? {
-            Removal::Removed { units, links, root } => Ok(Answered::Removed { units, links, root }),
+    inspect(environment, &args.connect, global, (manifest.scope, Purpose::Change), async |session, host| {
+        match remove_from(session, &manifest, &environment.name, host).await? {
+            Removal::Removed { units, links, told, root } => {
+                Ok(Answered::Removed { units, links, told, root })
+            }
             Removal::Absent => Ok(Answered::Absent),
             Removal::Held(holder) => Err(HostError::Locked(holder)),
             Removal::Frozen(holder) => Err(HostError::Frozen(holder)),

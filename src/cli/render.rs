@@ -54,7 +54,7 @@ pub(super) async fn render(args: &RenderArgs, global: &GlobalArgs) -> Result<Exi
     let needs = sources.needs();
     let revision = selection::revision(&needs, &manifest);
     // What was not asked for needs no host.
-    let looks = wanted.iter().any(|(_, path)| sources.needs_facts(path));
+    let looks = wanted.iter().any(|(_, path)| sources.needs_host(&manifest, path));
     let reach = if looks {
         let asker = Asker::new(global);
         Some(selection::reach(&args.connect, global, environment, &hosts, &asker).await?)
@@ -65,7 +65,7 @@ pub(super) async fn render(args: &RenderArgs, global: &GlobalArgs) -> Result<Exi
     let mut exit = Exit::Done;
     let mut problems: Vec<Problem> = Vec::new();
     for host in &hosts {
-        let mut inputs = TemplateInputs::offline(environment, host, revision.clone());
+        let mut inputs = TemplateInputs::offline(&manifest, environment, host, revision.clone());
         if let Some(reach) = &reach {
             match facts(reach, &manifest, host).await {
                 Ok(facts) => inputs.facts = facts,
@@ -136,8 +136,9 @@ async fn facts(
     manifest: &Manifest,
     host: &Host,
 ) -> Result<template::TemplateFacts, (String, Exit)> {
-    let question =
-        async |session: &mut crate::host::Session| Ok(probe(session, manifest, Extent::Present).await?);
+    let question = async |session: &mut crate::host::Session, _: &Address| {
+        Ok(probe(session, manifest, Extent::Present).await?)
+    };
     match ask(reach, &host.address, manifest.scope, None, &question).await {
         Ok(facts) => Ok(template_facts(&facts, manifest)),
         Err(failure) => Err((failure_text(&host.address, &failure), Exit::of_error(&failure.error))),

@@ -42,14 +42,14 @@ pub(super) fn releases(
 ) -> Result<Vec<(Host, Draft)>, CliError> {
     let sources = Arc::new(Sources::open(manifest).map_err(CliError::Problems)?);
     let needs = sources.needs();
-    let wants_facts = needs.iter().any(|needs| needs.facts);
+    let wants_facts = needs.iter().any(|needs| needs.host(manifest));
     let revision = revision(&needs, manifest);
     let kept = (Arc::new(manifest.clone()), Arc::new(environment.clone()));
     let mut warnings = sources.warnings.clone();
     let mut problems: Vec<Problem> = Vec::new();
     let mut releases = Vec::new();
     for host in hosts {
-        let facts = TemplateFacts::of_nobody(&host);
+        let facts = TemplateFacts::of_nobody(manifest, &host);
         let inputs =
             TemplateInputs { facts, revision: revision.clone(), secrets: secrets.of(environment, &host) };
         let made = sources.release(manifest, environment, &host, &inputs);

@@ -67,7 +67,7 @@ struct HoldStatus {
 pub(super) async fn status(args: &StatusArgs, global: &GlobalArgs) -> Result<Exit, CliError> {
     let manifest = selection::load(&args.manifest.manifest, global)?;
     let environment = manifest.environment(args.environment.as_deref())?;
-    inspect(environment, &args.connect, global, (manifest.scope, Purpose::Look), async |session| {
+    inspect(environment, &args.connect, global, (manifest.scope, Purpose::Look), async |session, _host| {
         let facts = probe(session, &manifest, Extent::Holds).await?;
         Ok(Status::of(facts))
     })

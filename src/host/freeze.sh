@@ -41,9 +41,3 @@ lift() {
 		echo none
 	fi
 }
-
-print_line() { # word file
-	line=
-	IFS= read -r line <"$2"
-	printf '%s %s\n' "$1" "$line"
-}

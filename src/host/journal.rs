@@ -8,7 +8,6 @@ use serde_json::Value;
 use super::activation::UnitProperties;
 use super::script::Script;
 use super::session::{Session, SessionError};
-use crate::manifest::{Scope, UnitName};
 
 /// How long journalctl may say nothing: a large journal on a slow disk takes a while to search.
 const IDLE: Duration = Duration::from_secs(60);
@@ -63,106 +62,6 @@ until entries=$(journalctl --quiet --no-pager --output=json --lines="$lines" $ma
 done
 printf '%s\n' "$entries"
 "#;
-
-/// Reads with root's rights where the login user may not see the journal of the system's units (journalctl(1)).
-const READER: &str = r#"
-scope=$1
-program=$2
-shift 2
-if [ "$scope" = system ] && [ "$(id -u)" != 0 ]; then
-	case " $(id -nG) " in
-	*" systemd-journal "* | *" adm "*) ;;
-	*)
-		if sudo -n true 2>/dev/null; then
-			exec sudo -n -- env "scope=$scope" /bin/sh -c "$program" sh "$@"
-		elif doas -n true 2>/dev/null; then
-			exec doas -n -- env "scope=$scope" /bin/sh -c "$program" sh "$@"
-		fi
-		echo "entries may be missing: $(id -un) is not in the group systemd-journal, and may not use sudo without a password" >&2
-		;;
-	esac
-fi
-export scope
-exec /bin/sh -c "$program" sh "$@"
-"#;
-
-/// A unit's entries. With "follow", the program ends when its input does: sshd does not end a silent `journalctl -f`
-/// whose connection has gone.
-const UNITS: &str = r#"
-follow=$1
-lines=$2
-since=$3
-cursor=$4
-shift 4
-for unit in "$@"; do
-	case $scope in
-	system) set -- "$@" "--unit=$unit" ;;
-	*) set -- "$@" "--user-unit=$unit" ;;
-	esac
-	shift
-done
-[ -z "$lines" ] || set -- "$@" "--lines=$lines"
-[ -z "$since" ] || set -- "$@" "--since=$since"
-[ -z "$cursor" ] || set -- "$@" "--after-cursor=$cursor"
-if [ "$follow" = follow ]; then
-	{
-		journalctl --quiet --no-pager --output=json --follow "$@" </dev/null
-		kill $$
-	} &
-	read -r _
-	trap '' TERM
-	kill 0
-else
-	exec journalctl --quiet --no-pager --output=json "$@" </dev/null
-fi
-"#;
-
-/// The ends of log files, and what is written to them then, whatever they are renamed to; with root's rights where they
-/// are not the login user's to read.
-const FILES: &str = r#"
-follow=$1
-lines=$2
-shift 2
-if [ "$follow" = follow ]; then
-	{
-		tail -q -n "$lines" -F -- "$@" </dev/null
-		kill $$
-	} &
-	read -r _
-	trap '' TERM
-	kill 0
-else
-	exec tail -q -n "$lines" -- "$@" </dev/null
-fi
-"#;
-
-/// Has that program run by whoever may read the files.
-const FILES_READER: &str = r#"
-program=$1
-shift
-follow=$1
-lines=$2
-shift 2
-for path in "$@"; do
-	if [ ! -r "$path" ]; then
-		if sudo -n true 2>/dev/null; then
-			exec sudo -n -- /bin/sh -c "$program" sh "$follow" "$lines" "$@"
-		elif doas -n true 2>/dev/null; then
-			exec doas -n -- /bin/sh -c "$program" sh "$follow" "$lines" "$@"
-		fi
-	fi
-done
-exec /bin/sh -c "$program" sh "$follow" "$lines" "$@"
-"#;
-
-/// The program that prints the last lines of files on the host, and goes on with what comes.
-#[must_use]
-pub fn files_script(paths: &[String], lines: u32, follow: bool) -> Script {
-    let lines = lines.to_string();
-    let mut arguments = vec![FILES, if follow { "follow" } else { "" }, &lines];
-    arguments.extend(paths.iter().map(String::as_str));
-    Script::with_arguments(FILES_READER, arguments)
-}
 
 /// One entry of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -219,39 +118,6 @@ fn message_text(value: &Value) -> Option<String> {
     };
     let kept = text.chars().filter(|c| !c.is_control() || *c == '\t' || *c == '\n');
     Some(kept.take(LONGEST_MESSAGE).collect())
-}
-
-/// Which of a unit's entries.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct JournalQuery {
-    /// Whose units they are.
-    pub scope: Scope,
-    /// Which units.
-    pub units: Vec<UnitName>,
-    /// At most so many of the last ones.
-    pub lines: Option<u32>,
-    /// Only those since then, in the words of systemd.time(7).
-    pub since: Option<String>,
-    /// Only those behind this one.
-    pub after: Option<String>,
-}
-
-/// The program that prints what the query asks for, for a stream of its own. When it follows, it ends along with its
-/// input.
-#[must_use]
-pub fn follow_script(query: &JournalQuery, follow: bool) -> Script {
-    let lines = query.lines.map(|n| n.to_string()).unwrap_or_default();
-    let follow = if follow { "follow" } else { "" };
-    let mut arguments = vec![
-        query.scope.as_str(),
-        UNITS,
-        follow,
-        &lines,
-        query.since.as_deref().unwrap_or_default(),
-        query.after.as_deref().unwrap_or_default(),
-    ];
-    arguments.extend(query.units.iter().map(UnitName::as_str));
-    Script::with_arguments(READER, arguments)
 }
 
 /// Whether a unit's process has ended, so that the journal has, or will have, a word about it.

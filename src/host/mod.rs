@@ -14,6 +14,7 @@ mod http;
 mod journal;
 mod library;
 mod lock;
+mod log_stream;
 mod probe;
 mod remove;
 mod request;
@@ -32,10 +33,9 @@ pub use copies::read_edited;
 pub use exit_status::{Meaning, meaning};
 pub use freeze::{Freeze, FreezeError, Frozen, Lift, freeze, lift};
 pub use health::{HealthError, Subject, ask};
-pub use journal::{
-    JournalEntry, JournalQuery, MainProcess, UnitRuns, files_script, follow_script, read_journal,
-};
+pub use journal::{JournalEntry, MainProcess, UnitRuns, read_journal};
 pub use lock::{Claim, Holder, Lock, LockOutcome, SILENCE};
+pub use log_stream::{JournalQuery, Reading, files_stream, journal_stream};
 #[cfg(any(test, fuzzing))]
 pub(crate) use probe::read_answer;
 pub use probe::{Extent, ProbeError, probe};

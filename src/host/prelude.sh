@@ -62,6 +62,13 @@ with_password() {
 	return "$heard_status"
 }
 
+# What stands in a file of one line.
+print_line() { # word file
+	line=
+	IFS= read -r line 2>/dev/null <"$2"
+	printf '%s %s\n' "$1" "$line"
+}
+
 # The nearest existing folder at or above an absolute path. Sets $folder.
 nearest_folder() {
 	folder=/${1#/}

@@ -10,8 +10,8 @@ use super::session::{Session, SessionError};
 use crate::manifest::{Manifest, Scope, UnitName};
 use crate::plan::{
     Access, Current, Elevation, Facts, FoundCopy, FoundFile, FoundLink, FoundRelease, FoundUnit, FoundUser,
-    Hold, Holder, Layout, Libc, Lingering, LinkSpec, LinkState, Manager, PendingRun, RemotePath, RootAccess,
-    RunLife, Standing, Sudo, Systemd, Unpacker,
+    Hold, Holder, Layout, Libc, Lingering, LinkPath, LinkSpec, LinkState, Manager, PendingRun, RemotePath,
+    RootAccess, RunLife, Standing, Sudo, Systemd, Unpacker,
 };
 use crate::release::{GlibcVersion, History, ReleaseId, ReleasePath, ReleaseRecord, Sha256Digest};
 
@@ -132,6 +132,8 @@ struct Answer {
     copies: Vec<FoundCopy>,
     /// The files below `units/` of the releases, in the order in which their links are told of.
     unit_files: Vec<String>,
+    /// Where the service's files were linked to besides, in that order, behind those.
+    linked: Vec<String>,
 }
 
 impl Answer {
@@ -193,6 +195,7 @@ impl Answer {
             }
             Some(("history", line)) => self.history.add(line),
             Some(("unit_file", rest)) => self.unit_files.push(rest.to_owned()),
+            Some(("linked", rest)) => self.linked.push(rest.to_owned()),
             Some(("link", rest)) => self.links.push(rest.to_owned()),
             Some(("copy", rest)) => self.copies.extend(found_copy(rest)),
             Some(("copy_seen", rest)) => self.see_copy(rest),
@@ -239,6 +242,10 @@ impl Answer {
             }
             links.push(Layout::unit_link(scope, &file));
         }
+        let linked = std::mem::take(&mut self.linked);
+        links.extend(
+            linked.iter().map(|path| LinkSpec { path: LinkPath::noted(path), target: String::new() }),
+        );
         let files = self.files();
         let releases = self.releases();
         let (free_bytes, free_inodes) = self.room();

@@ -100,6 +100,22 @@ for file in $unit_files; do
 done
 unset IFS
 set +f
+# Where the service's files were linked to besides, and still are. Nothing is wanted there.
+wanted=$newline
+for word in "$@"; do
+	wanted=$wanted$word$newline
+done
+if [ -r "$root/linked" ]; then
+	while IFS= read -r link; do
+		case $wanted in
+		*"$newline$link$newline"*) ;;
+		*)
+			fact linked "$link"
+			set -- "$@" "$link" -
+			;;
+		esac
+	done <"$root/linked"
+fi
 fact system "$system"
 if [ -w "$folder" ]; then
 	fact root writable
@@ -215,18 +231,11 @@ for whole in "$root"/prepared/*.whole; do
 	fact prepared "${whole%.whole}"
 done
 
-# What stands in a file of one line.
-fact_line() { # key file
-	line=
-	IFS= read -r line <"$2"
-	fact "$1" "$line"
-}
-
 if [ "$extent" != present ]; then
-	[ -r "$root/freeze" ] && fact_line freeze "$root/freeze"
+	[ -r "$root/freeze" ] && print_line freeze "$root/freeze"
 	# The file about the holder may outlive it; the lock does not.
 	if [ -r "$root/lock.holder" ] && ! flock -n "$root/lock" true; then
-		fact_line lock "$root/lock.holder"
+		print_line lock "$root/lock.holder"
 	fi
 fi
 case $extent in

@@ -3,10 +3,12 @@ use std::time::Duration;
 
 use super::script::Script;
 use super::session::{Session, SessionError};
-use crate::manifest::{Manifest, UnitName};
+use crate::manifest::{Address, EnvironmentName, Manifest, UnitName, first_line};
 use crate::plan::{Holder, Layout};
 use crate::release::RunId;
 
+/// What the operator's own programs are run with, as in an activation.
+const HOOK: &str = include_str!("activation/hook.sh");
 const PROGRAM: &str = include_str!("remove.sh");
 const COPY: &str = include_str!("copy.sh");
 
@@ -32,6 +34,16 @@ pub enum RemoveError {
     Left {
         /// Links lead nowhere now. Where a file is left, so is the service's root, to be removed by the next try.
         paths: Vec<String>,
+        /// The commands for those who read what they led to. They are to be run once the links are gone.
+        untold: Vec<String>,
+    },
+    /// The service is gone, and somebody who read its files does not know.
+    #[error("the service is gone, but `{}` failed{}", first_line(command), if said.is_empty() { String::new() } else { format!(": {said}") })]
+    Untold {
+        /// The command of `on_change`.
+        command: String,
+        /// What it said last.
+        said: String,
     },
 }
 
@@ -44,6 +56,8 @@ pub enum Removal {
         units: Vec<UnitName>,
         /// How many links there were, and copies of files.
         links: usize,
+        /// The commands of `on_change` that were run.
+        told: Vec<String>,
         /// The folder that its releases were in.
         root: String,
     },
@@ -57,14 +71,34 @@ pub enum Removal {
     Pending(Option<RunId>),
 }
 
-/// Takes the manifest's service away.
-pub async fn remove(session: &mut Session, manifest: &Manifest) -> Result<Removal, RemoveError> {
-    let mut script = Script::constant(COPY);
+/// Takes the manifest's service away. The environment and the host are for the commands of `on_change` to know.
+pub async fn remove(
+    session: &mut Session,
+    manifest: &Manifest,
+    environment: &EnvironmentName,
+    host: &Address,
+) -> Result<Removal, RemoveError> {
+    let mut script = Script::constant(HOOK);
+    script.constant_line(COPY);
     script.constant_line(PROGRAM);
-    let links = Layout::links(manifest).into_iter().map(|link| link.path.as_str().to_owned());
-    let arguments = [manifest.root_on_host(), manifest.name.to_string()].into_iter().chain(links);
-    script.call("remove", arguments);
+    let links: Vec<String> = Layout::links(manifest).iter().map(|link| link.path.to_string()).collect();
+    let mut commands: Vec<&String> = Vec::new();
+    for command in manifest.files.iter().filter_map(|entry| entry.on_change.as_ref()) {
+        if !commands.contains(&command) {
+            commands.push(command);
+        }
+    }
+    let about = [
+        manifest.root_on_host(),
+        manifest.name.to_string(),
+        environment.to_string(),
+        host.to_string(),
+        links.len().to_string(),
+    ];
+    script.call("remove", about.iter().chain(&links).chain(commands.iter().copied()));
     let (mut units, mut links, mut left, mut removal) = (Vec::new(), 0, Vec::new(), None);
+    let (mut told, mut untold) = (Vec::new(), Vec::new());
+    let command = |number: &str| Some((*commands.get(number.parse::<usize>().ok()?)?).clone());
     let finished = session
         .run(&script, IDLE, |line| {
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
@@ -72,6 +106,11 @@ pub async fn remove(session: &mut Session, manifest: &Manifest) -> Result<Remova
                 "stopped" => units.extend(rest.parse()),
                 "unlinked" => links += 1,
                 "left" => left.push(rest.to_owned()),
+                "told" => told.extend(command(rest)),
+                "untold" => {
+                    let (number, said) = rest.split_once(' ').unwrap_or((rest, ""));
+                    untold.extend(command(number).map(|command| (command, said.to_owned())));
+                }
                 "absent" => removal = Some(Removal::Absent),
                 "held" => removal = Some(Removal::Held(Holder::parse(rest))),
                 "frozen" => removal = Some(Removal::Frozen(Holder::parse(rest))),
@@ -80,15 +119,22 @@ pub async fn remove(session: &mut Session, manifest: &Manifest) -> Result<Remova
                     removal = Some(Removal::Pending(run));
                 }
                 "removed" => {
-                    removal = Some(Removal::Removed { units: Vec::new(), links: 0, root: rest.to_owned() });
+                    let root = rest.to_owned();
+                    removal = Some(Removal::Removed { units: Vec::new(), links: 0, told: Vec::new(), root });
                 }
                 _ => {}
             }
         })
         .await?;
     match removal {
-        Some(Removal::Removed { .. }) if !left.is_empty() => Err(RemoveError::Left { paths: left }),
-        Some(Removal::Removed { root, .. }) => Ok(Removal::Removed { units, links, root }),
+        Some(Removal::Removed { .. }) if !left.is_empty() => {
+            let untold = untold.into_iter().map(|(command, _)| command).collect();
+            Err(RemoveError::Left { paths: left, untold })
+        }
+        Some(Removal::Removed { root, .. }) => match untold.into_iter().next() {
+            Some((command, said)) => Err(RemoveError::Untold { command, said }),
+            None => Ok(Removal::Removed { units, links, told, root }),
+        },
         Some(other) => Ok(other),
         None => {
             let said = finished.said.lines().last().unwrap_or_default().to_owned();

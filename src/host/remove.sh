@@ -1,15 +1,10 @@
-# Takes a service away: stops and disables its units, removes every link that leads into its root, and the root itself.
-# Under the service's lock, and never while a run is under way.
+# Takes a service away: stops and disables its units, removes every link that leads into its root, has those told who read
+# its files, and removes the root itself. Under the service's lock, and never while a run is under way.
 #
 # Output: "held HOLDER", "frozen HOLDER", "pending RUN" or "absent", and nothing was done; else "stopped UNIT",
-# "unlinked PATH", "left PATH" of what needs root's rights that are not to be had, and at last "removed ROOT".
+# "unlinked PATH", "left PATH" of what needs root's rights that are not to be had, "told NUMBER" of a command or
+# "untold NUMBER WHAT-IT-SAID", and at last "removed ROOT".
 tab='	'
-
-print_line() { # word file
-	line=
-	IFS= read -r line 2>/dev/null <"$2"
-	printf '%s %s\n' "$1" "$line"
-}
 
 remove_link() { # path
 	run_as=
@@ -17,6 +12,7 @@ remove_link() { # path
 	if $run_as rm -f -- "$1" >/dev/null 2>&1; then
 		printf 'unlinked %s\n' "$1"
 	else
+		left=yes
 		printf 'left %s\n' "$1"
 	fi
 }
@@ -36,10 +32,34 @@ take_copies_away() {
 		if $run_as sh -c "$put_back_program" sh "$place" "$before" "${place%/*}/.shipit-remove.dpkg-new" >/dev/null 2>&1 </dev/null; then
 			printf 'unlinked %s\n' "$place"
 		else
+			left=yes
 			copies=left
 			printf 'left %s\n' "$place"
 		fi
 	done <"$root/installed"
+}
+
+remove_if_ours() { # path
+	expand_home "$1"
+	[ -L "$path" ] || return 0
+	case $(readlink "$path") in
+	"$root"/*) remove_link "$path" ;;
+	esac
+}
+
+# The operator's commands of on_change. As long as a link is left, there is nothing new to tell.
+tell() { # text...
+	number=0
+	for text in "$@"; do
+		if [ -n "$left" ]; then
+			printf 'untold %s\n' "$number"
+		elif said=$(run_hook 60 "$text" 2>&1 </dev/null 9>&-); then
+			printf 'told %s\n' "$number"
+		else
+			printf 'untold %s %s\n' "$number" "$(printf '%s\n' "$said" | grep . | tail -n 1)"
+		fi
+		number=$((number + 1))
+	done
 }
 
 # Every link in the folders of units that leads into the root, by line. What `enable` makes is among them, and drop-ins.
@@ -56,15 +76,16 @@ instances_of() { # worker@.service
 	printf '%s@*.%s' "${1%%@*}" "${1##*.}"
 }
 
-remove() { # root name link...
+remove() { # root name environment host links link... text...
 	expand_home "$1"
 	root=$path
 	name=$2
-	shift 2
-	case $scope in
-	system) unit_folder=/etc/systemd/system ;;
-	*) unit_folder=$HOME/.config/systemd/user ;;
-	esac
+	service=$2
+	previous=$(readlink "$root/current")
+	describe "$3" "$4" '' "${previous#releases/}"
+	links=$5
+	left=
+	shift 5
 	unit_links=$(links_of_units)
 	if [ ! -d "$root" ] && [ -z "$unit_links" ]; then
 		echo absent
@@ -115,13 +136,18 @@ remove() { # root name link...
 	service_manager daemon-reload || return
 	copies=removed
 	take_copies_away
-	for link in "$@"; do
-		expand_home "$link"
-		[ -L "$path" ] || continue
-		case $(readlink "$path") in
-		"$root"/*) remove_link "$path" ;;
-		esac
+	while [ "$links" -gt 0 ]; do
+		remove_if_ours "$1"
+		shift
+		links=$((links - 1))
 	done
+	# Those that the manifest has no more.
+	if [ -r "$root/linked" ]; then
+		while IFS= read -r link; do
+			remove_if_ours "$link"
+		done <"$root/linked"
+	fi
+	tell "$@"
 	# What is to be put back, and what is known of it, is there.
 	if [ "$copies" = left ]; then
 		printf 'removed %s\n' "$root"

@@ -2,6 +2,7 @@
 //!
 //! Only what can be told without the host. Each rule says what will happen and how to write it instead.
 use super::exec::{ExecCommand, ExecError, resolve_specifiers, words};
+use super::lint_user::idle_user;
 use super::model::{Manifest, OnChange, Scope, UnitSource};
 use super::name::UnitName;
 use super::nearest::nearest;
@@ -22,6 +23,7 @@ pub fn lint(manifest: &Manifest, units: &UnitFiles) -> Vec<Problem> {
         lint.drop_in(unit, file);
     }
     lint.order(units);
+    lint.problems.extend(idle_user(manifest, units));
     let link = manifest.env_file_link();
     if manifest.env_file.is_some() && !lint.reads_env_file && !lint.other_env_file {
         let kind = UnitProblem::EnvFileUnread { link: link.clone() };

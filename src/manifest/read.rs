@@ -169,6 +169,11 @@ impl Reader<'_> {
         }
     }
 
+    /// A key that stands for something, such as the name of an environment.
+    pub(super) fn key_name<T: FromStr<Err = NameError>>(&mut self, key: &Key) -> Option<T> {
+        key.text.parse().map_err(|error| self.bad_name(error, key.span.clone())).ok()
+    }
+
     pub(super) fn bad_name(&mut self, error: NameError, span: std::ops::Range<usize>) {
         let help = error.help();
         self.problems.push(Problem::new(ManifestProblem::Name(error), self.source).at(span).help(help));
@@ -196,6 +201,7 @@ impl Reader<'_> {
         let scope = fields.get("scope").map_or(Some(Scope::User), |node| self.scope(node));
         let service_root = fields.get("root").map(|node| self.service_root(node));
         let user = fields.get("user").map(|node| {
+            self.spans.insert("user".to_owned(), node.span.clone());
             if scope == Some(Scope::User) {
                 self.refuse_user_scope(node);
             }

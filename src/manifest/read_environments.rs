@@ -34,13 +34,7 @@ impl Reader<'_> {
         let mut environments = BTreeMap::new();
         let mut whole = true;
         for (key, node) in entries {
-            let name = match key.text.parse::<EnvironmentName>() {
-                Ok(name) => Some(name),
-                Err(error) => {
-                    self.bad_name(error, key.span.clone());
-                    None
-                }
-            };
+            let name = self.key_name::<EnvironmentName>(key);
             self.spans.insert(format!("environments.{}", key.text), key.span.clone());
             let environment = self.environment(key, node);
             match name.zip(environment) {
@@ -215,13 +209,7 @@ impl Reader<'_> {
         let mut vars = BTreeMap::new();
         let mut whole = true;
         for (key, node) in entries {
-            let name = match key.text.parse::<VarName>() {
-                Ok(name) => Some(name),
-                Err(error) => {
-                    self.bad_name(error, key.span.clone());
-                    None
-                }
-            };
+            let name = self.key_name::<VarName>(key);
             if let Some((name, meaning)) = RESERVED_VARS.iter().find(|(name, _)| *name == key.text) {
                 let kind = ManifestProblem::ReservedVar { name: (*name).to_owned(), meaning };
                 self.problems.push(Problem::new(kind, self.source).at(key.span.clone()));

@@ -20,13 +20,7 @@ impl Reader<'_> {
         let mut secrets = BTreeMap::new();
         let mut whole = true;
         for (key, node) in entries {
-            let name = match key.text.parse::<VarName>() {
-                Ok(name) => Some(name),
-                Err(error) => {
-                    self.bad_name(error, key.span.clone());
-                    None
-                }
-            };
+            let name = self.key_name::<VarName>(key);
             self.spans.insert(format!("{path}.secrets.{}", key.text), node.span.clone());
             match name.zip(self.secret(key, node)) {
                 Some((name, source)) => {

@@ -328,7 +328,7 @@ mod tests {
         let manifest = parse(&SourceText::new("deploy.yaml", manifest)).unwrap().manifest;
         let environment = manifest.environment(None).unwrap();
         let host = &environment.hosts[0];
-        let inputs = TemplateInputs::offline(environment, host, None);
+        let inputs = TemplateInputs::offline(&manifest, environment, host, None);
         let context = TemplateContext::new(&manifest, environment, host, &inputs);
         let source = SourceText::new("x.j2", text);
         render(&source, &source, &context)
@@ -385,7 +385,9 @@ mod tests {
         let of = |text: &str| needs(&SourceText::new("x.j2", text));
         let none = of("{{ A }} {{ vars.facts }}");
         assert!(!none.facts && !none.revision && none.secrets.is_none());
-        assert!(of("{{ facts.home }}").facts && of("{{ release.root }}").facts);
+        assert!(of("{{ facts.home }}").facts && !of("{{ facts.home }}").root);
+        assert!(of("{{ release.root }}").root && !of("{{ release.root }}").facts);
+        assert!(of("{% set r = release %}{{ r.root }}").root);
         assert!(of("{{ release.dirty }}").revision && !of("{{ release.dirty }}").facts);
         assert!(of("{{ secrets.A }}").secrets.includes("A") && !of("{{ secrets.A }}").secrets.includes("B"));
         assert!(of("{% for k in secrets %}{{ k }}{% endfor %}").secrets.includes("B"));

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 
 use minijinja::Value;
 
-use super::model::{Environment, Host};
+use super::model::{Environment, Host, Manifest};
 use super::secrets::SecretValues;
 
 /// The facts of a host, by their names in templates.
@@ -34,16 +34,19 @@ pub struct TemplateFacts {
 }
 
 impl TemplateFacts {
-    /// Facts of a host that nobody has looked at: of the right types, so that a template can be tried with them.
+    /// Facts of a host that nobody has looked at: of the right types, so that a template can be tried with them. Where the
+    /// release will be is right, unless it is below a home directory.
     #[must_use]
-    pub fn of_nobody(host: &Host) -> Self {
+    pub fn of_nobody(manifest: &Manifest, host: &Host) -> Self {
         let user = host.address.user.as_ref().map_or_else(|| "user".to_owned(), ToString::to_string);
         let home = format!("/home/{user}");
+        let root = manifest.root_on_host();
+        let root = root.strip_prefix("~/").map(|below| format!("{home}/{below}")).unwrap_or(root);
         Self {
             hostname: host.address.host.to_string(),
             kernel: "Linux".to_owned(),
             machine: "x86_64".to_owned(),
-            root: format!("{home}/.local/share/shipit/service/current"),
+            root: format!("{root}/current"),
             uid: 1000,
             systemd: 252,
             user,
@@ -88,9 +91,14 @@ pub struct TemplateInputs {
 impl TemplateInputs {
     /// What can be said without looking at the host or reading a secret: enough to try the templates.
     #[must_use]
-    pub fn offline(environment: &Environment, host: &Host, revision: Option<TemplateRevision>) -> Self {
+    pub fn offline(
+        manifest: &Manifest,
+        environment: &Environment,
+        host: &Host,
+        revision: Option<TemplateRevision>,
+    ) -> Self {
         Self {
-            facts: TemplateFacts::of_nobody(host),
+            facts: TemplateFacts::of_nobody(manifest, host),
             revision,
             secrets: SecretValues::hidden(environment, host),
         }
@@ -139,8 +147,10 @@ impl SecretUse {
 /// What a template has to know before it can be rendered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Needs {
-    /// Whether the host has to be looked at.
+    /// Whether it asks for what only the host knows.
     pub facts: bool,
+    /// Whether it asks where the release will be.
+    pub root: bool,
     /// Whether the state of the sources is asked for.
     pub revision: bool,
     /// Which secrets.
@@ -154,6 +164,7 @@ impl Needs {
     pub(super) fn of(names: impl IntoIterator<Item = String>) -> Self {
         let mut needs = Self {
             facts: false,
+            root: false,
             revision: false,
             secrets: SecretUse::Names(BTreeSet::new()),
             unknown: Vec::new(),
@@ -167,8 +178,8 @@ impl Needs {
                         needs.unknown.push(name);
                     }
                 }
-                ("release", None) => (needs.facts, needs.revision) = (true, true),
-                ("release", Some("root")) => needs.facts = true,
+                ("release", None) => (needs.root, needs.revision) = (true, true),
+                ("release", Some("root")) => needs.root = true,
                 ("release", Some("revision" | "dirty")) => needs.revision = true,
                 ("release", Some(_)) => needs.unknown.push(name),
                 ("secrets", None) => needs.secrets = SecretUse::Any,
@@ -186,6 +197,12 @@ impl Needs {
 
     /// Of a template that can't be read.
     pub(super) fn unreadable() -> Self {
-        Self { facts: false, revision: false, secrets: SecretUse::Any, unknown: Vec::new() }
+        Self { facts: false, root: false, revision: false, secrets: SecretUse::Any, unknown: Vec::new() }
+    }
+
+    /// Whether the host has to be looked at. A root that is not below the login user's home is known without.
+    #[must_use]
+    pub fn host(&self, manifest: &Manifest) -> bool {
+        self.facts || (self.root && manifest.root_on_host().starts_with("~/"))
     }
 }

@@ -107,6 +107,12 @@ pub enum UnitProblem {
         /// Where it is linked to.
         link: String,
     },
+    /// The user of the manifest is not what any service runs as.
+    #[error("no service of this release runs as `{user}`")]
+    IdleUser {
+        /// The user.
+        user: String,
+    },
     /// A unit that is to be reloaded, and can't be.
     #[error("`{unit}` is to be reloaded on a change, and has no `ExecReload=`")]
     NoReload {
@@ -135,6 +141,7 @@ impl UnitProblem {
             | Self::NotTheBinary { .. }
             | Self::EnvFileNotProvided { .. }
             | Self::EnvFileUnread { .. }
+            | Self::IdleUser { .. }
             | Self::NoInstall { .. } => Severity::Warning,
             Self::BadSection { .. }
             | Self::OutsideSection { .. }
@@ -170,6 +177,7 @@ impl UnitProblem {
             Self::EnvFileNotProvided { .. } => "env_file_not_provided",
             Self::EnvFileNotAbsolute { .. } => "env_file_not_absolute",
             Self::EnvFileUnread { .. } => "env_file_unread",
+            Self::IdleUser { .. } => "idle_user",
             Self::NoReload { .. } => "no_reload",
             Self::OrderCircle { .. } => "order_circle",
             Self::NoInstall { .. } => "no_install",

@@ -249,6 +249,11 @@ impl CopySteps {
         })
     }
 
+    /// Whether a copy takes this place.
+    pub(super) fn takes(&self, path: &str) -> bool {
+        self.installs.iter().any(|step| matches!(step, Step::Install(copy) if copy.path.as_str() == path))
+    }
+
     /// The files of the release whose copies are made.
     pub(super) fn sources(&self) -> impl Iterator<Item = String> {
         self.installs.iter().filter_map(|step| match step {

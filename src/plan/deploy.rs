@@ -8,9 +8,13 @@ use serde::Serialize;
 use super::copies::{CopySteps, Copying, Edits, Original};
 use super::diff::{EnvChange, TextDiff};
 use super::facts::{Facts, Libc, Lingering, Standing};
-use super::files::{Packing, TreeChange, changed_paths, dropped, is_other, notifications, validations};
+use super::files::{
+    Packing, TreeChange, changed_paths, dropped, has_its_own_reader, is_other, linked_anew, notifications,
+    validations,
+};
+use super::health;
 use super::layout::{Layout, RemotePath};
-use super::preflight::{changed_links, refuse_host, refuse_sudo, user_step};
+use super::preflight::{changed_links, past_links, refuse_host, refuse_sudo, user_step};
 use super::refusal::Refusal;
 use super::step::{Detail, FileChange, Privilege, Step, Transfer};
 use super::units;
@@ -145,17 +149,21 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
     let links = changed_links(&layout, &Layout::links(manifest), facts, &copies, &mut refusals);
     let unit_folder = Layout::unit_folder(manifest.scope);
     let units_linked = links.iter().any(|link| link.path.as_str().starts_with(unit_folder));
-    let mut changed = changed_paths(&changes.files, &changes.tree, &changes.dropped, facts);
-    changed.extend(copies.sources());
+    let linked = linked_anew(manifest, &links);
+    let copied: Vec<String> = copies.sources().collect();
+    let past = past_links(&layout, &Layout::links(manifest), facts, &copies);
     steps.extend(copies.removals);
     steps.extend(links.into_iter().map(Step::Link));
     steps.extend(copies.installs);
+    steps.extend(past);
     let leaving = units::leaving(inputs, &layout);
     let units_left = !leaving.is_empty();
     steps.extend(leaving);
     if switched {
         steps.push(Step::Switch { from: current.cloned(), to: target.clone() });
     }
+    let mut changed = changed_paths(&changes.files, &changes.tree, &changes.dropped, facts);
+    changed.extend(linked.into_iter().chain(copied));
     steps.extend(validations(manifest, &changed));
     // Reading all units of the user anew takes a while. Other files are read when a unit starts.
     let units_new = switched && (changes.units_changed() || current.is_none());
@@ -165,9 +173,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
     steps.extend(notifications(manifest, &changed));
     steps.extend(units::steps(inputs, &changes));
     steps.extend(hooks(HookPoint::AfterActivate));
-    if steps.iter().any(|step| matches!(step, Step::Observe { .. })) {
-        steps.extend(manifest.health.iter().map(|check| Step::AskHealth { check: check.clone() }));
-    }
+    steps.extend(health::questions(manifest, &steps));
 
     refuse_sudo(&steps, facts, inputs.operator, &mut refusals);
     if !refusals.is_empty() {
@@ -232,7 +238,10 @@ pub(super) struct Changes {
     pub(super) binary: bool,
     pub(super) env: bool,
     pub(super) units: BTreeSet<UnitName>,
+    /// Files of another kind, which the services may read.
     pub(super) others: bool,
+    /// Files that other programs read, and are told of.
+    told: bool,
     dropped: Vec<String>,
     tree: TreeChange,
     instances: bool,
@@ -240,13 +249,14 @@ pub(super) struct Changes {
 
 impl Changes {
     fn between(inputs: &Inputs<'_>) -> Self {
-        let Inputs { release, facts, .. } = *inputs;
+        let Inputs { manifest, release, facts, .. } = *inputs;
         let mut changes = Self {
             files: Vec::new(),
             binary: false,
             env: false,
             units: BTreeSet::new(),
             others: false,
+            told: false,
             dropped: dropped(release, facts),
             tree: TreeChange::between(release, facts),
             instances: false,
@@ -260,7 +270,7 @@ impl Changes {
                 match &artifact.role {
                     Role::Binary => changes.binary = true,
                     Role::EnvFile => changes.env = true,
-                    Role::File { .. } => changes.others = true,
+                    Role::File { path, .. } => changes.other(manifest, path.as_str()),
                     Role::Unit(name) | Role::DropIn(name, _) => {
                         changes.units.insert(name.clone());
                     }
@@ -270,7 +280,9 @@ impl Changes {
         }
         changes.tree.packing = Packing::of(&changes.files, facts.unpacker);
         // A file that the new release no longer has is a change, too.
-        changes.others |= changes.tree.has_new(facts) || changes.dropped.iter().any(|path| is_other(path));
+        let dropped = changes.dropped.iter().filter(|path| is_other(path)).cloned();
+        let paths: Vec<String> = changes.tree.new_paths(facts).map(str::to_owned).chain(dropped).collect();
+        paths.iter().for_each(|path| changes.other(manifest, path));
         // "units/api.service.d/limits.conf": the unit is another one without it.
         let folders =
             changes.dropped.iter().filter_map(|path| path.strip_prefix("units/")?.split_once(".d/"));
@@ -283,6 +295,15 @@ impl Changes {
         changes
     }
 
+    /// A file that is neither the program nor a unit nor the env file.
+    fn other(&mut self, manifest: &Manifest, path: &str) {
+        if has_its_own_reader(manifest, path) {
+            self.told = true;
+        } else {
+            self.others = true;
+        }
+    }
+
     fn units_changed(&self) -> bool {
         !self.units.is_empty() || self.dropped.iter().any(|path| path.starts_with("units/"))
     }
@@ -291,6 +312,7 @@ impl Changes {
         !self.binary
             && !self.env
             && !self.others
+            && !self.told
             && self.units.is_empty()
             && self.dropped.is_empty()
             && !self.instances

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::facts::{Facts, Unpacker};
-use super::step::{FileChange, Step, Transfer};
-use crate::manifest::{FileEntry, Manifest};
+use super::step::{FileChange, LinkChange, Step, Transfer};
+use crate::manifest::{FileEntry, Manifest, Outside};
 use crate::release::{LinkTarget, Release, ReleasePath};
 
 /// A file below this size costs more for being a file than for its bytes.
@@ -118,11 +118,32 @@ impl TreeChange {
         }
     }
 
-    /// Whether the release that runs lacks any of it.
-    pub(super) fn has_new(&self, facts: &Facts) -> bool {
-        self.symlinks.iter().any(|link| !link.is_kept())
-            || self.folders.iter().any(|folder| !facts.folders.contains(folder.as_str()))
+    /// What of it the release that runs lacks, by path.
+    pub(super) fn new_paths<'a>(&'a self, facts: &'a Facts) -> impl Iterator<Item = &'a str> {
+        let symlinks = self.symlinks.iter().filter(|link| !link.is_kept()).map(|link| link.path.as_str());
+        let folders = self.folders.iter().map(ReleasePath::as_str);
+        symlinks.chain(folders.filter(|folder| !facts.folders.contains(*folder)))
     }
+}
+
+/// Whether what brings this path of a release says who is to be told of a change. Then nobody else is: the services are
+/// not restarted for it.
+pub(super) fn has_its_own_reader(manifest: &Manifest, path: &str) -> bool {
+    let brings = |entry: &&FileEntry| {
+        path.strip_prefix(entry.path.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    // Of a folder and a file in it, the file's own entry counts.
+    let entry = manifest.files.iter().filter(brings).max_by_key(|entry| entry.path.as_str().len());
+    entry.is_some_and(|entry| entry.on_change.is_some())
+}
+
+/// The paths in the release of what is linked anew: to those who read it there, that is a change.
+pub(super) fn linked_anew(manifest: &Manifest, links: &[LinkChange]) -> Vec<String> {
+    let is_new = |entry: &&FileEntry| {
+        let Some(Outside::Link(place)) = &entry.outside else { return false };
+        links.iter().any(|link| link.path.as_str() == place.as_str())
+    };
+    manifest.files.iter().filter(is_new).map(|entry| entry.path.to_string()).collect()
 }
 
 /// How long a command about a file may take.
@@ -171,10 +192,7 @@ pub(super) fn changed_paths(
         !found.is_some_and(|found| found.sha256 == file.sha256 && found.mode == file.mode.bits())
     };
     let files = files.iter().filter(unlike).map(|file| file.path.to_string());
-    let links = tree.symlinks.iter().filter(|link| !link.is_kept()).map(|link| link.path.to_string());
-    let folders = tree.folders.iter().filter(|folder| !facts.folders.contains(folder.as_str()));
-    let folders = folders.map(ToString::to_string);
-    files.chain(links).chain(folders).chain(dropped.iter().cloned()).collect()
+    files.chain(tree.new_paths(facts).map(str::to_owned)).chain(dropped.iter().cloned()).collect()
 }
 
 /// What the release that runs has and the new one has not, by path.

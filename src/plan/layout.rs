@@ -73,6 +73,11 @@ impl fmt::Display for RemotePath {
 pub struct LinkPath(String);
 
 impl LinkPath {
+    /// A path that a plan had, as the host has noted it.
+    pub(crate) fn noted(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// The path with `~/` for the home directory, as programs on the host and people read it.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -8,6 +8,7 @@ mod deploy;
 mod diff;
 mod facts;
 mod files;
+mod health;
 mod holder;
 mod layout;
 mod preflight;

@@ -2,8 +2,10 @@
 //! release wants.
 use super::copies::{CopyChange, CopyRemoval, CopySteps};
 use super::deploy::Operator;
-use super::facts::{Access, Current, Facts, FoundUnit, LinkState, Manager, RootAccess, Sudo, Systemd};
-use super::layout::{Layout, LinkSpec};
+use super::facts::{
+    Access, Current, Facts, FoundLink, FoundUnit, LinkState, Manager, RootAccess, Sudo, Systemd,
+};
+use super::layout::{Layout, LinkPath, LinkSpec, RemotePath};
 use super::refusal::Refusal;
 use super::step::{LinkChange, Privilege, Step};
 use crate::manifest::Manifest;
@@ -78,6 +80,37 @@ pub(super) fn changed_links(
         links.push(LinkChange { path: spec.path.clone(), target, privilege, was: found.state.clone() });
     }
     links
+}
+
+/// Takes away the links outside of systemd's folders that earlier releases had, and that are not wanted: they would lead
+/// nowhere, and the program that reads them might not start any more. One that takes a password to remove stays.
+pub(super) fn past_links(
+    layout: &Layout,
+    wanted: &[LinkSpec],
+    facts: &Facts,
+    copies: &CopySteps,
+) -> Vec<Step> {
+    let units = format!("{}/", Layout::unit_folder(layout.scope()));
+    let inside = layout.root().join("current/").to_string();
+    let place = |path: &LinkPath| match path.as_str().strip_prefix("~/") {
+        Some(below) => facts.home.join(below).to_string(),
+        None => path.to_string(),
+    };
+    let may = |access| match access {
+        Access::Direct => true,
+        Access::Root => matches!(facts.sudo, Sudo::Root | Sudo::Passwordless),
+    };
+    let unlink = |found: &FoundLink| {
+        let LinkState::Symlink(target) = &found.state else { return None };
+        let goes = !found.path.as_str().starts_with(&units)
+            && target.starts_with(&inside)
+            && may(found.access)
+            && !copies.takes(&place(&found.path))
+            && !wanted.iter().any(|spec| place(&spec.path) == place(&found.path));
+        let target = RemotePath::new(target).filter(|_| goes)?;
+        Some(Step::Unlink { path: found.path.clone(), target })
+    };
+    facts.links.iter().filter_map(unlink).collect()
 }
 
 /// What it takes to have the user that the service runs as.

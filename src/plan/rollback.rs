@@ -6,16 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::copies::{Copying, Edits, Original};
 use super::deploy::{Operator, Plan};
 use super::facts::{Facts, FoundRelease, FoundUnit, Lingering, Standing};
-use super::files::{notifications, validations};
+use super::files::{has_its_own_reader, linked_anew, notifications, validations};
+use super::health;
 use super::layout::{Layout, LinkSpec};
-use super::preflight::{changed_links, is_enabled, refuse_host, refuse_sudo, user_step};
+use super::preflight::{changed_links, is_enabled, past_links, refuse_host, refuse_sudo, user_step};
 use super::refusal::{Refusal, ReleaseLine};
 use super::step::{FileSum, Reason, Step, WatchedUnit};
 use super::units;
 use crate::manifest::{Address, Manifest, UnitKind, UnitName};
 use crate::release::{
-    RecordedRole, RecordedUnit, ReleasePath, ReleaseRecord, Sha256Digest, Skeleton, UnitProcess, UnitStart,
-    UnitWork,
+    RecordedRole, RecordedUnit, ReleaseRecord, Sha256Digest, UnitProcess, UnitStart, UnitWork,
 };
 
 /// Everything that the plan of a rollback is made from.
@@ -93,19 +93,25 @@ pub fn plan_rollback(inputs: &RollbackInputs<'_>) -> Result<Plan, Vec<Refusal>> 
     let copying = Copying { manifest, facts, layout: &layout, release: &release.id, edits };
     let copies = copying.steps(&originals.collect(), &mut refusals);
     let links = changed_links(&layout, &wanted, facts, &copies, &mut refusals);
-    let mut differs = differences(facts, record);
-    differs.extend(copies.sources());
+    let linked = linked_anew(manifest, &links);
+    let copied: Vec<String> = copies.sources().collect();
+    let past = past_links(&layout, &wanted, facts, &copies);
     steps.extend(copies.removals);
     steps.extend(links.into_iter().map(Step::Link));
     steps.extend(copies.installs);
+    steps.extend(past);
     let units = record.all_units();
     let stays = units.iter().map(|unit| &unit.name).collect();
     steps.extend(units::farewell(manifest, &layout, facts, &stays, &wanted));
     steps.push(Step::Switch { from: current.cloned(), to: release.id.clone() });
-    steps.extend(validations(manifest, &differs));
+    let differs = differences(facts, record);
+    let differences = Differences::between(manifest, facts, record, &differs);
+    let changed = differs.into_iter().chain(linked).chain(copied).collect();
+    steps.extend(validations(manifest, &changed));
     steps.push(Step::ReloadManager);
-    steps.extend(notifications(manifest, &differs));
-    steps.extend(unit_steps(manifest, facts, record, units));
+    steps.extend(notifications(manifest, &changed));
+    steps.extend(unit_steps(manifest, facts, &differences, record, units));
+    steps.extend(health::questions(manifest, steps));
 
     refuse_sudo(&plan.steps, facts, operator, &mut refusals);
     if refusals.is_empty() { Ok(plan) } else { Err(refusals) }
@@ -180,10 +186,10 @@ fn links_of(manifest: &Manifest, record: &ReleaseRecord) -> Vec<LinkSpec> {
 fn unit_steps(
     manifest: &Manifest,
     facts: &Facts,
+    differences: &Differences,
     record: &ReleaseRecord,
     units: Vec<RecordedUnit>,
 ) -> Vec<Step> {
-    let differences = Differences::between(facts, record);
     let (mut enables, mut starts, mut watched) = (Vec::new(), Vec::new(), Vec::new());
     for unit in units {
         let found = facts.units.get(&unit.name).cloned().unwrap_or_default();
@@ -194,7 +200,7 @@ fn unit_steps(
             (UnitProcess::Binary, UnitWork::Lasting) => record.binary_hash(),
             (UnitProcess::Binary, UnitWork::Oneshot) | (UnitProcess::Other, _) => None,
         };
-        if !is_to_start(&unit, &found, executable, &differences) {
+        if !is_to_start(&unit, &found, executable, differences) {
             continue;
         }
         let name = unit.name;
@@ -206,11 +212,7 @@ fn unit_steps(
         });
         watched.push(WatchedUnit { unit: name, executable });
     }
-    let asks = !watched.is_empty();
-    let observe = Step::observe(watched, manifest.settle);
-    let health =
-        manifest.health.iter().filter(|_| asks).map(|check| Step::AskHealth { check: check.clone() });
-    enables.into_iter().chain(starts).chain(observe).chain(health).collect()
+    enables.into_iter().chain(starts).chain(Step::observe(watched, manifest.settle)).collect()
 }
 
 /// Whether the unit would run something else than it does, or does not run and should.
@@ -254,15 +256,17 @@ fn differences(facts: &Facts, record: &ReleaseRecord) -> BTreeSet<String> {
 /// What is different between the release that runs and the one to go to.
 struct Differences {
     units: Vec<UnitName>,
-    /// The binary, the env file, or anything else that is no unit.
+    /// The binary, the env file, or anything else that is no unit and that no other program is told of.
     program: bool,
 }
 
 impl Differences {
-    fn between(facts: &Facts, record: &ReleaseRecord) -> Self {
+    /// `paths` are those of all that differs.
+    fn between(manifest: &Manifest, facts: &Facts, record: &ReleaseRecord, paths: &BTreeSet<String>) -> Self {
         let running: BTreeMap<&str, Sha256Digest> =
             facts.files.iter().map(|(path, file)| (path.as_str(), file.sha256)).collect();
-        let mut differences = Self { units: Vec::new(), program: false };
+        let is_programs = |path: &String| !path.starts_with("units/") && !has_its_own_reader(manifest, path);
+        let mut differences = Self { units: Vec::new(), program: paths.iter().any(is_programs) };
         for file in &record.artifacts {
             if running.get(file.path.as_str()) == Some(&file.sha256) {
                 continue;
@@ -271,28 +275,18 @@ impl Differences {
                 (RecordedRole::Unit | RecordedRole::DropIn, Some(unit)) => {
                     differences.units.push(unit.clone());
                 }
-                (RecordedRole::Unit | RecordedRole::DropIn, None) => {}
-                (
+                (RecordedRole::Unit | RecordedRole::DropIn, None)
+                | (
                     RecordedRole::Binary | RecordedRole::EnvFile | RecordedRole::File | RecordedRole::Other,
                     _,
-                ) => {
-                    differences.program = true;
-                }
+                ) => {}
             }
         }
-        // What runs may have an env file that the other one has not.
+        // What runs may have a drop-in that the other one has not.
         let kept: BTreeSet<&str> = record.artifacts.iter().map(|file| file.path.as_str()).collect();
         let gone = running.keys().filter(|path| !kept.contains(*path));
         let drop_ins = gone.filter_map(|path| path.strip_prefix("units/")?.split_once(".d/"));
         differences.units.extend(drop_ins.filter_map(|(unit, _)| unit.parse().ok()));
-        differences.program |= running.keys().any(|path| !path.starts_with("units/") && !kept.contains(path));
-        let Skeleton { symlinks, folders } = &record.skeleton;
-        let symlinks: BTreeMap<&str, &str> =
-            symlinks.iter().map(|link| (link.path.as_str(), link.target.as_str())).collect();
-        let folders: BTreeSet<&str> = folders.iter().map(ReleasePath::as_str).collect();
-        differences.program |=
-            !facts.symlinks.iter().map(|(path, says)| (path.as_str(), says.as_str())).eq(symlinks)
-                || !facts.folders.iter().map(String::as_str).eq(folders);
         differences
     }
 }

@@ -17,7 +17,7 @@ pub fn check(manifest: &Manifest, revision: Option<&TemplateRevision>) -> Vec<Pr
     let mut problems = sources.warnings.clone();
     for environment in manifest.environments.values() {
         for host in &environment.hosts {
-            let inputs = TemplateInputs::offline(environment, host, revision.cloned());
+            let inputs = TemplateInputs::offline(manifest, environment, host, revision.cloned());
             let found = match sources.release(manifest, environment, host, &inputs) {
                 Ok(release) => release.warnings,
                 Err(problems) => problems,

@@ -206,8 +206,8 @@ impl Sources {
 
     /// Whether the file at `path` can only be made once the host was looked at.
     #[must_use]
-    pub fn needs_facts(&self, path: &Path) -> bool {
-        self.templates().any(|(source, ..)| source.path == path && template::needs(source).facts)
+    pub fn needs_host(&self, manifest: &Manifest, path: &Path) -> bool {
+        self.templates().any(|(source, ..)| source.path == path && template::needs(source).host(manifest))
     }
 
     /// The templates: each with the text that its problems point into, and what it is if everybody can read it.
@@ -446,7 +446,7 @@ mod tests {
     fn made(sources: &Sources, manifest: &Manifest, index: usize) -> Release {
         let prod = manifest.environment(None).unwrap();
         let host = &prod.hosts[index];
-        sources.release(manifest, prod, host, &TemplateInputs::offline(prod, host, None)).unwrap()
+        sources.release(manifest, prod, host, &TemplateInputs::offline(manifest, prod, host, None)).unwrap()
     }
 
     #[test]
@@ -459,7 +459,7 @@ mod tests {
         let problems = |template: &str, value: &str| {
             std::fs::write(dir.path().join("api.conf.j2"), template).unwrap();
             let sources = Sources::open(&manifest).unwrap();
-            let mut inputs = TemplateInputs::offline(&prod, &prod.hosts[0], None);
+            let mut inputs = TemplateInputs::offline(&manifest, &prod, &prod.hosts[0], None);
             let secret = Arc::new(secrecy::SecretString::from(value));
             inputs.secrets = [("TOKEN".parse().unwrap(), secret)].into_iter().collect();
             let problems = match sources.release(&manifest, &prod, &prod.hosts[0], &inputs) {

@@ -140,7 +140,8 @@ fn summary_lines(plan: &Plan) -> Vec<Line> {
             Step::Restart { .. } | Step::Reload { .. } | Step::Start { .. } | Step::Stop { .. } => {
                 parts.push(describe_step(step));
             }
-            Step::MakeUser { .. } | Step::Prepare { .. } => parts.push(describe_step(step)),
+            Step::MakeUser { .. } => parts.push(describe_step(step)),
+            Step::Prepare { name, .. } => parts.push(format!("build {name} on the host")),
             Step::EnableLingering { .. }
             | Step::JoinGroups { .. }
             | Step::Seal { .. }

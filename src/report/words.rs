@@ -60,7 +60,12 @@ pub(super) fn step_words(step: &Step, tense: Tense) -> String {
             format!("{verb} the SHA-256 of every file on the host")
         }
         Step::Prepare { name, key: _, run, timeout: _ } => {
-            format!("{} {name} on the host: {}", tense.of("build", "building", "built"), first_line(run))
+            let program = match tense {
+                Tense::Order | Tense::Going => format!(": {}", first_line(run)),
+                // It was shown when it began.
+                Tense::Done => String::new(),
+            };
+            format!("{} {name} on the host{program}", tense.of("build", "building", "built"))
         }
         Step::CheckRelease { release, sums: _, skeleton: _ } => {
             format!("{} the SHA-256 of every file of {release}", tense.of("check", "checking", "checked"))

@@ -96,6 +96,14 @@ pub enum HostError {
         /// What the command said.
         said: Vec<String>,
     },
+    /// A changed file is not valid to the program that is to read it.
+    #[error("could not {what}{}", if said.is_empty() { String::new() } else { format!(": {}", said.join("; ")) })]
+    Invalid {
+        /// Which command was to tell: "validate the changed files: nginx -t".
+        what: String,
+        /// What it said.
+        said: Vec<String>,
+    },
     /// The release to go back to is not what was once sealed.
     #[error("release {release} on the host is not what was deployed{}", said_of(said))]
     Tampered {
@@ -374,6 +382,7 @@ impl HostError {
             Self::SudoPassword { .. } => "shipit::sudo::password",
             Self::Upload(error) => upload_code(error),
             Self::Step { .. } => "shipit::activation::step",
+            Self::Invalid { .. } => "shipit::activation::invalid",
             Self::Tampered { .. } => "shipit::rollback::release_tampered",
             Self::ActivationCut => "shipit::activation::cut",
             Self::NotUp(_) => "shipit::verdict::not_up",
@@ -471,8 +480,16 @@ impl HostError {
                  that `pip download` has fetched, and have the program take it from there"
                     .to_owned(),
             ),
-            Self::Remove(RemoveError::Left { paths }) => {
-                Some(format!("they lead nowhere now; on the host: sudo rm {}", paths.join(" ")))
+            Self::Invalid { .. } => Some(
+                "nobody was told of the file; `shipit render` shows what a template became, with the line that is meant"
+                    .to_owned(),
+            ),
+            Self::Remove(RemoveError::Left { paths, untold }) => {
+                let then: String = untold.iter().map(|command| format!("; and then: {command}")).collect();
+                Some(format!("they lead nowhere now; on the host: sudo rm {}{then}", paths.join(" ")))
+            }
+            Self::Remove(RemoveError::Untold { command, .. }) => {
+                Some(format!("its files are gone, and whoever read them is to know; on the host: {command}"))
             }
             Self::Remove(_) => Some("run it again: it goes on where it stopped".to_owned()),
             Self::Freeze(_)

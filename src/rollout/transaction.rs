@@ -301,6 +301,9 @@ impl<'a> Transaction<'a> {
             Some(Step::CheckRelease { release, .. }) => {
                 HostError::Tampered { release: release.clone(), said: std::mem::take(&mut self.teller.said) }
             }
+            Some(step @ Step::Validate { .. }) => {
+                HostError::Invalid { what: describe_step(step), said: std::mem::take(&mut self.teller.said) }
+            }
             Some(step) => {
                 HostError::Step { what: describe_step(step), said: std::mem::take(&mut self.teller.said) }
             }

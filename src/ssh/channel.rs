@@ -34,6 +34,9 @@ pub(super) enum Backlog {
 /// What a shell ends with that finds no such program (POSIX.1-2017, Shell Command Language, 2.8.2).
 const NOT_FOUND: u32 = 127;
 
+/// How long an SFTP server may take from the end of its output to its own.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
 /// SSH_EXTENDED_DATA_STDERR (RFC 4254, section 5.2).
 const STDERR: u32 = 1;
 
@@ -51,6 +54,7 @@ pub(super) struct Received {
     queue: mpsc::UnboundedReceiver<Result<Event, SshError>>,
     level: Arc<Level>,
     said: Said,
+    refused: Arc<AtomicBool>,
 }
 
 /// How many bytes are in the queue.
@@ -96,7 +100,8 @@ pub(super) fn drain(
     let (queue, received) = mpsc::unbounded_channel();
     let (ended_sender, ended) = watch::channel(false);
     let (eof_sender, eof) = oneshot::channel();
-    let (level, said) = (Arc::new(Level::default()), Said::default());
+    let (level, said, refused) =
+        (Arc::new(Level::default()), Said::default(), Arc::new(AtomicBool::new(false)));
     let drain = Drain {
         read,
         write: Arc::clone(&write),
@@ -106,6 +111,8 @@ pub(super) fn drain(
         backlog,
         ending,
         said: said.clone(),
+        refused: Arc::clone(&refused),
+        output_over: false,
     };
     tokio::spawn(async move {
         drain.run(eof).await;
@@ -113,7 +120,7 @@ pub(super) fn drain(
     });
     (
         Sending { half: write, ended: Ended(ended), _eof_on_drop: eof_sender },
-        Received { queue: received, level, said },
+        Received { queue: received, level, said, refused },
     )
 }
 
@@ -126,6 +133,9 @@ struct Drain {
     backlog: Backlog,
     ending: Ending,
     said: Said,
+    refused: Arc<AtomicBool>,
+    /// Whether the other end has said that no more output comes.
+    output_over: bool,
 }
 
 /// Whether a channel goes on.
@@ -156,16 +166,21 @@ impl Drain {
                 },
             }
         }
-        let _ = self.write.close().await;
-        // Until the other end has closed it as well, what still comes must be taken off the connection.
-        while let Some(message) = self.read.wait().await {
-            if matches!(message, ChannelMsg::Close) {
-                return;
-            }
+        if matches!(self.purpose, ChannelPurpose::Sftp) && self.output_over {
+            // Its reader goes with the output; how the server ended comes a moment later.
+            let _ = tokio::time::timeout(LAST_WORDS, async {
+                while let Next::More = {
+                    let message = self.read.wait().await;
+                    self.handle(message).await
+                } {}
+            })
+            .await;
         }
+        // russh hands over nothing of a channel that was closed from here, not even that the other end has closed it.
+        let _ = self.write.close().await;
     }
 
-    async fn handle(&self, message: Option<ChannelMsg>) -> Next {
+    async fn handle(&mut self, message: Option<ChannelMsg>) -> Next {
         let output = match message {
             None => {
                 let _ = self.queue.send(Err(self.ending.error().await));
@@ -189,10 +204,12 @@ impl Drain {
                 Output::Exit(ExitStatus::Signal { name, message: printable(&error_message) })
             }
             Some(ChannelMsg::Failure) => {
+                self.refused.store(true, Ordering::Release);
                 let _ = self.queue.send(Err(SshError::RequestRefused { purpose: self.purpose.clone() }));
                 return Next::Abandon;
             }
             Some(ChannelMsg::Eof) => {
+                self.output_over = true;
                 let _ = self.queue.send(Ok(Event::EndOfOutput));
                 return Next::More;
             }
@@ -262,7 +279,6 @@ pub(super) struct ChannelIo {
     ended: Pin<Box<dyn Future<Output = ()> + Send>>,
     // Keeps the channel's input open.
     sending: Sending,
-    refused: Arc<AtomicBool>,
 }
 
 /// What a channel's program has said beside what it is there for: the beginning of it.
@@ -294,7 +310,6 @@ impl ChannelIo {
             writer: Box::pin(sending.half.make_writer()),
             ended: Box::pin(async move { ended.wait().await }),
             sending,
-            refused: Arc::new(AtomicBool::new(false)),
         }
     }
 
@@ -306,9 +321,9 @@ impl ChannelIo {
         self.sending.ended.clone()
     }
 
-    /// Set when the server would not start what was asked for. A reader further up may lose that error.
+    /// Set when the server would not start what was asked for: a reader further up may end without having seen that error.
     pub(super) fn refused(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.refused)
+        Arc::clone(&self.received.refused)
     }
 }
 
@@ -335,9 +350,6 @@ impl AsyncRead for ChannelIo {
                 // A TCP connection whose other end has finished sending can still be sent to.
                 Ok(Some(Event::EndOfOutput) | None) => return Poll::Ready(Ok(())),
                 Err(error) => {
-                    if matches!(error, SshError::RequestRefused { .. }) {
-                        self.refused.store(true, Ordering::Release);
-                    }
                     return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, error)));
                 }
             }

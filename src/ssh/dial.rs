@@ -128,23 +128,10 @@ mod tests {
     use std::path::Path;
     use std::sync::Arc;
 
-    use secrecy::SecretString;
     use tokio::net::TcpListener;
 
-    use super::super::prompt::{Answer, HostKeyQuestion, Prompt};
+    use super::super::prompt::Nobody;
     use super::*;
-
-    struct Nobody;
-
-    impl Prompt for Nobody {
-        fn passphrase(&self, _: &Path) -> Option<SecretString> {
-            None
-        }
-
-        fn accept_host_key(&self, _: &HostKeyQuestion) -> Answer {
-            Answer::Refused
-        }
-    }
 
     fn options() -> ConnectOptions {
         ConnectOptions::new(Path::new("/nonexistent"), Arc::new(Nobody))

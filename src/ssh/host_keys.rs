@@ -277,9 +277,7 @@ mod tests {
     use std::path::PathBuf;
     use std::sync::Arc;
 
-    use secrecy::SecretString;
-
-    use super::super::prompt::Prompt;
+    use super::super::prompt::Nobody;
     use super::*;
 
     fn key() -> HostKey {
@@ -297,18 +295,6 @@ mod tests {
     fn files(path: PathBuf) -> KnownHostsFiles {
         let user = vec![path, "/does/not/exist/either".into()];
         KnownHostsFiles { user, global: vec!["/does/not/exist".into()], pinned: None }
-    }
-
-    struct Nobody;
-
-    impl Prompt for Nobody {
-        fn passphrase(&self, _: &Path) -> Option<SecretString> {
-            None
-        }
-
-        fn accept_host_key(&self, _: &HostKeyQuestion) -> Answer {
-            Answer::Refused
-        }
     }
 
     fn options(path: &Path) -> ConnectOptions {

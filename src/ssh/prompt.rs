@@ -106,7 +106,7 @@ impl Prompter {
 }
 
 /// `BatchMode yes`.
-struct Nobody;
+pub(super) struct Nobody;
 
 impl Prompt for Nobody {
     fn passphrase(&self, _: &Path) -> Option<SecretString> {

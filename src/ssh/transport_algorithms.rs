@@ -7,7 +7,7 @@ use russh::{Preferred, cipher, kex, mac};
 use super::config::{ConfigError, HostConfig, Keyword};
 use super::host_key_algorithms::assembled;
 
-/// What ssh has by default and we do not is not asked for here either, unless somebody names it.
+/// What there is code for and ssh has by default is asked for by default, too: what ssh reaches is to be reached.
 const KEX: List<kex::Name> = List {
     default: &[
         kex::MLKEM768X25519_SHA256,
@@ -19,15 +19,11 @@ const KEX: List<kex::Name> = List {
         kex::DH_G16_SHA512,
         kex::DH_G15_SHA512,
         kex::DH_G14_SHA256,
-    ],
-    more: &[
         kex::ECDH_SHA2_NISTP256,
         kex::ECDH_SHA2_NISTP384,
         kex::ECDH_SHA2_NISTP521,
-        kex::DH_GEX_SHA1,
-        kex::DH_G14_SHA1,
-        kex::DH_G1_SHA1,
     ],
+    more: &[kex::DH_GEX_SHA1, kex::DH_G14_SHA1, kex::DH_G1_SHA1],
 };
 
 /// These are no algorithms, and are announced among them, whatever is configured: that we understand which signatures a
@@ -53,8 +49,15 @@ const CIPHERS: List<cipher::Name> = List {
 };
 
 const MACS: List<mac::Name> = List {
-    default: &[mac::HMAC_SHA512_ETM, mac::HMAC_SHA256_ETM, mac::HMAC_SHA512, mac::HMAC_SHA256],
-    more: &[mac::HMAC_SHA1_ETM, mac::HMAC_SHA1],
+    default: &[
+        mac::HMAC_SHA512_ETM,
+        mac::HMAC_SHA256_ETM,
+        mac::HMAC_SHA512,
+        mac::HMAC_SHA256,
+        mac::HMAC_SHA1_ETM,
+        mac::HMAC_SHA1,
+    ],
+    more: &[],
 };
 
 /// The algorithms of one kind that there is code for. `none` is not among them.
@@ -176,10 +179,12 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_is_configured_it_is_what_russh_holds_for_safe() {
+    fn where_nothing_is_configured_what_russh_holds_for_safe_comes_first() {
         let preferred = TransportAlgorithms::default().preferred();
-        assert_eq!(preferred.kex, Preferred::DEFAULT.kex);
-        assert_eq!(preferred.mac, Preferred::DEFAULT.mac);
+        let safe = Preferred::DEFAULT.kex.len() - KEX_EXTENSIONS.len();
+        assert_eq!(preferred.kex[..safe], Preferred::DEFAULT.kex[..safe]);
+        assert_eq!(preferred.kex[preferred.kex.len() - KEX_EXTENSIONS.len()..], *KEX_EXTENSIONS);
+        assert_eq!(preferred.mac[..Preferred::DEFAULT.mac.len()], *Preferred::DEFAULT.mac);
         assert_eq!(preferred.compression.len(), 1);
     }
 

@@ -151,6 +151,16 @@ fn render_asks_a_host_only_for_what_depends_on_it() {
     assert!(offline.starts_with("exit code 0\n"), "{offline}");
     let host = shown(folder.path(), &["render", "prod", "api.conf.j2", "--host", "web1*"], &[]);
     assert!(host.starts_with("exit code 5\n") && host.contains("web1.invalid"), "{host}");
+
+    // Where the release will be is the host's to say only where it is below a home.
+    std::fs::write(folder.path().join("api.conf.j2"), "TOKEN={{ secrets.TOKEN }}\nROOT={{ release.root }}\n")
+        .unwrap();
+    let host = shown(folder.path(), &["render", "prod", "api.conf.j2", "--host", "web1*"], &[]);
+    assert!(host.starts_with("exit code 5\n"), "{host}");
+    let manifest = std::fs::read_to_string(folder.path().join("deploy.yaml")).unwrap();
+    std::fs::write(folder.path().join("deploy.yaml"), "root: /srv/one\n".to_owned() + &manifest).unwrap();
+    let offline = shown(folder.path(), &["render", "prod", "api.conf.j2", "--host", "web1*"], &[]);
+    assert!(offline.contains("ROOT=/srv/one/current\n"), "{offline}");
 }
 
 #[test]

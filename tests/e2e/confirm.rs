@@ -8,18 +8,13 @@ fn asking(user: &TestUser) -> Project {
     project
 }
 
-#[track_caller]
-fn untouched(user: &TestUser, project: &Project) {
-    assert_eq!(user.run(&format!("ls -d {} 2>/dev/null; true", project.root(user))), "");
-}
-
 #[test]
 fn without_a_terminal_it_takes_yes() {
     let Some(user) = TestUser::new(UserOptions::default()) else { return };
     let project = asking(&user);
     let ran = project.shipit(&["deploy", "prod"]).exits(2);
     ran.says("prod wants to be confirmed").says("--yes").says("shipit plan");
-    untouched(&user, &project);
+    project.assert_untouched(&user);
     project.shipit(&["plan", "prod"]).exits(0);
     project.shipit(&["deploy", "prod", "--yes"]).exits(0).says("1 host deployed");
 }
@@ -41,7 +36,7 @@ fn on_a_terminal_it_asks_and_a_no_changes_nothing() {
         // What it asks about stands above the question.
         let plan = ran.stdout.find("first deploy").unwrap();
         assert!(plan < ran.stdout.find(question).unwrap(), "{}", ran.all());
-        untouched(&user, &project);
+        project.assert_untouched(&user);
     }
     let ran = project.shipit_on_a_terminal(&["deploy", "prod"], &[(question, "y")]);
     assert_eq!(ran.code, Some(0), "{}", ran.all());

@@ -4,26 +4,26 @@ use std::time::Duration;
 use crate::harness::Project;
 use crate::hosts::{HostOptions, OwnHost, TestUser, Tree, UserOptions, wait_for};
 
-const A_WHILE: Duration = Duration::from_secs(30);
+pub(crate) const A_WHILE: Duration = Duration::from_secs(30);
 
-fn python_host() -> Option<OwnHost> {
+pub(crate) fn python_host() -> Option<OwnHost> {
     OwnHost::boot(HostOptions { tree: Tree::Python, ..HostOptions::default() })
 }
 
 /// What an example is put through.
-struct Life<'a> {
+pub(crate) struct Life<'a> {
     /// What the service says once it runs.
-    says: &'a str,
+    pub(crate) says: &'a str,
     /// A file, a text in it, and another text: the code changes.
-    code: (&'a str, &'a str, &'a str),
+    pub(crate) code: (&'a str, &'a str, &'a str),
     /// What the service says then.
-    says_then: &'a str,
+    pub(crate) says_then: &'a str,
     /// A file, a text in it, and another text: it can't run.
-    breaks: (&'a str, &'a str, &'a str),
+    pub(crate) breaks: (&'a str, &'a str, &'a str),
 }
 
 /// First deploy, nothing to do, a change, a release that is broken, back, the host boots anew, gone.
-fn live(host: &OwnHost, user: &TestUser, project: &Project, life: &Life<'_>) {
+pub(crate) fn live(host: &OwnHost, user: &TestUser, project: &Project, life: &Life<'_>) {
     project.deploy().says("first deploy").says(life.says);
     project.assert_current_is_complete(user);
     project.deploy().says("nothing to do");

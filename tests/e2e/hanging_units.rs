@@ -6,12 +6,7 @@ use std::time::{Duration, Instant};
 use crate::harness::{Child, Project, Standing};
 use crate::hosts::relay::{Link, Relay};
 use crate::hosts::{TestUser, UserOptions, wait_for};
-
-/// What a host may need on a busy machine for what it does at once.
-const AT_ONCE: Duration = Duration::from_secs(20);
-
-/// How much later than its deadline a host may settle: promise P3.
-const GRACE: Duration = Duration::from_secs(5);
+use crate::trial::{AT_ONCE, GRACE, is_in_order, never_well, settled};
 
 /// After a silent cut the lock is free within this, and the client taken for gone.
 const SILENCE: Duration = Duration::from_secs(20);
@@ -42,17 +37,6 @@ fn ready(project: &Project) {
     project.write(&unit, &lines.map(|line| format!("{line}\n")).collect::<String>());
 }
 
-fn never_well(project: &Project, times: &str) {
-    let url = format!("http://localhost:{}/", project.port);
-    project.edit("deploy.yaml", "settle: 0s\n", &format!("settle: 0s\nhealth: {{ http: '{url}', {times}\n"));
-}
-
-fn make_well(project: &Project) {
-    let manifest = fs::read_to_string(project.path("deploy.yaml")).unwrap();
-    let lines = manifest.lines().filter(|line| !line.starts_with("health") && !line.starts_with("confirm"));
-    project.write("deploy.yaml", &lines.map(|line| format!("{line}\n")).collect::<String>());
-}
-
 /// Starts a deploy, and returns while the unit hangs in its start.
 fn deploy_until_it_hangs(project: &Project, user: &TestUser, before: &Standing) -> Child {
     let deploy = Child::spawn(&mut project.command(&["deploy", "prod"]));
@@ -60,19 +44,6 @@ fn deploy_until_it_hangs(project: &Project, user: &TestUser, before: &Standing) 
         project.current(user) != before.current && project.property(user, "SubState") == "start"
     });
     deploy
-}
-
-fn settled(project: &Project, user: &TestUser) -> bool {
-    project.standing(user).leftovers.is_empty()
-}
-
-/// The lock is free, nothing of the release is left running, and the next deploy works.
-#[track_caller]
-fn is_in_order(project: &Project, user: &TestUser) {
-    let lock = format!("flock -n {}/lock true && echo free; true", project.root(user));
-    wait_for("the lock", Duration::from_secs(3), || user.run(&lock) == "free\n");
-    project.write("service.sh", WELL);
-    project.deploy().says("1 host deployed").never_says("waiting").never_says("interrupted");
 }
 
 /// The program of the service, by its processes; one line each.
@@ -244,7 +215,6 @@ fn a_release_that_ignores_sigterm_does_not_hold_up_the_way_back() {
     assert_eq!(processes(&project, &user).lines().count(), 0);
     deploy.signal("KILL");
     drop(deploy);
-    make_well(&project);
     is_in_order(&project, &user);
 }
 
@@ -258,7 +228,6 @@ fn a_first_release_that_ignores_sigterm_goes_too() {
     ran.says("did not stop in time, and was killed").says("the service is not deployed, as before");
     project.standing(&user).is_not_deployed();
     assert_eq!(processes(&project, &user), "");
-    make_well(&project);
     is_in_order(&project, &user);
 }
 

@@ -3,52 +3,9 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::harness::{Child, Project, Standing};
+use crate::harness::{Child, Project};
 use crate::hosts::{HostOptions, OwnHost, TestUser, UserOptions, wait_for};
-
-/// What a host may need on a busy machine for what it does at once.
-const AT_ONCE: Duration = Duration::from_secs(20);
-
-/// A project whose good first release runs, and whose next one waits for an answer that never comes.
-fn waiting(user: &TestUser, times: &str) -> (Project, Standing) {
-    let project = Project::quick(user);
-    project.deploy();
-    let before = project.standing(user);
-    let url = format!("http://localhost:{}/", project.port);
-    project.edit("deploy.yaml", "settle: 0s\n", &format!("settle: 0s\nhealth: {{ http: '{url}', {times}\n"));
-    project.edit(&format!("{}.conf", project.name), "North Carolina", "Virginia");
-    (project, before)
-}
-
-/// The same without the check, so that the next deploy works.
-fn make_well(project: &Project) {
-    let manifest = fs::read_to_string(project.path("deploy.yaml")).unwrap();
-    let other =
-        |line: &&str| !["health", "confirm", "hooks", "  "].iter().any(|start| line.starts_with(start));
-    let (head, environments) = manifest.split_once("environments:").unwrap();
-    let head: String = head.lines().filter(other).map(|line| format!("{line}\n")).collect();
-    project.write("deploy.yaml", &format!("{head}environments:{environments}"));
-}
-
-fn deploy_until_pending(project: &Project) -> Child {
-    let mut deploy = Child::spawn(&mut project.command(&["deploy", "prod"]));
-    deploy.wait_for_output("until it answers well");
-    deploy
-}
-
-fn settled(project: &Project, user: &TestUser) -> bool {
-    project.standing(user).leftovers.is_empty()
-}
-
-/// The lock is free, and the next deploy works.
-#[track_caller]
-fn is_in_order(project: &Project, user: &TestUser) {
-    let lock = format!("flock -n {}/lock true && echo free; true", project.root(user));
-    wait_for("the lock", Duration::from_secs(3), || user.run(&lock) == "free\n");
-    make_well(project);
-    project.write("service.sh", "#!/bin/sh\necho mended\nexec sleep infinity\n");
-    project.deploy().says("1 host deployed").never_says("waiting").never_says("interrupted");
-}
+use crate::trial::{AT_ONCE, deploy_until_pending, is_in_order, make_well, settled, waiting};
 
 /// Takes sshd down, with all that it serves, until the file /var/tmp/up is there.
 fn cut_off(host: &OwnHost) {
@@ -72,7 +29,7 @@ fn sshd_dies_with_all_its_sessions_and_the_host_goes_back_by_itself() {
     let is_back = || fs::symlink_metadata(&pending).is_err();
 
     // It can be reached again in time.
-    let deploy = deploy_until_pending(&project);
+    let deploy = deploy_until_pending(&project, &[]);
     cut_off(&host);
     wait_for("the way back", AT_ONCE, is_back);
     let_in(&host);
@@ -82,7 +39,7 @@ fn sshd_dies_with_all_its_sessions_and_the_host_goes_back_by_itself() {
 
     // It cannot.
     let before = project.standing(&user);
-    let deploy = deploy_until_pending(&project);
+    let deploy = deploy_until_pending(&project, &[]);
     cut_off(&host);
     wait_for("the way back", AT_ONCE, is_back);
     let ran = deploy.wait().exits(4);
@@ -105,7 +62,7 @@ fn logind_that_ends_the_processes_of_a_session_does_not_keep_the_host_from_going
     );
     let user = host.user(UserOptions::default());
     let (project, before) = waiting(&user, "timeout: 40s }");
-    let deploy = deploy_until_pending(&project);
+    let deploy = deploy_until_pending(&project, &[]);
     deploy.signal("KILL");
     wait_for("the way back", AT_ONCE, || settled(&project, &user));
     project.standing(&user).is_back_at(&before);
@@ -126,7 +83,7 @@ fn user_manager(user: &TestUser, verb: &str) {
 fn the_users_service_manager_stops_while_the_host_waits_and_a_login_brings_it_back() {
     let Some(user) = TestUser::new(UserOptions::default()) else { return };
     let (project, before) = waiting(&user, "timeout: 3s }");
-    let deploy = deploy_until_pending(&project);
+    let deploy = deploy_until_pending(&project, &[]);
     user_manager(&user, "stop");
     let ran = deploy.wait().exits(3);
     ran.says("no good answer from").says("FAILED (reverted)").says("runs again, as before");
@@ -139,7 +96,7 @@ fn the_users_service_manager_stops_while_the_host_waits_and_a_login_brings_it_ba
 fn the_users_service_manager_does_not_come_back() {
     let Some(user) = TestUser::new(UserOptions::default()) else { return };
     let (project, before) = waiting(&user, "timeout: 3s }\nconfirm_timeout: 4s");
-    let deploy = deploy_until_pending(&project);
+    let deploy = deploy_until_pending(&project, &[]);
     user_manager(&user, "mask --runtime --now");
     let ran = deploy.wait().exits(4);
     user_manager(&user, "unmask --runtime");
@@ -176,7 +133,7 @@ fn the_users_service_manager_restarts_while_a_unit_starts() {
 fn a_way_back_that_failed_is_tried_again_when_the_service_manager_starts() {
     let Some(user) = TestUser::new(UserOptions::default()) else { return };
     let (project, before) = waiting(&user, "timeout: 3s }");
-    let deploy = deploy_until_pending(&project);
+    let deploy = deploy_until_pending(&project, &[]);
     deploy.signal("STOP");
     let program = format!("{}/{}/bin/{}", project.root(&user), before.current, project.name);
     user.run(&format!("mv {program} {program}.away"));
@@ -239,7 +196,7 @@ fn a_home_that_turns_read_only_before_the_switch_leaves_the_service_alone() {
 fn a_home_that_turns_read_only_while_the_host_waits_needs_a_person() {
     let Some(user) = TestUser::new(UserOptions::default()) else { return };
     let (project, before) = waiting(&user, "timeout: 3s }");
-    let deploy = deploy_until_pending(&project);
+    let deploy = deploy_until_pending(&project, &[]);
     user.run_as_root(&read_only(&user));
     let ran = deploy.wait();
     writable(&user);

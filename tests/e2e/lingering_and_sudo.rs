@@ -2,29 +2,13 @@
 use crate::harness::Project;
 use crate::hosts::{Lingering, Sudo, TestUser, UserOptions};
 
-fn lingers(user: &TestUser) -> bool {
-    user.run_as_root(&format!("test -e /var/lib/systemd/linger/{} && echo yes || echo no", user.user))
-        == "yes\n"
-}
-
-/// Nothing of the service is on the host.
-#[track_caller]
-fn untouched(user: &TestUser, project: &Project) {
-    let name = &project.name;
-    let found = user.run_as_root(&format!(
-        "ls -d {} /usr/local/bin/{name} /etc/default/{name}.conf 2>/dev/null; true",
-        project.root(user)
-    ));
-    assert_eq!(found, "");
-}
-
 #[test]
 fn lingering_is_enabled_with_passwordless_sudo() {
     let options = UserOptions { lingering: Lingering::Off, ..UserOptions::default() };
     let Some(user) = TestUser::new(options) else { return };
     let project = Project::quick(&user);
     project.deploy().says("enabled lingering for").says("1 host deployed");
-    assert!(lingers(&user));
+    assert!(user.lingers());
     assert_eq!(project.property(&user, "ActiveState"), "active");
     project.deploy().says("nothing to do");
 }
@@ -40,9 +24,9 @@ fn without_lingering_and_sudo_nothing_is_uploaded_and_the_command_is_named() {
         // The links as well, in one go.
         ran.says(&format!("/usr/local/bin/{}", project.name));
         ran.says("nothing was activated");
-        untouched(&user, &project);
+        project.assert_untouched(&user);
     }
-    assert!(!lingers(&user));
+    assert!(!user.lingers());
 }
 
 #[test]
@@ -54,7 +38,7 @@ fn a_user_without_sudo_can_deploy_once_the_links_are_there() {
     let commands: Vec<&str> =
         ran.stderr.lines().filter_map(|line| line.split_once("sudo ln ")).map(|x| x.1).collect();
     assert_eq!(commands.len(), 2, "{}", ran.all());
-    untouched(&user, &project);
+    project.assert_untouched(&user);
     // What the help says, done by someone who may.
     for command in commands {
         user.run_as_root(&format!("ln {command}"));
@@ -72,7 +56,7 @@ fn sudo_that_wants_a_password_is_refused_without_a_terminal() {
     for arguments in [&["deploy", "prod"][..], &["deploy", "prod", "--no-input"]] {
         let ran = project.shipit(arguments).exits(8);
         ran.says("a password is required").says("on the host: sudo ln -sfT");
-        untouched(&user, &project);
+        project.assert_untouched(&user);
     }
 }
 
@@ -99,7 +83,7 @@ fn sudos_password_is_asked_for_once_and_seen_nowhere() {
     ran.never_says(&password);
     assert!(counts[0] > 0, "the watch saw no sudo");
     assert_eq!(counts[1], 0, "the password was in an argument list or an environment");
-    assert!(lingers(&user));
+    assert!(user.lingers());
     let log = user.run_as_root("journalctl -q --no-pager -t sudo");
     assert!(!log.contains(&password));
     let stored = user.run_as_root(&format!("grep -rlF {password} {} || true", user.home));
@@ -117,7 +101,7 @@ fn a_wrong_sudo_password_is_asked_for_again_and_three_are_enough() {
     let ran = project.shipit_on_a_terminal(&["deploy", "prod"], &wrong);
     assert_eq!(ran.code, Some(8), "{}", ran.all());
     assert!(ran.stdout.contains("sudo did not take the password"), "{}", ran.all());
-    untouched(&user, &project);
+    project.assert_untouched(&user);
     let password = user.password.clone().unwrap();
     let ran = project
         .shipit_on_a_terminal(&["deploy", "prod"], &[("sudo password on", "wrong"), (again, &password)]);

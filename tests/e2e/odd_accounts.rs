@@ -12,12 +12,6 @@ fn bendable() -> Option<TestUser> {
     Some(user)
 }
 
-#[track_caller]
-fn untouched(user: &TestUser, project: &Project) {
-    let found = user.run_as_root(&format!("ls -d {} 2>/dev/null; true", project.root(user)));
-    assert_eq!(found, "");
-}
-
 #[test]
 fn a_login_shell_that_sets_odd_things_is_no_obstacle() {
     let Some(user) = bendable() else { return };
@@ -91,7 +85,7 @@ fn an_account_that_may_not_run_commands_is_said_to_be_one() {
     user.run_as_root(&format!("usermod --shell /bin/bash {}", user.user));
     let ran = ran.exits(8);
     ran.says("the account runs no commands: This account is currently not available").says("login shell");
-    untouched(&user, &project);
+    project.assert_untouched(&user);
 }
 
 #[test]
@@ -101,7 +95,7 @@ fn a_shell_that_runs_nothing_by_its_path_is_refused() {
     let project = Project::quick(&user);
     let ran = project.shipit(&["deploy", "prod"]).exits(8);
     ran.says("the account runs no commands").says("restricted").says("login shell");
-    untouched(&user, &project);
+    project.assert_untouched(&user);
 }
 
 #[test]
@@ -113,7 +107,7 @@ fn a_host_without_systemd_is_refused() {
         let ran = project.shipit(arguments).exits(8);
         ran.says("not run by systemd").says("there is no systemctl").says("systemd >= 245");
     }
-    untouched(&user, &project);
+    project.assert_untouched(&user);
 }
 
 /// What a Mac has of the programs that the probe asks: POSIX's, and no more of them than that.
@@ -147,7 +141,7 @@ exit 1
         .says("Linux hosts that systemd >= 245 runs");
     }
     user.run("rm ~/.bashrc");
-    untouched(&user, &project);
+    project.assert_untouched(&user);
 }
 
 #[test]
@@ -161,7 +155,7 @@ fn a_user_without_a_manager_is_refused_with_the_way_to_get_one() {
     let ran = ran.exits(8);
     ran.says(&format!("the service manager of {} can't be reached", user.user));
     ran.says(&format!("systemctl start user@$(id -u {})", user.user));
-    untouched(&user, &project);
+    project.assert_untouched(&user);
 }
 
 /// As on Fedora, RHEL, SUSE and Arch. It reads its input byte by byte, and has ideas of its own about traps.
@@ -260,5 +254,5 @@ fn a_home_that_is_no_text_is_refused() {
         ran.says("the path of the home directory is").says("usermod --home").never_says("\u{1b}");
         user.run("rm .bashrc");
     }
-    untouched(&user, &project);
+    project.assert_untouched(&user);
 }

@@ -75,21 +75,6 @@ impl<'a> Watch<'a> {
     }
 }
 
-fn lingers(user: &TestUser) -> bool {
-    user.run_as_root(&format!("test -e /var/lib/systemd/linger/{} && echo yes || echo no", user.user))
-        == "yes\n"
-}
-
-#[track_caller]
-fn untouched(user: &TestUser, project: &Project) {
-    let name = &project.name;
-    let found = user.run_as_root(&format!(
-        "ls -d {} /usr/local/bin/{name} /etc/default/{name}.conf 2>/dev/null; true",
-        project.root(user)
-    ));
-    assert_eq!(found, "");
-}
-
 /// What the operator's session makes as root, the host takes back alone: it has no terminal either.
 #[track_caller]
 fn deploys_and_goes_back(user: &TestUser) {
@@ -120,7 +105,7 @@ fn deploys_with_the_password(user: &TestUser, question: &str, program: &str) {
         ran.never_says(&password);
     };
     deploy();
-    assert!(lingers(user));
+    assert!(user.lingers());
     // A link that is repaired takes two commands, one right after the other: of the second, sudo asks no password.
     user.run_as_root(&format!("ln -sfT /nowhere /usr/local/bin/{}", project.name));
     deploy();
@@ -140,7 +125,7 @@ fn sudo_that_insists_on_a_terminal_and_a_password_gets_both() {
     let Some(user) = user_of(Sudo::Password, "requiretty") else { return };
     let project = Project::quick(&user);
     project.shipit(&["deploy", "prod"]).exits(8).says("a password is required");
-    untouched(&user, &project);
+    project.assert_untouched(&user);
     deploys_with_the_password(&user, "sudo password on", "script -qec");
 }
 
@@ -169,7 +154,7 @@ fn a_wrong_password_counts_once() {
         let ran = project
             .shipit_on_a_terminal(&["deploy", "prod"], &[("sudo password on", "wrong"), ("Sorry", "")]);
         assert_eq!(ran.code, Some(8), "{}", ran.all());
-        untouched(&user, &project);
+        project.assert_untouched(&user);
         let failures = user.run_as_root(&format!(
             "journalctl -q --no-pager _COMM=sudo | grep 'authentication failure;' | grep -c 'user={}$'; true",
             user.user
@@ -205,7 +190,7 @@ fn doas_gets_its_password_on_a_terminal_of_its_own() {
     let ran = project.shipit_on_a_terminal(&["deploy", "prod"], &wrong);
     assert_eq!(ran.code, Some(8), "{}", ran.all());
     assert!(ran.stdout.contains("doas did not take the password"), "{}", ran.all());
-    untouched(&user, &project);
+    project.assert_untouched(&user);
     deploys_with_the_password(&user, "doas password on", "doas");
 }
 
@@ -216,7 +201,7 @@ fn doas_without_a_rule_is_refused_and_nobody_is_asked() {
     let ran = project.shipit_on_a_terminal(&["deploy", "prod"], &[]);
     assert_eq!(ran.code, Some(8), "{}", ran.all());
     assert!(ran.stdout.contains("doas is not to be had: doas: Operation not permitted"), "{}", ran.all());
-    untouched(&user, &project);
+    project.assert_untouched(&user);
 }
 
 #[test]
@@ -227,7 +212,7 @@ fn root_needs_no_sudo() {
     let project = Project::new(&user);
     let ran = project.deploy();
     ran.says("enabled lingering for root").says("started in North Carolina");
-    assert!(lingers(&user));
+    assert!(user.lingers());
     project.deploy().says("nothing to do");
     project.edit(&format!("{}.conf", project.name), "North Carolina", "Virginia");
     project.deploy();

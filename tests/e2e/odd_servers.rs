@@ -10,17 +10,6 @@ fn user_behind(server: Server<'_>) -> Option<TestUser> {
     user.behind(server).then_some(user)
 }
 
-#[track_caller]
-fn untouched(user: &TestUser, project: &Project) {
-    let name = &project.name;
-    let found = user.run_as_root(&format!(
-        "ls -d {} /usr/local/bin/{name} /etc/default/{name}.conf {}/.config/systemd/user/*{name}* 2>/dev/null; true",
-        project.root(user),
-        user.home
-    ));
-    assert_eq!(found, "");
-}
-
 /// A binary of some megabytes that is a script.
 fn make_large(project: &Project, last: &str) {
     let padding = "#".repeat(63) + "\n";
@@ -73,7 +62,7 @@ fn an_sshd_that_runs_nothing_is_said_to() {
     let project = Project::quick(&user);
     let ran = project.shipit(&["deploy", "prod"]).exits(8);
     ran.says("refused to open a channel for a program\n").says("MaxSessions in its sshd_config is 0");
-    untouched(&user, &project);
+    project.assert_untouched(&user);
 }
 
 #[test]
@@ -123,7 +112,7 @@ fn an_account_for_files_only_is_said_to_be_one() {
     let project = Project::quick(&user);
     let ran = project.shipit(&["deploy", "prod"]).exits(8);
     ran.says("runs no commands").says("ForceCommand");
-    untouched(&user, &project);
+    project.assert_untouched(&user);
 }
 
 #[test]
@@ -134,7 +123,7 @@ fn a_command_that_takes_the_place_of_every_other_is_shown() {
     let project = Project::quick(&user);
     let ran = project.shipit(&["deploy", "prod"]).exits(8);
     ran.says("this is a menu 1 quit").says("ForceCommand");
-    untouched(&user, &project);
+    project.assert_untouched(&user);
 }
 
 #[test]
@@ -144,7 +133,7 @@ fn a_container_with_systemd_in_it_that_does_not_run_it_is_refused() {
     let project = Project::quick(&user);
     let ran = project.shipit(&["deploy", "prod"]).exits(8);
     ran.says("systemd is installed but not running").says("systemd >= 245");
-    untouched(&user, &project);
+    project.assert_untouched(&user);
 }
 
 /// A login that sees nothing of the user's service manager, as in some containers.
@@ -155,7 +144,7 @@ fn a_login_without_a_way_to_the_users_systemd_is_refused() {
     let project = Project::quick(&user);
     let ran = project.shipit(&["deploy", "prod"]).exits(8);
     ran.says(&format!("the service manager of {} can't be reached", user.user));
-    untouched(&user, &project);
+    project.assert_untouched(&user);
 }
 
 #[test]

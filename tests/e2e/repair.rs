@@ -118,11 +118,11 @@ fn a_service_that_still_runs_an_older_executable_is_restarted() {
         format!("{}/current/bin/{}", project.root(&user), project.name),
         project.property(&user, "InvocationID"),
     );
-    // Another program under the same name, started, and the right file put back below it.
+    // Another program under the same name, started (and seen to be: Type=exec), and the right file put back below it.
     user.run(&format!(
         "cp {bin} {bin}.right; cp /bin/sleep {bin}.wrong; mv {bin}.wrong {bin}; \
          mkdir -p ~/.config/systemd/user/{name}.service.d; \
-         printf '[Service]\\nExecStart=\\nExecStart=/usr/local/bin/{name} 1000\\n' \
+         printf '[Service]\\nType=exec\\nExecStart=\\nExecStart=/usr/local/bin/{name} 1000\\n' \
          >~/.config/systemd/user/{name}.service.d/x.conf; systemctl --user daemon-reload; \
          systemctl --user restart {name}; mv {bin}.right {bin}; \
          rm -r ~/.config/systemd/user/{name}.service.d; systemctl --user daemon-reload",

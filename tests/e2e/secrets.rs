@@ -308,6 +308,7 @@ fn no_secret_of_any_kind_is_seen_by_anybody_else_in_a_deploy_and_a_revert() {
     // A release that fails: its account has more in it than that of one that works.
     project.edit(&conf, VALUE, &format!("{VALUE}-3-"));
     project.edit("service.sh", "exec sleep infinity", "exit 7");
+    project.edit("deploy.yaml", "settle: 0s", "settle: 3s");
     let ran = operator.shipit(&["deploy", "prod", "-vvv"]).exits(3);
     secrets.are_not_in(&ran);
 

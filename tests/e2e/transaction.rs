@@ -4,48 +4,10 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Child, Project, Standing};
+use crate::harness::{Child, Project};
 use crate::hosts::relay::{Link, Relay};
 use crate::hosts::{HostOptions, OwnHost, TestUser, UserOptions, wait_for};
-
-/// What a host may need on a busy machine for what it does at once.
-const AT_ONCE: Duration = Duration::from_secs(20);
-
-/// How much later than its deadline a host may settle: promise P3.
-const GRACE: Duration = Duration::from_secs(5);
-
-/// A project whose good first release runs, and whose next one waits for an answer that never comes.
-fn waiting(user: &TestUser, times: &str) -> (Project, Standing) {
-    let project = Project::quick(user);
-    project.deploy();
-    let before = project.standing(user);
-    never_well(&project, times);
-    (project, before)
-}
-
-fn never_well(project: &Project, times: &str) {
-    let url = format!("http://localhost:{}/", project.port);
-    project.edit("deploy.yaml", "settle: 0s\n", &format!("settle: 0s\nhealth: {{ http: '{url}', {times}\n"));
-    project.edit(&format!("{}.conf", project.name), "North Carolina", "Virginia");
-}
-
-/// The same without the check, so that the next deploy works.
-fn make_well(project: &Project) {
-    let manifest = fs::read_to_string(project.path("deploy.yaml")).unwrap();
-    let lines = manifest.lines().filter(|line| !line.starts_with("health") && !line.starts_with("confirm"));
-    project.write("deploy.yaml", &lines.map(|line| format!("{line}\n")).collect::<String>());
-}
-
-/// Starts a deploy, and returns while its activation waits for its word.
-fn deploy_until_pending(project: &Project, arguments: &[&str]) -> Child {
-    let mut deploy = Child::spawn(&mut project.command(&[&["deploy", "prod"], arguments].concat()));
-    deploy.wait_for_output("until it answers well");
-    deploy
-}
-
-fn settled(project: &Project, user: &TestUser) -> bool {
-    project.standing(user).leftovers.is_empty()
-}
+use crate::trial::{AT_ONCE, GRACE, deploy_until_pending, make_well, never_well, settled, waiting};
 
 /// The verdicts in the service's history, oldest first. Each line must be JSON with what a reader needs.
 fn verdicts(project: &Project, user: &TestUser) -> Vec<String> {

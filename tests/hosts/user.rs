@@ -288,6 +288,12 @@ impl TestUser {
         stdout_of(&self.root(script), script)
     }
 
+    /// Whether the user's services run without a login (loginctl(1), enable-linger).
+    pub fn lingers(&self) -> bool {
+        let file = format!("/var/lib/systemd/linger/{}", self.user);
+        self.run_as_root(&format!("test -e {file} && echo yes || echo no")) == "yes\n"
+    }
+
     /// Kills whatever the user's logins have running, without a word. Services stay. Not for a developer's own machine:
     /// [`TestUser::key_path`] is `None` there.
     pub fn kill_sessions(&self) {

@@ -1,6 +1,6 @@
 //! What `files` of the manifest brings, planned for.
 use insta::assert_snapshot;
-use shipit::plan::{Packing, Plan, Step, TreeChange, Unpacker};
+use shipit::plan::{FoundLink, LinkState, Operator, Packing, Plan, Step, Sudo, TreeChange, Unpacker};
 
 use crate::fixture::{Service, shown, steps};
 
@@ -148,5 +148,86 @@ fn a_file_for_another_program_is_linked_validated_and_told_of_when_it_changes() 
     assert!(!names.contains("validate") && !names.contains("on_change"), "{names}");
     service.write("site.conf", "listen 81;\n");
     let names = steps(&service.plan(&host).unwrap()).join(" ");
-    assert!(names.contains("switch validate on_change restart"), "{names}");
+    assert!(names.contains("switch validate on_change restart observe"), "{names}");
+}
+
+#[test]
+fn a_file_that_another_program_is_told_of_restarts_no_service_and_the_service_is_asked_all_the_same() {
+    let service = with_site_file();
+    service.edit("deploy.yaml", "files: [", "files: [{source: words.txt}, ");
+    service.edit(
+        "deploy.yaml",
+        "{ http: 'http://localhost:8000/' }",
+        "[{ http: 'http://localhost:8000/' }, { journal: up }]",
+    );
+    service.write("words.txt", "one\n");
+    let host = service.deployed_host();
+    service.write("site.conf", "listen 81;\n");
+    let plan = service.plan(&host).unwrap();
+    // Nothing has started that would say in the journal that it is up.
+    assert_eq!(steps(&plan), ["upload", "seal", "switch", "validate", "on_change", "ask_health"]);
+
+    // What nobody is told of is the service's own, beside it and alone.
+    service.write("words.txt", "two\n");
+    let text = shown(&service.plan(&host).unwrap());
+    assert!(text.contains("restart api.service (files changed)"), "{text}");
+    assert!(text.contains("reload nginx") && text.contains(r#"until it has "up""#), "{text}");
+
+    // It goes when the manifest has it no more: who read it is not known then.
+    service.edit("deploy.yaml", "{source: words.txt}, ", "");
+    let text = shown(&service.plan(&host).unwrap());
+    assert!(text.contains("- words.txt  (not in the new release)"), "{text}");
+    assert!(text.contains("restart api.service (files changed)"), "{text}");
+}
+
+#[test]
+fn a_link_that_somebody_took_away_is_told_of_once_it_is_back() {
+    let service = with_site_file();
+    let mut host = service.deployed_host();
+    let place = "/etc/nginx/conf.d/api.conf";
+    host.links.iter_mut().find(|link| link.path.as_str() == place).unwrap().state = LinkState::Missing;
+    let plan = service.plan(&host).unwrap();
+    assert_eq!(steps(&plan), ["link", "validate", "on_change", "ask_health"]);
+}
+
+#[test]
+fn a_link_that_the_manifest_has_no_more_goes_with_the_next_deploy() {
+    let service = with_site_file();
+    let mut host = service.deployed_host();
+    service.edit("deploy.yaml", "link: /etc/nginx/conf.d/api.conf", "link: /etc/nginx/conf.d/other.conf");
+    let other = "/etc/nginx/conf.d/other.conf";
+    let missing = FoundLink { state: LinkState::Missing, ..host.links.last().unwrap().clone() };
+    let wanted = service.fresh_host().links.into_iter().find(|link| link.path.as_str() == other).unwrap();
+    host.links.push(FoundLink { path: wanted.path, ..missing });
+    host.sudo = Sudo::Passwordless;
+    let plan = service.plan(&host).unwrap();
+    assert_eq!(steps(&plan), ["link", "unlink", "validate", "on_change", "ask_health"]);
+    assert!(shown(&plan).contains("- /etc/nginx/conf.d/api.conf"), "{}", shown(&plan));
+
+    // Not one that leads elsewhere by now, and none where root's rights can't be had without a question.
+    let mut elsewhere = host.clone();
+    let past = |link: &&mut FoundLink| link.path.as_str() == "/etc/nginx/conf.d/api.conf";
+    elsewhere.links.iter_mut().find(past).unwrap().state = LinkState::Symlink("/srv/other".to_owned());
+    assert!(!steps(&service.plan(&elsewhere).unwrap()).contains(&"unlink"));
+    host.sudo = Sudo::Refused("a password is required".to_owned());
+    let plan = service.plan_for(&host, Operator::Present).unwrap();
+    assert!(!steps(&plan).contains(&"unlink"));
+}
+
+#[test]
+fn of_a_folder_that_a_program_is_told_of_a_file_with_an_entry_of_its_own_is_the_services() {
+    let service = Service::new();
+    service.edit(
+        "deploy.yaml",
+        "env_file: api.conf\n",
+        "env_file: api.conf\nfiles: [{source: site, on_change: reload-the-proxy}, {source: words.txt, path: site/words.txt}]\n",
+    );
+    service.write("words.txt", "one\n");
+    service.write("site/index.html", "one\n");
+    let host = service.deployed_host();
+    service.write("site/index.html", "two\n");
+    let plan = service.plan(&host).unwrap();
+    assert_eq!(steps(&plan), ["upload", "seal", "switch", "on_change", "ask_health"]);
+    service.write("words.txt", "two\n");
+    assert!(steps(&service.plan(&host).unwrap()).contains(&"restart"));
 }

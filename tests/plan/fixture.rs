@@ -80,7 +80,7 @@ impl Service {
         let environment = manifest.environment(None).unwrap();
         let sources = Sources::open(&manifest).unwrap();
         let host = &environment.hosts[0];
-        let inputs = TemplateInputs::offline(environment, host, None);
+        let inputs = TemplateInputs::offline(&manifest, environment, host, None);
         let mut release = sources.release(&manifest, environment, host, &inputs).unwrap();
         release.binary = Some(elf(Machine::X86_64, None));
         release

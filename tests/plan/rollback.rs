@@ -70,6 +70,23 @@ fn it_checks_switches_restarts_and_watches() {
 }
 
 #[test]
+fn a_file_that_another_program_is_told_of_restarts_no_service() {
+    let service = Service::new();
+    service.edit(
+        "deploy.yaml",
+        "env_file: api.conf\n",
+        "env_file: api.conf\nfiles: [{source: site.conf, on_change: reload-the-proxy}]\n",
+    );
+    service.write("site.conf", "listen 80;\n");
+    let old = service.release();
+    service.write("site.conf", "listen 81;\n");
+    let mut facts = host(&service, &[]);
+    facts.releases.insert(0, stored(&old, 18, GOOD));
+    let plan = back(&service, &facts).unwrap();
+    assert_eq!(steps(&plan), ["check_release", "switch", "reload_manager", "on_change", "ask_health"]);
+}
+
+#[test]
 fn it_goes_to_the_newest_good_one_before_the_current() {
     let service = Service::new();
     let facts = host(&service, &[(15, GOOD), (17, GOOD), (18, FAILED), (20, GOOD)]);

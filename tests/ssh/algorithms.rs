@@ -60,7 +60,7 @@ fn a_host_with_one_algorithm_is_reached_when_ssh_config_has_it_and_not_otherwise
         ),
         (
             "KexAlgorithms ecdh-sha2-nistp256",
-            &[("KexAlgorithms ecdh-sha2-nistp256", true), ("KexAlgorithms -ecdh-*", false)],
+            &[("", true), ("KexAlgorithms ecdh-sha2-nistp256", true), ("KexAlgorithms -ecdh-*", false)],
         ),
         (
             "Ciphers aes256-cbc",
@@ -68,7 +68,7 @@ fn a_host_with_one_algorithm_is_reached_when_ssh_config_has_it_and_not_otherwise
         ),
         (
             "Ciphers aes256-ctr\nMACs hmac-sha1",
-            &[("MACs hmac-sha2-512,hmac-sha1", true), ("MACs -hmac-sha1", false)],
+            &[("", true), ("MACs hmac-sha2-512,hmac-sha1", true), ("MACs -hmac-sha1", false)],
         ),
         ("Ciphers aes128-gcm@openssh.com", &[("", true), ("Ciphers -aes128-gcm*", false)]),
     ] {

@@ -2,7 +2,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use shipit::ssh::{Answer, AttemptOutcome, AuthenticationFailure, Credential, SshError, connect};
 
@@ -146,7 +146,9 @@ pub(crate) fn agent(server: &Server, keys: &[&str]) -> Agent {
     let agent = Agent(child);
     // 2: there is no agent; 1: it holds nothing. The socket is there before anybody listens.
     let ask = || Command::new("ssh-add").arg("-l").env("SSH_AUTH_SOCK", &socket).output().unwrap().status;
+    let end = Instant::now() + Duration::from_secs(10);
     while ask().code() == Some(2) {
+        assert!(Instant::now() < end, "there is no agent");
         std::thread::sleep(Duration::from_millis(5));
     }
     for key in keys {

@@ -215,3 +215,10 @@ async fn an_upload_over_a_connection_that_is_gone_ends() {
     let error = written.await.expect("it ends").unwrap_err();
     assert!(matches!(error.kind, SftpErrorKind::ConnectionLost { .. }), "{error:?}");
 }
+
+#[tokio::test]
+async fn a_server_that_ends_its_output_before_it_ends_is_asked_how_it_ended() {
+    let Some(server) = Server::start("ForceCommand exec <&- >&-; sleep 0.5; exit 127") else { return };
+    let error = server.connect().await.sftp().await.unwrap_err();
+    assert!(format!("{error:?}").contains("the program was not found"), "{error:?}");
+}

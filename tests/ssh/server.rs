@@ -86,11 +86,7 @@ impl Server {
     }
 
     pub(crate) fn wait_for(&self, words: &str) {
-        let end = Instant::now() + Duration::from_secs(10);
-        while !self.log().contains(words) {
-            assert!(Instant::now() < end, "sshd never said {words:?}:\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        self.wait_for_count(words, 1);
     }
 
     pub(crate) fn wait_for_count(&self, words: &str, count: usize) {

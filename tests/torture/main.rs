@@ -9,6 +9,8 @@ mod hosts;
 mod harness;
 
 mod races;
+#[path = "../e2e/running.rs"]
+mod running;
 mod site;
 mod sweeps;
 mod tally;

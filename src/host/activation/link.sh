@@ -3,6 +3,10 @@
 # Makes a link, or repairs one that points elsewhere. Never replaces anything that is not a symlink.
 make_link() { # path target direct|root
 	expand_home "$1"
+	case $path in
+	"$unit_folder"/*) ;;
+	*) note_link "$1" || return ;;
+	esac
 	if [ -L "$path" ]; then
 		note_undo link "$path" "$(readlink "$path")" "$3" || return
 	else
@@ -11,9 +15,20 @@ make_link() { # path target direct|root
 	place_link "$path" "$2" "$3"
 }
 
+# For the day that a release does not want it any more: other folders than systemd's are not searched for links.
+note_link() { # path
+	grep -qxF -e "$1" "$root/linked" 2>/dev/null || printf '%s\n' "$1" >>"$root/linked"
+}
+
 # The way back is on the disk before the link is gone: power may fail right after.
 remove_link() { # path
-	note_undo link "$1" "$(readlink "$1")" direct && sync "$run/undo" && rm -f -- "$1" || return
+	rights=direct
+	run_as=
+	if [ ! -w "${1%/*}" ]; then
+		rights=root
+		run_as=as_root
+	fi
+	note_undo link "$1" "$(readlink "$1")" "$rights" && sync "$run/undo" && $run_as rm -f -- "$1" || return
 	leave_no_folder "$1"
 }
 

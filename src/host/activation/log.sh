@@ -14,15 +14,9 @@
 # "unlocked", "pending SECONDS", "committed", "reverting WHY", "reverted", "revert_failed WHY", and "end".
 tab='	'
 case $scope in
-system)
-	unit_folder=/etc/systemd/system
-	# The boot's target may be another one; this is part of each that has services.
-	boot_units=$unit_folder/multi-user.target.wants
-	;;
-*)
-	unit_folder=$HOME/.config/systemd/user
-	boot_units=$unit_folder/default.target.wants
-	;;
+# The boot's target may be another one; this is part of each that has services.
+system) boot_units=$unit_folder/multi-user.target.wants ;;
+*) boot_units=$unit_folder/default.target.wants ;;
 esac
 
 say() {

@@ -110,6 +110,19 @@ look_at_programs() { # blocks
 	done
 }
 
+# Waits, for as long as it is worth it, until what $last says of the units' programs is what they are. Renews $last.
+await_programs() { # unit...
+	programs=
+	tries=0
+	look_at_programs "$last"
+	while [ -n "$pause" ] && [ "$tries" -lt 50 ]; do
+		sleep "$pause"
+		tries=$((tries + 1))
+		last=$(properties "$@") || return
+		look_at_programs "$last"
+	done
+}
+
 # Watches units, all at the same time, for so many milliseconds. Ends early, and fails, once it is clear that one of
 # them did not stay up.
 observe() { # milliseconds unit...
@@ -125,15 +138,7 @@ observe() { # milliseconds unit...
 		next_unit
 		found_lines "unit $unit first" "$text"
 	done
-	programs=
-	tries=0
-	look_at_programs "$last"
-	while [ -n "$pause" ] && [ "$tries" -lt 50 ]; do
-		sleep "$pause"
-		tries=$((tries + 1))
-		last=$(properties "$@") || return
-		look_at_programs "$last"
-	done
+	await_programs "$@" || return
 	until one_ended "$first" "$last" || all_done "$last" || [ "$now" -ge "$end" ]; do
 		left=$((end - now))
 		if [ "$left" -lt 200 ]; then
@@ -144,6 +149,8 @@ observe() { # milliseconds unit...
 		last=$(properties "$@") || return
 		read_clock
 	done
+	# systemd may not have heard of one that has ended just now. (Some can't be looked at.)
+	[ -n "$pause" ] || await_programs "$@" || return
 	down=0
 	rest=$last
 	for unit in "$@"; do
@@ -164,7 +171,7 @@ conclude_unit() { # unit
 			# The very file whose hash was checked before it was given its name.
 			hash=current
 		else
-			hash=$(sha256sum <"/proc/$pid/exe")
+			hash=$(sha256sum 2>/dev/null <"/proc/$pid/exe")
 		fi
 		say "found unit $1 executable ${hash%% *}"
 	fi

@@ -228,7 +228,7 @@ impl Run<'_> {
             Step::Stop { unit } => (Part::Unit, words(["stop_unit", unit.as_str()])),
             Step::Disable { unit } => (Part::Unit, words(["disable", unit.as_str()])),
             Step::Unlink { path, target } => {
-                (Part::Unit, words(["unlink_unit", path.as_str(), target.as_str()]))
+                (Part::Unit, words(["unlink_ours", path.as_str(), target.as_str()]))
             }
             Step::Link(link) => {
                 let rights = rights(link.privilege);

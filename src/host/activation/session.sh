@@ -57,13 +57,6 @@ forget_starts() {
 	[ -z "$up" ] || service_manager reset-failed -- $up
 }
 
-transient_unit() {
-	case $scope in
-	system) systemd-run "$@" ;;
-	*) systemd-run --user "$@" ;;
-	esac
-}
-
 # Starts the run's program as a unit of its own, and hands on its log up to its next stop.
 launch() {
 	wait "$readying"

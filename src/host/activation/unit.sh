@@ -134,8 +134,8 @@ disable() { # unit
 	done
 }
 
-# Removes the link to a unit file that is not in the new release.
-unlink_unit() { # path target
+# Removes a link that the new release does not want.
+unlink_ours() { # path target
 	expand_home "$1"
 	# Since the plan was made, it may have become another's.
 	[ "$(readlink "$path")" = "$2" ] || return 0

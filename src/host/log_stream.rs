@@ -1,0 +1,135 @@
+//! Logs as a stream of lines: those of the journal, and of files that a service writes by itself.
+//!
+//! Responsible for the program on the host that prints them, by whoever may read them, and that ends when its client does.
+//! What an entry of the journal says is [`super::journal`]'s.
+use super::script::Script;
+use crate::manifest::{Scope, UnitName};
+
+/// Prints by a command, and ends along with its input when it follows: sshd does not end a silent `journalctl -f` whose
+/// connection has gone.
+const PRINT: &str = r#"
+follow=$1
+shift
+if [ "$follow" = follow ]; then
+	{
+		"$@" </dev/null
+		kill $$
+	} &
+	read -r _
+	trap '' TERM
+	kill 0
+else
+	exec "$@" </dev/null
+fi
+"#;
+
+/// Runs the program with root's rights, where `may_read` says that the login user's do not do.
+const READ: &str = r#"
+program=$1
+shift
+if [ "$(id -u)" != 0 ] && ! may_read "$@"; then
+	for elevation in sudo doas; do
+		if "$elevation" -n true 2>/dev/null; then
+			exec "$elevation" -n -- /bin/sh -c "$program" sh "$@"
+		fi
+	done
+	explain
+fi
+exec /bin/sh -c "$program" sh "$@"
+"#;
+
+/// The journal of a user's own units is that user's to read.
+const OWN_JOURNAL: &str = r"
+may_read() { :; }
+";
+
+/// Others than root see the system's units in the journal when they are in one of these groups (journalctl(1)).
+const SYSTEM_JOURNAL: &str = r#"
+may_read() {
+	case " $(id -nG) " in
+	*" systemd-journal "* | *" adm "*) ;;
+	*) return 1 ;;
+	esac
+}
+explain() {
+	echo "entries may be missing: $(id -un) is not in the group systemd-journal, and may not use sudo without a password" >&2
+}
+"#;
+
+/// `tail` itself says which it can't read.
+const FILES: &str = r#"
+may_read() {
+	for word in "$@"; do
+		case $word in
+		/*) [ -r "$word" ] || return ;;
+		esac
+	done
+}
+explain() { :; }
+"#;
+
+/// Whether what is added later is printed, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// What there is by now.
+    Once,
+    /// Then what comes, until the program's input ends.
+    Follow,
+}
+
+/// Which of a unit's entries.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct JournalQuery {
+    /// Whose units they are.
+    pub scope: Scope,
+    /// Which units.
+    pub units: Vec<UnitName>,
+    /// At most so many of the last ones.
+    pub lines: Option<u32>,
+    /// Only those since then, in the words of systemd.time(7).
+    pub since: Option<String>,
+    /// Only those behind this one.
+    pub after: Option<String>,
+}
+
+/// The program that prints what the query asks for, an entry a line, for a stream of its own.
+#[must_use]
+pub fn journal_stream(query: &JournalQuery, reading: Reading) -> Script {
+    let (may_read, unit) = match query.scope {
+        Scope::System => (SYSTEM_JOURNAL, "--unit"),
+        Scope::User => (OWN_JOURNAL, "--user-unit"),
+    };
+    let mut command = ["journalctl", "--quiet", "--no-pager", "--output=json"].map(str::to_owned).to_vec();
+    command.extend(query.units.iter().map(|name| format!("{unit}={name}")));
+    command.extend(query.lines.map(|lines| format!("--lines={lines}")));
+    command.extend(query.since.as_ref().map(|since| format!("--since={since}")));
+    command.extend(query.after.as_ref().map(|cursor| format!("--after-cursor={cursor}")));
+    if reading == Reading::Follow {
+        command.push("--follow".to_owned());
+    }
+    program(may_read, reading, command)
+}
+
+/// The program that prints the last lines of files on the host, and what is written to them then, whatever they are
+/// renamed to.
+#[must_use]
+pub fn files_stream(paths: &[String], lines: u32, reading: Reading) -> Script {
+    let mut command = ["tail", "-q", "-n", &lines.to_string()].map(str::to_owned).to_vec();
+    if reading == Reading::Follow {
+        command.push("-F".to_owned());
+    }
+    command.push("--".to_owned());
+    command.extend(paths.iter().cloned());
+    program(FILES, reading, command)
+}
+
+fn program(may_read: &'static str, reading: Reading, command: Vec<String>) -> Script {
+    let follow = match reading {
+        Reading::Once => "once",
+        Reading::Follow => "follow",
+    };
+    let mut script = Script::constant(may_read);
+    let arguments = [PRINT, follow].map(str::to_owned).into_iter().chain(command);
+    script.append(&Script::with_arguments(READ, arguments));
+    script
+}
