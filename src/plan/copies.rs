@@ -270,6 +270,7 @@ impl Copying<'_> {
         originals: &BTreeMap<&str, Original>,
         refusals: &mut Vec<Refusal>,
     ) -> CopySteps {
+        self.refuse_edited_links(originals, refusals);
         let mut steps = CopySteps::default();
         let mut wanted = BTreeSet::new();
         for entry in &self.manifest.files {
@@ -292,6 +293,30 @@ impl Copying<'_> {
             }
         }
         steps
+    }
+
+    /// Files of the release that runs that links from outside lead to, and that a person has changed there. The release
+    /// keeps them, so with `--force` nothing is to be done.
+    fn refuse_edited_links(&self, originals: &BTreeMap<&str, Original>, refusals: &mut Vec<Refusal>) {
+        if self.edits == Edits::Replace {
+            return;
+        }
+        let linked = |path: &str| {
+            self.manifest.files.iter().any(|entry| {
+                let below = path.strip_prefix(entry.path.as_str());
+                let is_here = below.is_some_and(|below| below.is_empty() || below.starts_with('/'));
+                is_here && matches!(entry.outside, Some(Outside::Link(_)))
+            })
+        };
+        for file in self.facts.record.iter().flat_map(|record| &record.artifacts) {
+            let path = file.path.as_str();
+            let Some(found) = self.facts.files.get(path) else { continue };
+            let is_wanted = originals.get(path).is_some_and(|original| original.sha256 == found.sha256);
+            if found.sha256 != file.sha256 && !is_wanted && linked(path) {
+                let path = self.layout.root().join(&format!("current/{path}"));
+                refusals.push(Refusal::ChangedByHand { path, diff: None });
+            }
+        }
     }
 
     fn install(

@@ -362,3 +362,26 @@ fn a_client_that_is_killed_leaves_the_old_file_there() {
     deploy.signal("KILL");
     wait_for("the old file", Duration::from_secs(20), || made.found() == old);
 }
+
+#[test]
+fn an_edit_behind_a_link_is_left_alone_as_well() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let made = Installed::new(&user);
+    let (project, name, place) = (&made.project, &made.project.name, &made.place);
+    made.entry(&format!("link: {place}"));
+    project.deploy();
+    let current = project.current(&user);
+    user.run(&format!("echo by hand >>{place}"));
+    let ran = project.shipit(&["deploy", "prod"]).exits(8);
+    ran.says("/current/rotate was changed by hand since it was deployed");
+    assert_eq!(user.run(&format!("cat {place}")), format!("{name} one\nby hand\n"));
+    project.shipit(&["deploy", "prod", "--force"]).exits(0);
+    assert_eq!(user.run(&format!("cat {place}")), format!("{name} one\n"));
+    let kept = user.run(&format!("cat {}/{}/rotate", project.root(&user), current.trim()));
+    assert_eq!(kept, format!("{name} one\nby hand\n"), "the release before still has it");
+
+    // Taken over into the source, it is no edit any more.
+    user.run(&format!("echo again >>{place}"));
+    project.write("rotate.j2", "{{ service }} one\nagain\n");
+    project.deploy();
+}
