@@ -52,7 +52,7 @@ lint:
 	cargo clippy --all-targets -- -D warnings
 	cargo clippy --all-targets --manifest-path examples/simple_api/Cargo.toml -- -D warnings
 	@if command -v shellcheck >/dev/null; then \
-		shellcheck -x tests/hosts/*.sh .ci/* bench/*.sh && \
+		shellcheck -x tests/hosts/*.sh .ci/* bench/*.sh examples/*/build.sh && \
 		shellcheck -s sh -e SC2034,SC2154,SC2317 src/host/*.sh src/host/activation/*.sh; \
 	else \
 		echo 'shellcheck is not installed: shell scripts not checked'; \

@@ -198,6 +198,16 @@ impl Contender {
         time
     }
 
+    /// Waits until the host has done what shipit leaves to it when a run is over (`src/host/activation/spare.sh`), so that it
+    /// slows down nobody else's deploy.
+    pub fn settle(&self) {
+        if self.tool == Tool::Shipit {
+            self.user.run(
+                "while systemctl --user list-units --plain --no-legend 'shipit-*' | grep -q .; do sleep 0.02; done",
+            );
+        }
+    }
+
     fn shipit(&self, address: SocketAddr) -> Command {
         let name = &self.name;
         let (user, host) = (&self.user.user, address);

@@ -217,6 +217,7 @@ fn one_round(
             let before = relay.map(Relay::final_counts).unwrap_or_default();
             let time = contender.run(relay);
             let after = relay.map(Relay::final_counts).unwrap_or_default();
+            contender.settle();
             if round == 0 {
                 contender.check(case);
             }

@@ -20,7 +20,7 @@ use super::selection;
 use crate::host::{JournalEntry, JournalQuery, Reading, files_stream, journal_stream};
 use crate::manifest::Address;
 use crate::report::{Events, JournalStyle, Mask, journal_line, mask_journal_entry, sanitise};
-use crate::rollout::{Reach, connect_host};
+use crate::rollout::{Reach, connect_host, own_logs_hint};
 use crate::ssh::{ExitStatus, Output, SshError};
 
 /// Show the service's journal
@@ -153,6 +153,12 @@ pub(super) async fn logs(args: &LogsArgs, global: &GlobalArgs) -> Result<Exit, C
     if args.files && manifest.log_files.is_empty() {
         return Err(CliError::NoLogFiles);
     }
+    let has_more = !args.files && !manifest.log_files.is_empty();
+    let hint = (has_more && global.format == Format::Text && !global.quiet)
+        .then(|| own_logs_hint(&environment.name));
+    if args.follow {
+        print_hint(hint.as_deref());
+    }
     let query = JournalQuery {
         scope: manifest.scope,
         units: manifest.started_units().map(|(name, _)| name.clone()).collect(),
@@ -222,7 +228,18 @@ pub(super) async fn logs(args: &LogsArgs, global: &GlobalArgs) -> Result<Exit, C
         }
     }
     tasks.abort_all();
+    if !args.follow {
+        print_hint(hint.as_deref());
+    }
     Ok(exit)
+}
+
+/// Where it is not scrolled away: before what is followed, and behind what ends.
+fn print_hint(hint: Option<&str>) {
+    if let Some(hint) = hint {
+        // Nobody to tell is no reason to stop.
+        let _ = writeln!(io::stderr(), "{hint}");
+    }
 }
 
 /// Reads one host's logs. While following, a connection that breaks is made anew, and reading goes on behind the

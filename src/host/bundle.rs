@@ -1,111 +1,138 @@
-//! Many small files in one archive: what a file costs for being one, over SFTP and on the host, is paid once for all.
+//! Many small files in archives: what a file costs for being one, over SFTP and on the host, is paid once for all.
 //!
-//! An archive is made in memory, of a few megabytes at most, and sent as one file, beside the upload's folder; the host
-//! unpacks it while the next one is on its way.
+//! An archive is never whole anywhere: it is made piece by piece, and goes down the input of a tar on the host, which
+//! unpacks what has come while the rest is on its way. There are several side by side, since what one channel can have
+//! on its way is bounded by the server's window; each takes the next piece as soon as it has room.
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use futures::TryStreamExt as _;
-use futures::future::BoxFuture;
-use tokio::sync::mpsc::UnboundedSender;
+use super::session::SessionError;
+use super::upload::{IDLE, UploadError, open_unchanged};
+use crate::plan::{FileChange, Packing, RemotePath, Transfer};
+use crate::release::{Artifact, Content};
+use crate::ssh::{Connection, Events, ExitStatus, Output};
 
-use super::script::Script;
-use super::session::Session;
-use super::upload::{IDLE, STAGE, UploadError, open_unchanged};
-use crate::plan::{FileChange, Layout, Packing, Transfer};
-use crate::release::{Artifact, Content, RunId};
-use crate::ssh::{SftpPool, Source, Upload};
+/// What the login shell gets to see. The folder is the first line of the input, which a shell reads byte by byte
+/// (POSIX.1-2017, read); the rest is tar's. The files get the time and the owner that a file gets which comes by itself.
+const UNPACK: &str = "exec /bin/sh -c 'LC_ALL=C; export LC_ALL; umask 077; IFS= read -r folder && mkdir -p -- \"$folder\" && umask 022 && cd -- \"$folder\" && exec tar -xpmof -'";
 
-/// An archive is not made larger than this.
-const MOST_BYTES: u64 = 4 << 20;
+/// A piece of an archive is not made larger than this, but for a single file.
+const PIECE: u64 = 512 << 10;
 
-/// No archive has more files than this: its unpacking is to go on beside the sending of the next one.
-const MOST_FILES: usize = 2000;
+/// What is worth an archive of its own.
+const ENOUGH: u64 = 4 << 20;
 
-/// How many are in memory at once.
-const AT_ONCE: usize = 3;
+/// How many archives there are at most: sshd allows ten sessions (`MaxSessions`, sshd_config(5)).
+const AT_ONCE: u64 = 4;
 
 /// What an archive takes for a file beside its bytes.
 const HEADER: u64 = 1024;
 
-/// An archive that is on the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bundle(usize);
+/// What an archive ends with.
+const END: usize = 1024;
+
+/// What is kept of what tar says.
+const KEPT: usize = 4096;
 
 /// Whether a file goes in an archive.
-pub(super) fn is_bundled(file: &FileChange, packing: Packing) -> bool {
+#[must_use]
+pub fn is_bundled(file: &FileChange, packing: Packing) -> bool {
     match packing {
         Packing::Bundles => file.transfer == Transfer::Send && file.is_small(),
         Packing::Single | Packing::NoTar => false,
     }
 }
 
-/// Sends files in archives, and tells of each that is there.
+/// Sends files in archives, and returns when all are unpacked.
 pub(super) async fn send(
-    sftp: &SftpPool,
-    layout: &Layout,
-    run: &RunId,
+    connection: &Connection,
+    folder: &RemotePath,
     files: &[&Artifact],
-    arrived: &UnboundedSender<Bundle>,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<(), UploadError> {
-    let folder = layout.bundles(run);
-    // Boxed one by one: through a closure's lifetimes the compiler can't see that the whole is `Send` (rust#102211).
-    let mut bundles: Vec<Result<BoxFuture<'_, _>, UploadError>> = Vec::new();
-    for (number, files) in cut(files).into_iter().enumerate() {
-        let path = folder.join(&number.to_string()).to_string();
-        let files: Vec<Artifact> = files.into_iter().cloned().collect();
-        bundles.push(Ok(Box::pin(async move {
-            let packed = tokio::task::spawn_blocking(move || pack(&files)).await;
-            let packed = packed.map_err(|error| local("the archive", io::Error::other(error)))??;
-            let upload = Upload { path, mode: 0o600, source: Source::Bytes(packed.into()), reuse: None };
-            sftp.write_files(&[upload], progress).await.map_err(UploadError::from_sftp)?;
-            // Whoever listens may have given up.
-            let _ = arrived.send(Bundle(number));
-            Ok(())
-        })));
-    }
-    futures::stream::iter(bundles).try_buffer_unordered(AT_ONCE).try_collect::<()>().await
+    let bytes: u64 = files.iter().map(|file| file.size + HEADER).sum();
+    let pieces: Vec<Arc<[Artifact]>> =
+        cut(files).into_iter().map(|piece| piece.into_iter().cloned().collect()).collect();
+    let next = AtomicUsize::new(0);
+    let archives =
+        (0..(1 + bytes / ENOUGH).min(AT_ONCE)).map(|_| archive(connection, folder, &pieces, &next, progress));
+    futures::future::try_join_all(archives).await.map(drop)
 }
 
-/// Has the host unpack archives, in one round trip.
-pub async fn unpack(
-    session: &mut Session,
-    layout: &Layout,
-    run: &RunId,
-    bundles: &[Bundle],
+/// One archive, of whatever pieces it comes to.
+async fn archive(
+    connection: &Connection,
+    folder: &RemotePath,
+    pieces: &[Arc<[Artifact]>],
+    next: &AtomicUsize,
+    progress: &(dyn Fn(u64) + Sync),
 ) -> Result<(), UploadError> {
-    let archives = layout.bundles(run).to_string();
-    let mut script = Script::constant(STAGE);
-    for bundle in bundles {
-        let number = bundle.0.to_string();
-        script.call("unpack", [layout.root().as_str(), &run.to_string(), &archives, &number]);
+    let silent = |_| UploadError::Session(SessionError::Silent { idle: IDLE });
+    let (mut stdin, mut events) =
+        connection.start_with_input(UNPACK, format!("{folder}\n").into_bytes()).await?.split();
+    while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
+        let piece = Arc::clone(piece);
+        let packed = tokio::task::spawn_blocking(move || pack(&piece)).await;
+        let packed = packed.map_err(|error| local("the archive", io::Error::other(error)))??;
+        let length = packed.len() as u64;
+        if tokio::time::timeout(IDLE, stdin.write(packed)).await.map_err(silent)?.is_err() {
+            // It has ended, and says why.
+            return Err(ended(&mut events)
+                .await
+                .err()
+                .unwrap_or(UploadError::Unpack { said: String::new() }));
+        }
+        progress(length);
     }
-    let mut unpacked = 0;
-    let finished = session.run(&script, IDLE, |line| unpacked += usize::from(line == "unpacked")).await?;
-    if unpacked == bundles.len() { Ok(()) } else { Err(UploadError::Unpack { said: finished.said }) }
+    // Where it does not take this, it has ended, and says why.
+    let _ = tokio::time::timeout(IDLE, stdin.write(vec![0; END])).await.map_err(silent)?;
+    drop(stdin);
+    ended(&mut events).await
 }
 
-/// The files in order, by archive.
-fn cut<'a>(files: &[&'a Artifact]) -> Vec<Vec<&'a Artifact>> {
-    let mut bundles: Vec<Vec<&Artifact>> = Vec::new();
-    let mut room = 0;
-    for file in files {
-        let takes = file.size + HEADER;
-        match bundles.last_mut() {
-            Some(bundle) if takes <= room && bundle.len() < MOST_FILES => {
-                room -= takes;
-                bundle.push(file);
+/// Waits for the end of a tar.
+async fn ended(events: &mut Events) -> Result<(), UploadError> {
+    let (mut said, mut exit) = (Vec::new(), None);
+    loop {
+        let event = tokio::time::timeout(IDLE, events.next()).await;
+        match event.map_err(|_| SessionError::Silent { idle: IDLE })?? {
+            Some(Output::Exit(status)) => exit = Some(status),
+            Some(Output::Stderr(bytes)) => {
+                let room = KEPT.saturating_sub(said.len());
+                said.extend(bytes.into_iter().take(room));
             }
-            _ => {
-                room = MOST_BYTES.saturating_sub(takes);
-                bundles.push(vec![file]);
+            Some(Output::Stdout(_)) => {}
+            None if exit == Some(ExitStatus::Code(0)) => return Ok(()),
+            None => {
+                return Err(UploadError::Unpack { said: String::from_utf8_lossy(&said).trim().to_owned() });
             }
         }
     }
-    bundles
 }
 
+/// The files in order, in pieces.
+fn cut<'a>(files: &[&'a Artifact]) -> Vec<Vec<&'a Artifact>> {
+    let mut pieces: Vec<Vec<&Artifact>> = Vec::new();
+    let mut room = 0;
+    for file in files {
+        let takes = file.size + HEADER;
+        match pieces.last_mut() {
+            Some(piece) if takes <= room => {
+                room -= takes;
+                piece.push(file);
+            }
+            _ => {
+                room = PIECE.saturating_sub(takes);
+                pieces.push(vec![file]);
+            }
+        }
+    }
+    pieces
+}
+
+/// A piece of an archive, which more can follow.
 fn pack(files: &[Artifact]) -> Result<Vec<u8>, UploadError> {
     let mut archive = tar::Builder::new(Vec::new());
     for file in files {
@@ -131,7 +158,9 @@ fn pack(files: &[Artifact]) -> Result<Vec<u8>, UploadError> {
             }
         }
     }
-    archive.into_inner().map_err(|error| local("the archive", error))
+    let mut packed = archive.into_inner().map_err(|error| local("the archive", error))?;
+    packed.truncate(packed.len().saturating_sub(END));
+    Ok(packed)
 }
 
 fn local(path: &str, source: io::Error) -> UploadError {
@@ -142,7 +171,6 @@ fn local(path: &str, source: io::Error) -> UploadError {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
     use std::process::Command;
-    use std::sync::Arc;
 
     use proptest::prelude::*;
 
@@ -163,15 +191,15 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_has_a_bounded_size_and_none_is_empty() {
+    fn a_piece_has_a_bounded_size_and_none_is_empty() {
         let files: Vec<Artifact> = (0..5000).map(|n| artifact(&format!("site/{n}"), 4000)).collect();
         let files: Vec<&Artifact> = files.iter().collect();
-        let bundles = cut(&files);
-        assert_eq!(bundles.concat().len(), 5000);
-        for bundle in &bundles {
-            let files: Vec<Artifact> = bundle.iter().map(|file| (*file).clone()).collect();
+        let pieces = cut(&files);
+        assert_eq!(pieces.concat().len(), 5000);
+        for piece in &pieces {
+            let files: Vec<Artifact> = piece.iter().map(|file| (*file).clone()).collect();
             let length = pack(&files).unwrap().len();
-            assert!((1 << 20..=(4 << 20) + 1024).contains(&length), "{length}");
+            assert!((100 << 10..=512 << 10).contains(&length), "{length}");
         }
         assert!(cut(&[]).is_empty());
     }
@@ -186,7 +214,10 @@ mod tests {
             let files: Vec<Artifact> =
                 names.iter().map(|name| artifact(&format!("-site/{}", name.replace('/', "_")), name.len())).collect();
             let folder = tempfile::tempdir().unwrap();
-            std::fs::write(folder.path().join("archive"), pack(&files).unwrap()).unwrap();
+            // In two pieces.
+            let (first, second) = files.split_at(1);
+            let archive = [pack(first).unwrap(), pack(second).unwrap(), vec![0; END]].concat();
+            std::fs::write(folder.path().join("archive"), archive).unwrap();
             let tar = Command::new("tar").args(["-xpmof", "archive"]).current_dir(&folder).output().unwrap();
             prop_assert!(tar.status.success() && tar.stderr.is_empty(), "{tar:?}");
             prop_assert_eq!(std::fs::read_dir(folder.path().join("-site")).unwrap().count(), files.len());

@@ -33,7 +33,12 @@ invocations=$3
 shift 3
 matches=
 for invocation in $invocations; do
-	matches="$matches ${matches:++} _SYSTEMD_INVOCATION_ID=$invocation + USER_INVOCATION_ID=$invocation"
+	matches="$matches ${matches:++} _SYSTEMD_INVOCATION_ID=$invocation"
+	# What the manager says about a unit has the unit's id in a field of its own.
+	case $scope in
+	system) matches="$matches + INVOCATION_ID=$invocation _PID=1" ;;
+	*) matches="$matches + USER_INVOCATION_ID=$invocation" ;;
+	esac
 done
 boot=$(tr -d - </proc/sys/kernel/random/boot_id)
 # A user's units run as that user.
@@ -96,9 +101,10 @@ impl JournalEntry {
             identifier: text("SYSLOG_IDENTIFIER").or_else(|| text("_COMM")).unwrap_or_default(),
             pid: text("_PID").and_then(|pid| pid.parse().ok()),
             message: text("MESSAGE").unwrap_or_default(),
-            invocation: text("_SYSTEMD_INVOCATION_ID")
-                .filter(|_| text("USER_INVOCATION_ID").is_none())
-                .or_else(|| text("USER_INVOCATION_ID")),
+            // A user's manager is a service itself, with an id that is not meant; the system's has none.
+            invocation: text("USER_INVOCATION_ID")
+                .or_else(|| text("_SYSTEMD_INVOCATION_ID"))
+                .or_else(|| text("INVOCATION_ID")),
             cursor: text("__CURSOR").unwrap_or_default(),
         })
     }
@@ -201,6 +207,8 @@ mod tests {
         assert_eq!((entry.priority, entry.identifier.as_str(), entry.pid), (3, "api", Some(7)));
         assert_eq!(entry.message, "[31mhi");
         assert_eq!(entry.invocation.as_deref(), Some("aa"));
+        let line = r#"{"__REALTIME_TIMESTAMP":"1","_PID":"1","MESSAGE":"Started api.service.","INVOCATION_ID":"cc"}"#;
+        assert_eq!(JournalEntry::parse(line).unwrap().invocation.as_deref(), Some("cc"));
     }
 
     #[test]

@@ -68,6 +68,37 @@ may_read() {
 explain() { :; }
 "#;
 
+/// The ends of files, and what is written to them then, whatever they are renamed to.
+///
+/// A file that was rotated a moment ago has next to nothing in it: the lines that it lacks are from the one before it, by
+/// logrotate's names for it (with `dateext` or without), unless that is compressed.
+const TAIL: &str = r#"
+follow=$1
+lines=$2
+shift 2
+before() {
+	have=$(tail -n "$lines" -- "$1" 2>/dev/null | wc -l)
+	[ "$have" -lt "$lines" ] || return 0
+	older=$1.1
+	last=
+	for dated in "$1"-[0-9]*; do
+		case ${dated#"$1"-} in
+		*[!0-9]*) ;;
+		*) last=$dated ;;
+		esac
+	done
+	[ -z "$last" ] || [ "$older" -nt "$last" ] || older=$last
+	[ ! -f "$older" ] || tail -n "$((lines - have))" -- "$older"
+}
+status=0
+for path in "$@"; do
+	before "$path"
+	[ "$follow" = follow ] || tail -n "$lines" -- "$path" || status=$?
+done
+[ "$follow" != follow ] || exec tail -q -n "$lines" -F -- "$@"
+exit "$status"
+"#;
+
 /// Whether what is added later is printed, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reading {
@@ -75,6 +106,16 @@ pub enum Reading {
     Once,
     /// Then what comes, until the program's input ends.
     Follow,
+}
+
+impl Reading {
+    /// What the programs call it.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Once => "once",
+            Self::Follow => "follow",
+        }
+    }
 }
 
 /// Which of a unit's entries.
@@ -114,22 +155,15 @@ pub fn journal_stream(query: &JournalQuery, reading: Reading) -> Script {
 /// renamed to.
 #[must_use]
 pub fn files_stream(paths: &[String], lines: u32, reading: Reading) -> Script {
-    let mut command = ["tail", "-q", "-n", &lines.to_string()].map(str::to_owned).to_vec();
-    if reading == Reading::Follow {
-        command.push("-F".to_owned());
-    }
-    command.push("--".to_owned());
+    let mut command =
+        ["/bin/sh", "-c", TAIL, "sh", reading.as_str(), &lines.to_string()].map(str::to_owned).to_vec();
     command.extend(paths.iter().cloned());
     program(FILES, reading, command)
 }
 
 fn program(may_read: &'static str, reading: Reading, command: Vec<String>) -> Script {
-    let follow = match reading {
-        Reading::Once => "once",
-        Reading::Follow => "follow",
-    };
     let mut script = Script::constant(may_read);
-    let arguments = [PRINT, follow].map(str::to_owned).into_iter().chain(command);
+    let arguments = [PRINT, reading.as_str()].map(str::to_owned).into_iter().chain(command);
     script.append(&Script::with_arguments(READ, arguments));
     script
 }

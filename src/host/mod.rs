@@ -21,6 +21,7 @@ mod request;
 mod root_shell;
 mod script;
 mod session;
+mod spare;
 mod sums;
 mod upload;
 
@@ -28,7 +29,7 @@ pub use activation::{
     ActivationEvent, Activity, End, Executable, Observed, Reached, Recovery, Run, Stop, UnitProperties,
     Whose, Word, put_back_files, recover, remove_links, run_state, wait_for_run,
 };
-pub use bundle::{Bundle, unpack};
+pub use bundle::is_bundled;
 pub use copies::read_edited;
 pub use exit_status::{Meaning, meaning};
 pub use freeze::{Freeze, FreezeError, Frozen, Lift, freeze, lift};

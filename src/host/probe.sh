@@ -62,9 +62,10 @@ look_into() { # folder of a release...
 		done
 	done
 	set -f
+	# grep first: a record may be a megabyte in one line.
 	# shellcheck disable=SC2013 # names have no white space
-	for unit in $(sed -n -e 's/.*"units":\[{"name":"\([^]]*\)}\].*/\1/' -e 't names' -e d -e ':names' \
-		-e 's/"[^{]*{"name":"/ /g' -e 's/".*//' -e 's/\\\\/\\/g' -e p "$@" 2>/dev/null); do
+	for unit in $(grep -oh '"units":\[{"name":"[^]]*' "$@" 2>/dev/null |
+		sed -e 's/"units":\[{"name":"//' -e 's/"[^{]*{"name":"/ /g' -e 's/".*//' -e 's/\\\\/\\/g'); do
 		case " $units $others " in
 		*" $unit "*) ;;
 		*) others="$others $unit" ;;
@@ -90,6 +91,11 @@ set +f
 system=$(uname -snm)
 nearest_folder "$root"
 room=$(stat -f -c '%a %S %d' -- "$folder" 2>/dev/null)
+# A copy made ahead of time makes way (activation/spare.sh).
+if read -r kib files 2>/dev/null <"$root/spare/room"; then
+	# shellcheck disable=SC2086 # three numbers
+	room=$(set -- $room && echo "$(($1 + kib * 1024 / $2)) $2 $(($3 == 0 ? 0 : $3 + files))")
+fi
 wait
 fact others "$others"
 set -f
@@ -200,7 +206,7 @@ if target_of "$root/current"; then
 		# What has not been touched since it was sealed (seal in activation/release.sh) has the hashes of its record: reading
 		# the files again is most of what a probe can cost.
 		files=$(list_release 2>/dev/null)
-		if [ -r sealed ] && [ "$files" = "$(cat sealed)" ]; then
+		if [ -r sealed ] && printf '%s\n' "$files" | cmp -s - sealed; then
 			fact intact yes
 		else
 			printf '%s\n' "$files"

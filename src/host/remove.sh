@@ -153,6 +153,8 @@ remove() { # root name environment host links link... text...
 		printf 'removed %s\n' "$root"
 		return
 	fi
+	# Whoever still copies into it is waited for (activation/spare.sh).
+	[ ! -d "$root/spare.new" ] || { exec 8>>"$root/spare.lock" && flock -w 60 8; } || return
 	[ ! -d "$root" ] || rm -rf "${root:?}" || return
 	# Where the login user's uploads were, for a service of the system's.
 	[ -z "${login_home:-}" ] || rm -rf "$login_home/.local/share/shipit/${name:?}"

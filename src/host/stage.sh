@@ -4,13 +4,13 @@ tab='	'
 # Sweeps what earlier uploads left behind, makes the folders and the symlinks, and takes over the files that are the same
 # in the release that runs, while the others are being sent. Output: "staged"; then "intact", when the files that were
 # taken over one by one are equal to files that have not been touched since they were hashed, so that they need no hash
-# of their own.
+# of their own; "spared" before it, when the others were not copied at all, but had been copied ahead of time.
 #
 # Lists are lines: no name in a release has a line break in it. They may be long: no list is an argument of a program.
-stage() { # root run-id landing ("-" for none) folders from-id ("-" for none) files-one-by-one files-and-links-together new-links
+stage() { # root run-id landing ("-" for none) folders from-id ("-" for none) files-one-by-one files-and-links-together new-links spare ("-" for none, else "not:" and what of it is not wanted)
 	for old in "$1/incoming"/* "$3"/*; do
 		case ${old##*/} in
-		"$2" | "$2.bundles") continue ;;
+		"$2") continue ;;
 		esac
 		# Twice: the sftp-server of a client that is gone may be writing still.
 		[ ! -e "$old" ] || rm -rf "$old" 2>/dev/null || rm -rf "$old" || return
@@ -18,14 +18,44 @@ stage() { # root run-id landing ("-" for none) folders from-id ("-" for none) fi
 	releases=$1/releases
 	incoming=$1/incoming/$2
 	from=$5
-	mkdir -p -- "$releases" "$incoming" && cd "$incoming" && make_folders "$4" || return
-	take_each "$6" && take_together "$7" && make_links "$8" || return
+	mkdir -p -- "$releases" "$incoming" || return
+	if take_spare "$1" "$9"; then
+		# seal (activation/release.sh) brings both together: what is being sent makes folders of its own.
+		own=$(printf '%s\n' "$7" | grep -E '^(bin|units|env)/')
+		incoming=$incoming.spare/files
+		cd "$incoming" && make_folders "$4" && take_each "$6" && take_together "$own" && make_links "$8" || return
+		echo spared
+	else
+		cd "$incoming" && make_folders "$4" && take_each "$6" && take_together "$7" && make_links "$8" || return
+	fi
 	echo staged
 	# See seal in activation/release.sh. Looked at after the copies were compared: it holds for what they were compared with.
 	[ "$from" != - ] && cd "$releases/$from" 2>/dev/null && [ -r sealed ] || return 0
-	if [ "$(list_release)" = "$(cat sealed)" ]; then
+	if list_release | cmp -s - sealed; then
 		echo intact
 	fi
+}
+
+# Takes what was copied of the release that runs when it had just been deployed (activation/spare.sh), without what the
+# new one does not have. Whatever else lies there is in nobody's way any more.
+take_spare() { # root "-" or "not:" and paths
+	[ -d "$1/spare" ] || [ -d "$1/spare.new" ] || return
+	(
+		# One that is being made is sooner there than a copy of ours would be.
+		exec 9>>"$1/spare.lock" && flock -w 5 9 || exit
+		rm -rf "$1/spare.new" "$incoming.spare"
+		mv -T "$1/spare" "$incoming.spare" || exit
+		of=
+		IFS= read -r of <"$incoming.spare/of"
+		[ "$2" != - ] && [ "$of" = "$from" ] && cd "$incoming.spare/files" || exit
+		# As when its bytes were compared.
+		list_release | cmp -s - ../sealed || exit
+		unwanted=${2#not:}
+		[ -z "$unwanted" ] || printf '%s\n' "$unwanted" | tr '\n' '\0' | xargs -0 rm -f -- || exit
+		find . -mindepth 1 -depth -type d -empty -delete
+	) 2>/dev/null && return
+	rm -rf "$incoming.spare"
+	return 1
 }
 
 make_folders() { # folders
@@ -49,6 +79,7 @@ take_each() { # files
 	set -f
 	IFS=$newline
 	for path in $1; do
+		[ ! -e "$path" ] || continue
 		# A copy, not a hard link: a file edited by hand in one release must not change another one.
 		cp -p -- "$releases/$from/$path" "$path" || return
 		cmp -s -- "$releases/$from/$path" "$path" || return
@@ -74,24 +105,14 @@ make_links() { # lines of "PATH<tab>TARGET"
 	LINKS
 }
 
-# Unpacks an archive of small files into the upload's folder. They get the time and the owner that a file gets which comes
-# by itself.
-unpack() { # root run-id folder-of-archives archive
-	archive=$3/$4
-	tar -xpmof "$archive" -C "$1/incoming/$2" || return
-	# There is no room for all of them and for what is in them.
-	rm -f -- "$archive"
-	echo unpacked
-}
-
 # Removes an upload that came to nothing; no other one, since the lock may be someone else's by now.
 sweep() { # root run-id landing
 	folder=${1:?}/incoming/${2:?}
 	landing=$folder
 	[ "$3" = - ] || landing=$3/${2:?}
-	# The sftp-server may be at work on what was on its way.
+	# The sftp-server, or tar, may be at work on what was on its way.
 	tries=0
-	until rm -rf "$folder" "$folder.bundles" "$landing" "$landing.bundles" 2>/dev/null || [ "$tries" = 20 ]; do
+	until rm -rf "$folder" "$folder.spare" "$landing" 2>/dev/null || [ "$tries" = 20 ]; do
 		tries=$((tries + 1))
 		sleep 0.1
 	done

@@ -5,16 +5,16 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::bundle::{self, Bundle, is_bundled};
+use super::bundle::{self, is_bundled};
 use super::script::Script;
 use super::session::{Session, SessionError};
+use super::spare::unwanted;
 use crate::manifest::Scope;
 use crate::plan::{FileChange, Layout, RemotePath, SymlinkChange, Transfer, TreeChange};
 use crate::release::{Artifact, Content, RecordError, ReleaseId, ReleaseRecord, RunId};
-use crate::ssh::{Folder, Reuse, SftpError, SftpErrorKind, SftpPool, Source, SshError, Upload};
-use tokio::sync::mpsc::UnboundedSender;
+use crate::ssh::{Connection, Folder, Reuse, SftpError, SftpErrorKind, SftpPool, Source, SshError, Upload};
 
-pub(super) const STAGE: &str = include_str!("stage.sh");
+const STAGE: &str = include_str!("stage.sh");
 
 /// Copying what is unchanged may take a slow disk a while.
 pub(super) const IDLE: Duration = Duration::from_secs(120);
@@ -24,9 +24,6 @@ const OPEN_AT_ONCE: usize = 200;
 
 /// The mode of a release's folders.
 const FOLDER_MODE: u32 = 0o755;
-
-/// The mode of the folder of archives.
-const ARCHIVES_MODE: u32 = 0o700;
 
 /// The mode of `release.json`.
 const RECORD_MODE: u32 = 0o644;
@@ -87,6 +84,8 @@ pub enum Copies {
     /// Those that were taken over one by one are equal to files that have not been touched since the host hashed them:
     /// their hashes are known.
     Proven,
+    /// And so are those of all others: they were compared when they were copied ahead of time.
+    AllProven,
     /// They have to be hashed.
     Unproven,
 }
@@ -98,6 +97,7 @@ pub async fn stage(
     layout: &Layout,
     run: &RunId,
     from: Option<&ReleaseId>,
+    record: Option<&ReleaseRecord>,
     files: &[FileChange],
     tree: &TreeChange,
 ) -> Result<Copies, UploadError> {
@@ -114,6 +114,10 @@ pub async fn stage(
     let together = at_once.iter().copied().chain(kept.iter().map(|link| link.path.as_str()));
     let links = new.iter().map(|link| format!("{}\t{}", link.path, link.target));
     let lines = |lines: &[&str]| lines.join("\n");
+    let spare = match record.and_then(|record| unwanted(record, files, tree)) {
+        Some(unwanted) => format!("not:{}", lines(&Vec::from_iter(unwanted))),
+        None => "-".to_owned(),
+    };
     let mut script = Script::constant(STAGE);
     script.call(
         "stage",
@@ -126,13 +130,15 @@ pub async fn stage(
             lines(&one_by_one.collect::<Vec<_>>()),
             lines(&together.collect::<Vec<_>>()),
             links.collect::<Vec<_>>().join("\n"),
+            spare,
         ],
     );
-    let mut staged = None;
+    let (mut staged, mut proven) = (None, Copies::Proven);
     let finished = session
         .run(&script, IDLE, |line| match line {
+            "spared" => proven = Copies::AllProven,
             "staged" => staged = Some(Copies::Unproven),
-            "intact" => staged = Some(Copies::Proven),
+            "intact" => staged = Some(proven),
             _ => {}
         })
         .await?;
@@ -193,8 +199,6 @@ pub struct Incoming<'a> {
     pub files: &'a [FileChange],
     /// What it has beside them, and how small ones travel.
     pub tree: &'a TreeChange,
-    /// Who has the host unpack archives.
-    pub arrived: UnboundedSender<Bundle>,
     /// The release that runs, if there is one whose record can be read.
     pub base: Option<Base<'a>>,
 }
@@ -202,12 +206,13 @@ pub struct Incoming<'a> {
 /// Sends the files that the host does not have yet, and the release's record, and makes the folders for them. Of a large
 /// file only those blocks go that the release that runs does not have; the host copies the others.
 pub async fn upload(
+    connection: &Connection,
     sftp: &SftpPool,
     layout: &Layout,
     incoming: Incoming<'_>,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<(), UploadError> {
-    let Incoming { run, record, artifacts, files, tree, arrived, base } = incoming;
+    let Incoming { run, record, artifacts, files, tree, base } = incoming;
     let folder = layout.landing(run);
     let by_path: BTreeMap<&str, &Artifact> =
         artifacts.iter().map(|artifact| (artifact.path.as_str(), artifact)).collect();
@@ -222,9 +227,7 @@ pub async fn upload(
     let shared = |path: &RemotePath| layout.scope() == Scope::System && *path != folder;
     let outer = layout.landing_folders(run).into_iter();
     let outer = outer.map(|path| (path.to_string(), (!shared(&path)).then_some(FOLDER_MODE)));
-    // None but the login user and root is to read what waits to be unpacked.
-    let archives = (!bundled.is_empty()).then(|| (layout.bundles(run).to_string(), Some(ARCHIVES_MODE)));
-    let folders = outer.chain(archives).chain(inner).map(|(path, mode)| Folder { path, mode });
+    let folders = outer.chain(inner).map(|(path, mode)| Folder { path, mode });
     let mut folders: Vec<Folder> = folders.collect();
     let record = Upload {
         path: folder.join("release.json").to_string(),
@@ -232,36 +235,34 @@ pub async fn upload(
         source: Source::Bytes(record.to_json()?.into_bytes().into()),
         reuse: None,
     };
-    let mut last = Some(record);
-    let mut pieces: Vec<&[&FileChange]> = single.chunks(OPEN_AT_ONCE).collect();
-    if pieces.is_empty() {
-        pieces.push(&[]);
-    }
-    for piece in pieces {
-        let mut uploads = Vec::new();
-        for file in piece {
-            let Some(artifact) = by_path.get(file.path.as_str()) else { continue };
-            uploads.push(Upload {
-                path: folder.join(artifact.path.as_str()).to_string(),
-                mode: artifact.mode.bits(),
-                source: source(artifact)?,
-                reuse: base.and_then(|base| base.reuse(layout, artifact, file)),
-            });
+    let single = async {
+        let mut last = Some(record);
+        let mut pieces: Vec<&[&FileChange]> = single.chunks(OPEN_AT_ONCE).collect();
+        if pieces.is_empty() {
+            pieces.push(&[]);
         }
-        uploads.extend(last.take());
-        let folders = std::mem::take(&mut folders);
-        if bundled.is_empty() || folders.is_empty() {
+        for piece in pieces {
+            let mut uploads = Vec::new();
+            for file in piece {
+                let Some(artifact) = by_path.get(file.path.as_str()) else { continue };
+                uploads.push(Upload {
+                    path: folder.join(artifact.path.as_str()).to_string(),
+                    mode: artifact.mode.bits(),
+                    source: source(artifact)?,
+                    reuse: base.and_then(|base| base.reuse(layout, artifact, file)),
+                });
+            }
+            uploads.extend(last.take());
+            let folders = std::mem::take(&mut folders);
             sftp.write_tree(&folders, &uploads, progress).await.map_err(UploadError::from_sftp)?;
-        } else {
-            // The folders first: then all goes side by side.
-            sftp.write_tree(&folders, &[], progress).await.map_err(UploadError::from_sftp)?;
-            futures::try_join!(
-                async { sftp.write_files(&uploads, progress).await.map_err(UploadError::from_sftp) },
-                bundle::send(sftp, layout, run, &bundled, &arrived, progress)
-            )?;
         }
+        Ok(())
+    };
+    if bundled.is_empty() {
+        single.await
+    } else {
+        futures::try_join!(single, bundle::send(connection, &folder, &bundled, progress)).map(drop)
     }
-    Ok(())
 }
 
 impl UploadError {

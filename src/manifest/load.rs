@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::lint_links::lint_links;
 use super::model::Manifest;
 use super::problem::{FileProblem, Problem, any_error};
 use super::source::SourceText;
@@ -86,6 +87,7 @@ pub fn parse(source: &Arc<SourceText>) -> Result<Loaded, LoadError> {
             None
         }
     };
+    problems.extend(manifest.iter().flat_map(lint_links));
     problems.sort_by_key(|problem| problem.span.as_ref().map_or(0, |span| span.start));
     match manifest {
         Some(manifest) if !any_error(&problems) => Ok(Loaded { manifest, warnings: problems }),

@@ -14,6 +14,7 @@ mod health;
 mod hooks;
 mod http_url;
 pub mod lint;
+mod lint_links;
 mod lint_user;
 mod load;
 mod model;

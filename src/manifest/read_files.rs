@@ -83,6 +83,9 @@ impl Reader<'_> {
         let outside = self.outside(&fields, node);
         let include = fields.get("include").map_or(Some(Vec::new()), |node| self.patterns("include", node));
         let exclude = fields.get("exclude").map_or(Some(Vec::new()), |node| self.patterns("exclude", node));
+        if let Some(node) = fields.get("link") {
+            self.spans.insert(format!("files[{index}].link"), node.span.clone());
+        }
         let mut command = |key| {
             let node = fields.get(key);
             node.map_or(Some(None), |node| self.filled(key, "the text of a shell program", node).map(Some))

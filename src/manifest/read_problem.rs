@@ -201,6 +201,14 @@ pub enum ManifestProblem {
     /// A file that is to be linked and copied.
     #[error("an entry of `files` has both `link` and `install`")]
     LinkAndInstall,
+    /// A link to a file that its reader would want to be root's.
+    #[error("{program} passes over `{link}`, because the file that it links to is not root's")]
+    LinkForRootOnly {
+        /// Who reads it.
+        program: &'static str,
+        /// Where.
+        link: String,
+    },
     /// A pattern that is none.
     #[error(transparent)]
     Glob(#[from] GlobError),
@@ -251,7 +259,9 @@ pub enum ManifestProblem {
 impl ManifestProblem {
     pub(super) fn severity(&self) -> Severity {
         match self {
-            Self::UnusedVar { .. } | Self::UnusedSecret { .. } => Severity::Warning,
+            Self::UnusedVar { .. } | Self::UnusedSecret { .. } | Self::LinkForRootOnly { .. } => {
+                Severity::Warning
+            }
             _ => Severity::Error,
         }
     }
@@ -292,6 +302,7 @@ impl ManifestProblem {
             Self::DuplicatePlace { .. } => "duplicate_place",
             Self::CredentialsOfNoService { .. } => "credentials_of_no_service",
             Self::LinkAndInstall => "link_and_install",
+            Self::LinkForRootOnly { .. } => "link_for_root_only",
             Self::Glob(_) => "glob",
             Self::NotACount { .. } => "not_a_count",
             Self::ReservedVar { .. } => "reserved_var",

@@ -215,6 +215,6 @@ pub(super) fn dropped(release: &Release, facts: &Facts) -> Vec<String> {
 }
 
 /// Whether a path of a release is neither its program nor a unit nor its env file.
-pub(super) fn is_other(path: &str) -> bool {
+pub(crate) fn is_other(path: &str) -> bool {
     !["bin/", "units/", "env/"].iter().any(|own| path.starts_with(own))
 }

@@ -255,12 +255,6 @@ impl Layout {
         self.root.join(&format!("incoming/{run}"))
     }
 
-    /// Where archives of a run's upload wait to be unpacked.
-    #[must_use]
-    pub fn bundles(&self, run: &RunId) -> RemotePath {
-        self.landing_root().join(&format!("{run}.bundles"))
-    }
-
     /// The folder of an activation's run.
     #[must_use]
     pub fn run(&self, id: &RunId) -> RemotePath {

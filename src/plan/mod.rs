@@ -24,6 +24,7 @@ pub use facts::{
     Access, Current, Elevation, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, FoundUser, Libc,
     Lingering, LinkState, Manager, PendingRun, RootAccess, RunLife, Standing, Sudo, Systemd, Unpacker,
 };
+pub(crate) use files::is_other;
 pub use files::{Packing, SymlinkChange, TreeChange};
 pub use holder::{Hold, Holder};
 pub use layout::{Layout, LinkPath, LinkSpec, RemotePath};

@@ -18,7 +18,7 @@ use crate::host::{Holder, Password};
 use crate::manifest::{Address, EnvironmentName, HookHosts, HookPoint, Host, Manifest};
 use crate::plan::{Edits, Operator, Position};
 use crate::release::{ReleaseId, Revision};
-use crate::report::{Command, EventKind, Events, Verdict};
+use crate::report::{Command, EventKind, Events, Failure, Verdict};
 use crate::ssh::{ConfigError, Hop, Login, Routes};
 
 /// How many hosts are taken side by side.
@@ -297,6 +297,22 @@ pub async fn carry_out_all(context: &Arc<Context>, preparations: Vec<Preparation
     .await
 }
 
+/// The failure for its readers. A service may have said why in files of its own, which are not read for that.
+fn report(context: &Context, failure: &HostFailure) -> Failure {
+    let mut report = failure.report();
+    if failure.is_of_the_service() && !context.manifest.log_files.is_empty() {
+        let hint = own_logs_hint(&context.record.environment);
+        report.help = Some(report.help.map_or_else(|| hint.clone(), |help| format!("{help}\n{hint}")));
+    }
+    report
+}
+
+/// Where else than in its journal a service with `log_files` is to be read.
+#[must_use]
+pub fn own_logs_hint(environment: &EnvironmentName) -> String {
+    format!("the service also writes to files of its own: `shipit logs {environment} --files`")
+}
+
 /// Tells of a host's end.
 fn tell(
     context: &Context,
@@ -308,7 +324,7 @@ fn tell(
     let events = context.events.of(host);
     let (verdict, failure) = match result {
         Ok(verdict) => (*verdict, None),
-        Err(failure) => (failure.verdict(), Some(failure.report())),
+        Err(failure) => (failure.verdict(), Some(report(context, failure))),
     };
     if let Err(HostFailure { journal, .. }) = result
         && !journal.is_empty()

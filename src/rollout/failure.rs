@@ -89,7 +89,7 @@ pub enum HostError {
     #[error(transparent)]
     Upload(#[from] UploadError),
     /// A step's command failed.
-    #[error("could not {what}{}", if said.is_empty() { String::new() } else { format!(": {}", said.join("; ")) })]
+    #[error("could not {what}{}", said_of(in_a_line(said)))]
     Step {
         /// What it was to do: "restart simple_api.service".
         what: String,
@@ -97,7 +97,7 @@ pub enum HostError {
         said: Vec<String>,
     },
     /// A changed file is not valid to the program that is to read it.
-    #[error("could not {what}{}", if said.is_empty() { String::new() } else { format!(": {}", said.join("; ")) })]
+    #[error("could not {what}{}", said_of(in_a_line(said)))]
     Invalid {
         /// Which command was to tell: "validate the changed files: nginx -t".
         what: String,
@@ -147,6 +147,14 @@ pub fn held_by(holder: Option<&Holder>) -> String {
         // Its own reason.
         FREEZE => format!(" by {who} since {since}{job}{message}"),
         command => format!(" by {who} since {since}, for {command}{job}{message}"),
+    }
+}
+
+/// What was said, as far as a line has room for it: two lines, or the last. What came before is among the details.
+fn in_a_line(said: &[String]) -> &[String] {
+    match said {
+        [] | [_] | [_, _] => said,
+        [.., last] => std::slice::from_ref(last),
     }
 }
 
@@ -236,6 +244,11 @@ impl HostFailure {
         }
     }
 
+    /// Whether it is the service itself that did not do well.
+    pub(super) fn is_of_the_service(&self) -> bool {
+        matches!(&*self.error, HostError::NotUp(_) | HostError::Health(_))
+    }
+
     /// The failure in the parts that every reader needs.
     #[must_use]
     pub fn report(&self) -> Failure {
@@ -262,6 +275,9 @@ impl HostFailure {
             details: match &*self.error {
                 HostError::Health(HealthError::NotWell { shown, .. }) => shown.clone(),
                 HostError::Refused(refusals) => refusals.iter().flat_map(Refusal::details).collect(),
+                HostError::Step { said, .. } | HostError::Invalid { said, .. } => {
+                    said[..said.len() - in_a_line(said).len()].to_vec()
+                }
                 error => error.ssh().map_or_else(Vec::new, SshError::details),
             },
         }

@@ -3,7 +3,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
 use super::draft::Draft;
@@ -13,14 +12,13 @@ use super::gate::GateState;
 use super::root_rights::{Passwords, become_root};
 use super::transaction::Transaction;
 use crate::host::{
-    Base, Bundle, Claim, Copies, End, Extent, Incoming, Lock, LockOutcome, Recovery, Rights, Session,
-    SessionError, UploadError, Whose, explain, probe, read_edited, recover, stage, sweep, unpack, upload,
-    wait_for_run,
+    Base, Claim, Copies, End, Extent, Incoming, Lock, LockOutcome, Recovery, Rights, Session, SessionError,
+    Whose, explain, is_bundled, probe, read_edited, recover, stage, sweep, upload, wait_for_run,
 };
 use crate::manifest::{Address, Host, Scope};
 use crate::plan::{
     Current, Destination, Facts, Inputs, Layout, PendingRun, Plan, Position, RollbackInputs, RunLife, Step,
-    Sudo, plan, plan_rollback,
+    Sudo, Transfer, plan, plan_rollback,
 };
 use crate::release::{Release, ReleaseId, ReleaseRecord, RunId};
 use crate::report::{EventKind, Events, Recovery as RecoveryOutcome, Verdict, Wait};
@@ -147,10 +145,21 @@ pub(super) async fn prepare(
     events.send(EventKind::Planned { plan: Arc::clone(&plan) });
     // More channels cost the host a process each, so they are opened for a large release that goes as a whole: one that
     // has another before it sends the difference.
-    if sftp.is_some() && facts.record.is_none() && plan.bytes_to_send() > LARGE {
+    if sftp.is_some() && facts.record.is_none() && bytes_by_sftp(&plan) > LARGE {
         sftp = Some(open_sftp(CHANNELS));
     }
     Ok(Prepared { host: address, plan, facts, run, session, sftp, lock, goal, position, events })
+}
+
+/// How much goes over SFTP: all but small files that have their own way.
+fn bytes_by_sftp(plan: &Plan) -> u64 {
+    let uploads = plan.steps.iter().filter_map(|step| match step {
+        Step::Upload { files, tree, .. } => Some((files, tree.packing)),
+        _ => None,
+    });
+    let single =
+        uploads.flat_map(|(files, packing)| files.iter().filter(move |file| !is_bundled(file, packing)));
+    single.filter(|file| file.transfer == Transfer::Send).map(|file| file.size).sum()
 }
 
 /// Finds the facts; brings to its end what died in the middle there, and waits for what is under way.
@@ -387,25 +396,16 @@ impl Prepared {
             events: &self.events,
         };
         let in_vain = tokio::sync::Notify::new();
-        let (arrived, mut arriving) = tokio::sync::mpsc::unbounded_channel();
         let (staged, sent) = tokio::join!(
             async {
-                let taken = async {
-                    let (session, run) = (&mut self.session, &self.run);
-                    let copies = stage(session, layout, run, plan.from.as_ref(), files, tree).await?;
-                    // All that have come meanwhile are one round trip.
-                    let mut bundles = Vec::new();
-                    while arriving.recv_many(&mut bundles, usize::MAX).await > 0 {
-                        unpack(session, layout, run, &bundles).await?;
-                        bundles.clear();
-                    }
-                    Ok::<_, UploadError>(copies)
-                };
+                let (session, run) = (&mut self.session, &self.run);
+                let (from, record) = (plan.from.as_ref(), self.facts.record.as_ref());
+                let taken = stage(session, layout, run, from, record, files, tree);
                 taken.await.inspect_err(|_| in_vain.notify_one())
             },
             async {
                 tokio::select! {
-                    sent = async { sending.send(&sftp.await?, arrived).await } => sent,
+                    sent = async { sending.send(&connection, &sftp.await?).await } => sent,
                     () = context.interrupt.wait() => Err(HostError::Interrupted),
                     () = in_vain.notified() => Ok(()),
                 }
@@ -462,7 +462,7 @@ struct Sending<'a> {
 }
 
 impl Sending<'_> {
-    async fn send(&self, sftp: &SftpPool, arrived: UnboundedSender<Bundle>) -> Result<(), HostError> {
+    async fn send(&self, connection: &Connection, sftp: &SftpPool) -> Result<(), HostError> {
         let Goal::Release(release) = self.goal else { return Ok(()) };
         let upload_step = self.plan.steps.iter().find_map(|step| match step {
             Step::Upload { release, files, tree, .. } => Some((release, files, tree)),
@@ -474,8 +474,8 @@ impl Sending<'_> {
         let base = self.plan.from.as_ref().zip(self.facts.record.as_ref());
         let base = base.map(|(id, record)| Base { id, record });
         let (run, record, artifacts) = (self.run, &record, &release.artifacts);
-        let incoming = Incoming { run, record, artifacts, files, tree, arrived, base };
-        upload(sftp, self.layout, incoming, &|more| progress.add(more)).await?;
+        let incoming = Incoming { run, record, artifacts, files, tree, base };
+        upload(connection, sftp, self.layout, incoming, &|more| progress.add(more)).await?;
         Ok(())
     }
 }

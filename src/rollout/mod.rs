@@ -16,7 +16,7 @@ mod warnings;
 pub use draft::{Draft, template_facts};
 pub use engine::{
     Agreement, Context, Interrupt, OtherRuns, Outcome, PARALLEL, Phase, Phases, Preparation, Purpose, Reach,
-    RunRecord, carry_out_all, leave_all, prepare_all,
+    RunRecord, carry_out_all, leave_all, own_logs_hint, prepare_all,
 };
 pub use failure::{HostError, HostFailure, HostState, held_by};
 pub use gate::{Gate, GateState};

@@ -11,7 +11,7 @@ use crate::plan::{Plan, Step};
 use crate::report::{EventKind, Events};
 
 /// How many lines of what a step said are kept for its failure.
-const KEPT_LINES: usize = 10;
+const KEPT_LINES: usize = 20;
 
 /// Tells of what the run does, and keeps what a failure needs.
 pub(super) struct Teller {

@@ -112,7 +112,10 @@ fn unitwise_through_its_life() {
         says: "answers have 3 digits",
         code: ("unitwise/wsgi.py", "answers have", "numbers have"),
         says_then: "numbers have 3 digits",
+        env: ("unitwise.conf", "DIGITS=3", "DIGITS=4"),
+        says_with_env: "numbers have 4 digits",
         breaks: ("unitwise/wsgi.py", "import falcon", "import falcom"),
+        ..Life::default()
     };
     live(&host, &user, &project, &life);
     answers_with_its_default(&user);

@@ -1,53 +1,118 @@
 //! The services of `examples/`, each deployed as its README says, through all that may happen to it.
 use std::time::Duration;
 
-use crate::harness::Project;
+use crate::harness::{Project, Ran};
 use crate::hosts::{HostOptions, OwnHost, TestUser, Tree, UserOptions, wait_for};
 
-pub(crate) const A_WHILE: Duration = Duration::from_secs(30);
+pub const A_WHILE: Duration = Duration::from_secs(30);
 
-pub(crate) fn python_host() -> Option<OwnHost> {
+pub fn python_host() -> Option<OwnHost> {
     OwnHost::boot(HostOptions { tree: Tree::Python, ..HostOptions::default() })
 }
 
-/// What an example is put through.
-pub(crate) struct Life<'a> {
+/// What an example is put through. A change is a file, a text in it, and the text that takes its place.
+#[derive(Default)]
+pub struct Life<'a> {
     /// What the service says once it runs.
-    pub(crate) says: &'a str,
-    /// A file, a text in it, and another text: the code changes.
-    pub(crate) code: (&'a str, &'a str, &'a str),
+    pub says: &'a str,
+    /// The code changes.
+    pub code: (&'a str, &'a str, &'a str),
     /// What the service says then.
-    pub(crate) says_then: &'a str,
-    /// A file, a text in it, and another text: it can't run.
-    pub(crate) breaks: (&'a str, &'a str, &'a str),
+    pub says_then: &'a str,
+    /// The env file changes, and nothing else does.
+    pub env: (&'a str, &'a str, &'a str),
+    /// What the service says then.
+    pub says_with_env: &'a str,
+    /// It can't run any more.
+    pub breaks: (&'a str, &'a str, &'a str),
+    /// Where it says all that.
+    pub seen: Seen,
+    /// Makes what is deployed from the sources, where these are not what is deployed.
+    pub make: Option<fn(&Project)>,
 }
 
-/// First deploy, nothing to do, a change, a release that is broken, back, the host boots anew, gone.
-pub(crate) fn live(host: &OwnHost, user: &TestUser, project: &Project, life: &Life<'_>) {
-    project.deploy().says("first deploy").says(life.says);
+/// Where a service says something.
+#[derive(Clone, Copy, Default)]
+pub enum Seen {
+    /// In its journal, which a deploy shows.
+    #[default]
+    Journal,
+    /// In a log file of its own.
+    LogFile,
+    /// To who asks at this URL on the host.
+    Http(&'static str),
+}
+
+impl Seen {
+    /// How often it stands in the log file.
+    fn in_log_file(project: &Project, text: &str) -> usize {
+        project.shipit(&["logs", "prod", "--files", "-n", "1000"]).stdout.matches(text).count()
+    }
+
+    /// Runs what starts the service, which must work, and sees that the service says this then.
+    #[track_caller]
+    fn after(self, project: &Project, user: &TestUser, text: &str, start: impl FnOnce() -> Ran) -> Ran {
+        let before = match self {
+            Self::LogFile => Self::in_log_file(project, text),
+            Self::Journal | Self::Http(_) => 0,
+        };
+        let ran = start().exits(0);
+        match self {
+            Self::Journal => {
+                ran.says(text);
+            }
+            // A deploy may be over before the service has written anything.
+            Self::LogFile => wait_for(text, A_WHILE, || Self::in_log_file(project, text) > before),
+            Self::Http(url) => {
+                let answer = user.run(&format!("curl -sS --fail {url}"));
+                assert!(answer.contains(text), "{text:?} is not in the answer: {answer}");
+            }
+        }
+        ran
+    }
+}
+
+/// First deploy, nothing to do, a change of the code, a change of the env file, a release that is broken, back, the host
+/// boots anew, gone.
+pub fn live(host: &OwnHost, user: &TestUser, project: &Project, life: &Life<'_>) {
+    let change = |(file, from, to): (&str, &str, &str)| {
+        project.edit(file, from, to);
+        life.make.inspect(|make| make(project));
+    };
+    let deploy_says = |text| life.seen.after(project, user, text, || project.shipit(&["deploy", "prod"]));
+    life.make.inspect(|make| make(project));
+    deploy_says(life.says).says("first deploy");
     project.assert_current_is_complete(user);
     project.deploy().says("nothing to do");
     let first = project.standing(user);
 
-    let (file, from, to) = life.code;
-    project.edit(file, from, to);
-    project.deploy().says(life.says_then);
+    change(life.code);
+    deploy_says(life.says_then);
     let second = project.standing(user);
     assert_ne!(first.current, second.current);
 
-    let (file, from, to) = life.breaks;
-    project.edit(file, from, to);
+    change(life.env);
+    let plan = project.shipit(&["plan", "prod"]).exits(0);
+    let env_file = format!("~ env/{}.conf ", project.name);
+    assert!(plan.stdout.contains(&env_file), "{}", plan.all());
+    assert!(plan.stdout.contains(" files: 1 of "), "only the env file is sent:\n{}", plan.all());
+    deploy_says(life.says_with_env).says("(env file changed)");
+    let third = project.standing(user);
+
+    change(life.breaks);
     let ran = project.shipit(&["deploy", "prod"]);
     assert!(matches!(ran.code, Some(1 | 3)), "{}", ran.all());
-    project.standing(user).is_as(&second);
-    project.edit(file, to, from);
+    project.standing(user).is_as(&third);
+    let (file, from, to) = life.breaks;
+    change((file, to, from));
 
-    project.shipit(&["rollback", "prod"]).exits(0).says(life.says);
-    assert_eq!(project.standing(user).current, first.current);
+    life.seen.after(project, user, life.says_then, || project.shipit(&["rollback", "prod"]));
+    assert_eq!(project.standing(user).current, second.current);
 
     host.machine.reboot();
-    wait_for("the service after a boot", A_WHILE, || project.property(user, "ActiveState") == "active");
-    project.deploy().says(life.says_then);
+    let is_up = || project.property(user, "ActiveState") == "active";
+    wait_for("the service after a boot", A_WHILE, is_up);
+    deploy_says(life.says_with_env);
 
     project.shipit(&["remove", "prod", "--yes"]).exits(0);
     project.standing(user).is_not_deployed();
@@ -67,10 +132,8 @@ fn ticker_as_a_service_of_the_user() {
     let project = Project::example(&user, "ticker", "deploy.yaml");
     project.deploy().says("tick 1");
 
-    // Only the env file changes.
-    project.edit("ticker.conf", "TICK_SECONDS=5", "TICK_SECONDS=1");
-    project.deploy().says("1 of 3 files").says("one tick every 1 s").says("env file changed");
     // It stops in good order, and is started again when it does not.
+    user.run("systemctl --user restart ticker.service");
     let ran = project.shipit(&["logs", "prod"]).exits(0);
     assert!(ran.stdout.contains("stopped after "), "{}", ran.all());
     user.run("kill -KILL $(systemctl --user show -p MainPID --value ticker.service)");
@@ -80,12 +143,14 @@ fn ticker_as_a_service_of_the_user() {
     assert!(ran.stdout.contains("1 restart"), "{}", ran.all());
     project.shipit(&["remove", "prod", "--yes"]).exits(0);
 
-    project.edit("ticker.conf", "TICK_SECONDS=1", "TICK_SECONDS=5");
     let life = Life {
         says: "tick 1",
         code: ("ticker.py", "tick {count}", "tock {count}"),
         says_then: "tock 1",
+        env: ("ticker.conf", "TICK_SECONDS=5", "TICK_SECONDS=1"),
+        says_with_env: "one tick every 1 s",
         breaks: ("ticker.py", "import signal", "import signall"),
+        ..Life::default()
     };
     live(&host, &user, &project, &life);
 }
@@ -107,7 +172,10 @@ fn ticker_as_a_service_of_the_machine() {
         says: "tick 1",
         code: ("ticker.py", "tick {count}", "tock {count}"),
         says_then: "tock 1",
+        env: ("ticker.conf", "TICK_SECONDS=5", "TICK_SECONDS=1"),
+        says_with_env: "one tick every 1 s",
         breaks: ("system/ticker.service", "User=ticker", "User=nobody-of-that-name"),
+        ..Life::default()
     };
     live(&host, &user, &project, &life);
 }
@@ -122,7 +190,10 @@ fn meterd_in_a_virtualenv() {
         says: "metering every 2 s",
         code: ("meterd/daemon.py", "metering every", "measuring every"),
         says_then: "measuring every 2 s",
+        env: ("meterd.conf", "METERD_EVERY=2", "METERD_EVERY=3"),
+        says_with_env: "measuring every 3 s",
         breaks: ("setup.py", "meterd.daemon:main", "meterd.daemon:no_such_function"),
+        ..Life::default()
     };
     live(&host, &user, &project, &life);
 }

@@ -269,10 +269,10 @@ fn a_disk_that_fills_up_while_files_are_unpacked_leaves_the_service_alone() {
     project.deploy();
     let before = project.standing(&user);
     fill(&project, 1000);
-    // Something else takes the room as soon as the first archive is there.
+    // Something else takes the room as soon as the first files are there.
     let root = project.root(&user);
     user.run(&format!(
-        "systemd-run --user --quiet --unit=eater sh -c 'until ls {root}/incoming/*.bundles; do :; done; \
+        "systemd-run --user --quiet --unit=eater sh -c 'until ls {root}/incoming/*/site; do :; done; \
          fallocate -l 30M ~/eaten || cat /dev/zero >~/eaten'"
     ));
     let ran = project.shipit(&["deploy", "prod"]).exits(1);
@@ -282,4 +282,117 @@ fn a_disk_that_fills_up_while_files_are_unpacked_leaves_the_service_alone() {
     user.run("rm ~/eaten");
     project.deploy();
     assert_eq!(there(&user, &project, "site"), here(&project, "site"));
+}
+
+/// Waits until the host has made its copy for the next release.
+fn spare(user: &TestUser, project: &Project) -> String {
+    let spare = format!("{}/spare", project.root(user));
+    user.run(&format!("timeout 60 sh -c 'until [ -d {spare}/files ]; do sleep 0.1; done'"));
+    spare
+}
+
+#[test]
+fn a_large_release_begins_with_a_copy_that_was_made_after_the_last_one() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let project = with_site(&user);
+    fill(&project, 600);
+    project.deploy();
+    let (original, first) = (here(&project, "site"), project.current(&user));
+    let (copy, root) = (spare(&user, &project), project.root(&user));
+    let ahead = user.run(&format!("stat -c %i {copy}/files/site/many/8/8.txt"));
+
+    // As in a_tree_arrives_as_it_is; and a file where a folder was, and the other way round.
+    project.write("site/index.html", "changed\n");
+    fs::remove_file(project.path("site/-rf")).unwrap();
+    fs::write(project.path("site/empty/now not"), "x\n").unwrap();
+    fs::remove_file(project.path("site/home $(id).html")).unwrap();
+    symlink("run.sh", project.path("site/home $(id).html")).unwrap();
+    fs::remove_file(project.path("site/dirs/--help/--help")).unwrap();
+    fs::remove_dir_all(project.path("site/many/7")).unwrap();
+    fs::write(project.path("site/many/7"), "a file\n").unwrap();
+    fs::remove_file(project.path("site/*")).unwrap();
+    fs::create_dir(project.path("site/*")).unwrap();
+    fs::write(project.path("site/*/inner"), "x\n").unwrap();
+    fs::set_permissions(project.path("site/run.sh"), fs::Permissions::from_mode(0o644)).unwrap();
+    let changed = here(&project, "site");
+    project.deploy();
+    assert_eq!(there(&user, &project, "site"), changed);
+    project.assert_current_is_complete(&user);
+    let taken = user.run(&format!("stat -c %i {root}/current/site/many/8/8.txt"));
+    assert_eq!(taken, ahead, "the file was copied while the operator waited");
+    project.deploy().says("nothing to do");
+    assert_eq!(user.run(&format!("ls -A {root}/incoming")), "");
+
+    // The releases have nothing in common that an edit in one of them would change in the other.
+    spare(&user, &project);
+    user.run(&format!("echo more >>{root}/current/site/many/8/8.txt"));
+    project.shipit(&["rollback", "prod"]).exits(0);
+    assert_eq!((there(&user, &project, "site"), project.current(&user)), (original, first));
+    // Nor is a copy of another release's files taken for one of this.
+    project.deploy();
+    assert_eq!(there(&user, &project, "site"), changed);
+    project.shipit(&["remove", "prod", "--yes"]).exits(0);
+    assert_eq!(user.run(&format!("ls -A {root} 2>/dev/null; true")), "");
+}
+
+#[test]
+fn a_copy_that_was_made_ahead_and_then_touched_is_not_believed() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let project = with_site(&user);
+    fill(&project, 600);
+    project.deploy();
+    let root = project.root(&user);
+    for (number, deed) in [
+        // As many bytes, and the same date.
+        "cd spare/files/site && touch -r many/7/7.txt ~/date && sed -i s/7/9/ many/7/7.txt && touch -r ~/date many/7/7.txt",
+        "rm spare/files/site/many/7/7.txt",
+        "echo x >spare/files/site/mine.txt",
+        "chmod 600 spare/files/site/many/7/7.txt",
+        "ln -sfT / 'spare/files/site/home $(id).html'",
+        "rm -r spare/files/site/many",
+        "rm spare/sealed",
+        // One whose making was cut short.
+        "mv spare spare.new",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        spare(&user, &project);
+        user.run(&format!("cd {root} && {deed}"));
+        project.write("site/index.html", &format!("changed {number}\n"));
+        project.deploy();
+        assert_eq!(there(&user, &project, "site"), here(&project, "site"), "{deed}");
+        project.assert_current_is_complete(&user);
+    }
+    // What was edited in the release itself is not what was copied of it.
+    spare(&user, &project);
+    project.write("site/many/7/7.txt", "by hand\n");
+    user.run(&format!(
+        "echo 'by hand' >{root}/current/site/many/7/7.txt; chmod 644 {root}/current/site/many/7/7.txt"
+    ));
+    project.write("site/index.html", "changed at last\n");
+    project.deploy();
+    assert_eq!(there(&user, &project, "site"), here(&project, "site"));
+    project.assert_current_is_complete(&user);
+}
+
+#[test]
+fn no_copy_is_made_ahead_on_a_disk_that_it_could_fill() {
+    let options =
+        HostOptions { home_size: Some("48m".into()), home_inodes: Some(20_000), ..HostOptions::default() };
+    let Some(host) = OwnHost::boot(options) else { return };
+    let user = host.user(UserOptions::default());
+    let project = with_site(&user);
+    fill(&project, 1000);
+    project.deploy();
+    let root = project.root(&user);
+    // The unit that carried out the run has made up its mind.
+    let over = "timeout 60 sh -c 'while systemctl --user list-units --plain --no-legend \"shipit-*.service\" | grep -q .; do sleep 0.1; done'";
+    user.run(over);
+    assert_eq!(user.run(&format!("ls {root} | grep ^spare$; true")), "spare\n", "there is room for it");
+    user.run(&format!("fallocate -l 25M ~/eaten || head -c 25M /dev/zero >~/eaten; rm -r {root}/spare"));
+    project.write("site/index.html", "changed\n");
+    project.deploy();
+    user.run(over);
+    assert_eq!(user.run(&format!("ls {root} | grep ^spare$; true")), "");
 }

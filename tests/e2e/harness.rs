@@ -83,17 +83,16 @@ impl Project {
     /// A copy of a folder of `examples/`, with this manifest of it, for a host of the test's own.
     pub fn example(user: &TestUser, name: &str, manifest: &str) -> Self {
         let mut this = Self::empty(user);
-        name.clone_into(&mut this.name);
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name);
         let copied = Command::new("cp").arg("-R").arg(source.join(".")).arg(this.folder.path()).status();
         assert!(copied.is_ok_and(|status| status.success()), "{} can be copied", source.display());
         let text = fs::read_to_string(this.path(manifest)).unwrap();
-        if text.contains("scope: system") {
+        let value = |key| text.lines().find_map(|line| line.strip_prefix(key)).map(str::to_owned);
+        this.name = value("name: ").unwrap();
+        if value("scope: ").as_deref() == Some("system") {
             this.scope = Scope::System;
         }
-        if let Some(root) = text.lines().find_map(|line| line.strip_prefix("root: ")) {
-            this.root = Some(root.to_owned());
-        }
+        this.root = value("root: ");
         this.write("deploy.yaml", &text);
         this.edit("deploy.yaml", "deploy@host.example.com", &user.destination());
         this

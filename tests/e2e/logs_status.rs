@@ -172,6 +172,20 @@ fn files_of_the_services_own_are_logs_too() {
         user.run(&format!("pgrep -f '[t]ail.*{file}'; true")).is_empty()
     });
 
+    // What was written before stands in the file that it was renamed to, and belongs to the last lines as well.
+    let last = |lines| project.shipit(&["logs", "prod", "--files", "-n", lines]).exits(0).stdout;
+    assert_eq!(last("3"), "three\nfour\nfive\n");
+    assert_eq!(last("1"), "five\n");
+    user.run(&format!(
+        "mv {file}.1 {file}-20261120; echo older >{file}-20261119; echo x >{file}-20261120.gz"
+    ));
+    assert_eq!(last("3"), "three\nfour\nfive\n");
+    let mut follow = Child::spawn(&mut project.command(&["logs", "prod", "--files", "--follow", "-n", "2"]));
+    follow.wait_for_output("five");
+    assert_eq!(follow.output(), "four\nfive\n");
+    follow.signal("INT");
+    follow.wait().exits(0);
+
     // One that only root may read is read by sudo.
     user.run_as_root(&format!("chown root {file}; chmod 600 {file}"));
     let ran = project.shipit(&["logs", "prod", "--files", "-n", "1"]).exits(0);

@@ -10,6 +10,8 @@ mod disk;
 mod env_file_parity;
 mod example_web;
 mod examples;
+mod examples_diskwatch;
+mod examples_python_program;
 mod failing_units;
 mod first_deploy;
 mod fixture;

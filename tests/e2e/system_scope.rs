@@ -43,7 +43,9 @@ fn a_service_of_the_systems_is_roots_and_runs_as_its_user() {
     let Some(user) = TestUser::new(UserOptions::default()) else { return };
     let project = SystemProject::new(&user);
     let name = &project.name;
-    project.deploy().says("1 host deployed").says("started in North Carolina");
+    let ran = project.deploy();
+    ran.says("1 host deployed").says("started in North Carolina");
+    ran.says(&format!("systemd[1]: Started {name}.service"));
     project.assert_current_is_complete(&user);
     assert_eq!(project.property(&user, "ActiveState"), "active");
     assert_eq!(project.property(&user, "UnitFileState"), "enabled");

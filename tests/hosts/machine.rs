@@ -225,8 +225,19 @@ pub(super) fn external_host() -> Option<(String, String, u16)> {
     Some((user.to_owned(), host.to_owned(), port))
 }
 
+/// The executable that the `build.sh` in `folder` makes of a Python program, for the hosts of [`Tree::Python`]. The same
+/// sources are built once.
+pub fn python_program(folder: &Path) -> PathBuf {
+    PathBuf::from(script("python_program.sh", &[&folder.to_string_lossy()]).trim())
+}
+
 fn hosts_sh(arguments: &[&str]) -> String {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts/hosts.sh");
+    script("hosts.sh", arguments)
+}
+
+/// What a script of this folder prints.
+fn script(name: &str, arguments: &[&str]) -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts").join(name);
     let output = Command::new(&script)
         .args(arguments)
         .stdin(Stdio::null())
@@ -236,6 +247,6 @@ fn hosts_sh(arguments: &[&str]) -> String {
     if std::thread::panicking() && !output.status.success() {
         return String::new(); // the test's own failure is what matters; the next sweep takes the host down
     }
-    assert!(output.status.success(), "hosts.sh {} failed:\n{message}", arguments.join(" "));
+    assert!(output.status.success(), "{name} {} failed:\n{message}", arguments.join(" "));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }

@@ -21,7 +21,7 @@ pub mod relay;
 mod sshd;
 mod user;
 
-pub use machine::{HostOptions, Machine, OwnHost, SharedHost, Tree};
+pub use machine::{HostOptions, Machine, OwnHost, SharedHost, Tree, python_program};
 pub use sshd::Server;
 pub use user::{Lingering, Shell, Sudo, TestUser, UserOptions};
 

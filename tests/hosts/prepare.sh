@@ -26,6 +26,7 @@ if [ -z "${SHIPIT_TEST_HOST:-}" ]; then
     need ip iproute2 "gives each test host its own network"
     [ -r /usr/share/keyrings/debian-archive-keyring.gpg ] ||
         need debian-archive-keyring debian-archive-keyring "the keys that Debian packages are checked with"
+    [ "${1:-}" = bench ] || need pip3 python3-pip "fetches what examples/simple_api_python is made of"
 fi
 need ssh openssh-client "ssh and ssh-keygen log in to the hosts"
 need flock util-linux "keeps two test runs out of each other's way"

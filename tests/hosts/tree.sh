@@ -18,7 +18,8 @@ packages+=,fish,tcsh,zsh,opendoas,dropbear-bin,locales
 flavour=${1:-usual}
 case $flavour in
     usual) ;;
-    python) packages+=,python3,python3-venv,nginx-light,uwsgi-core,uwsgi-plugin-python3,logrotate ;;
+    # The last two are what PyInstaller wants, which makes a program into one file there.
+    python) packages+=,python3,python3-venv,nginx-light,uwsgi-core,uwsgi-plugin-python3,logrotate,binutils,libpython3.11 ;;
     *) die "no such tree: $flavour" ;;
 esac
 recipe=$(sha256sum <"$here/tree.sh" | cut -c1-12)

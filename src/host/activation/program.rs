@@ -19,6 +19,7 @@ pub(super) const ACTIVATION: Library = Library {
         include_str!("session.sh"),
         include_str!("recovery.sh"),
         include_str!("history.sh"),
+        include_str!("spare.sh"),
         include_str!("run.sh"),
     ],
     keep: "activation=$1",

@@ -4,19 +4,26 @@
 #
 # What the files were like before they were hashed goes into "sealed": as long as a file has the same inode, size and
 # time of last change (ctime, which cannot be set), it still has that hash, and a probe need not read it again.
-seal() { # release-id sums symlinks-and-empty-folders landing ("-" for none)
+seal() { # release-id sums symlinks-and-empty-folders landing ("-" for none) hash-of-contents ("-" for any)
 	staged=$root/incoming/${run##*/}
-	bundles=$staged.bundles
 	# What the login user has uploaded becomes root's own, and is hashed after that.
 	if [ "$4" != - ]; then
-		bundles=$4.bundles
 		cp -RP --preserve=mode,timestamps -- "$4/." "$staged" && rm -rf "$4" || return
+	fi
+	# stage (stage.sh) may have found most of it ready. No names are in both.
+	if [ -d "$staged.spare" ]; then
+		cp -al -- "$staged/." "$staged.spare/files" && rm -rf "$staged" || return
+		mv -T "$staged.spare/files" "$staged" && rm -rf "$staged.spare" || return
 	fi
 	files=$(cd "$staged" && list_release) || return
 	check_skeleton "$staged" "$3" || return
+	[ "$5" = - ] || [ "$(contents)" = "$5  -" ] || {
+		echo "the files are not those that were to be deployed"
+		return 1
+	}
 	# Nothing to hash: every file was copied from a release whose hashes are known, and compared.
 	if [ -n "$2" ]; then
-		(cd "$staged" && printf '%s\n' "$2" | sha256sum --check --strict --quiet -) || return
+		(cd "$staged" && check_sums "$2") || return
 	fi
 	printf '%s\n' "$files" >"$staged/sealed" || return
 	# A release that is named is on the disk, folders and all: power may fail right after. Thousands of files are there
@@ -27,13 +34,30 @@ seal() { # release-id sums symlinks-and-empty-folders landing ("-" for none)
 		find "$staged" -type l -o -exec sync {} + || return
 	fi
 	mv -T "$staged" "$root/releases/$1" || return
-	sync "$root/releases" || return
-	[ ! -d "$bundles" ] || rmdir "$bundles"
+	sync "$root/releases"
+}
+
+# Checks files in the current folder against their hashes; thousands of them on two processors.
+check_sums() { # sums
+	if [ "${#1}" -lt 65536 ]; then
+		printf '%s\n' "$1" | sha256sum --check --strict --quiet -
+		return
+	fi
+	printf '%s\n' "$1" | sed -n 'p;n' | sha256sum --check --strict --quiet - &
+	printf '%s\n' "$1" | sed -n 'n;p' | sha256sum --check --strict --quiet -
+	second=$?
+	wait "$!" && return "$second"
+}
+
+# The hash of what a release is but for its record and the bytes of its files; see sums.rs.
+contents() {
+	printf '%s\n' "$files" | sed -n -e '/^file [^ ]* [^ ]* [^ ]* [^ ]* release\.json$/d' \
+		-e 's/^file \([^ ]* [^ ]*\) [^ ]* [^ ]* /\1 /p' -e '/^symlink /p' -e '/^folder /p' | sort | sha256sum
 }
 
 # Checks a release that is on the host already. Nothing of it is touched.
 check_release() { # release-id sums symlinks-and-empty-folders
-	(cd "$root/releases/$1" && printf '%s\n' "$2" | sha256sum --check --strict --quiet -) &&
+	(cd "$root/releases/$1" && check_sums "$2") &&
 		check_skeleton "$root/releases/$1" "$3"
 }
 

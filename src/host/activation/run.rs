@@ -6,7 +6,7 @@ use super::program::ACTIVATION;
 use crate::host::journal::{MainProcess, UnitRuns, journal_script};
 use crate::host::script::Script;
 use crate::host::session::{Session, SessionError};
-use crate::host::sums::{skeleton, sum, sums};
+use crate::host::sums::{contents, skeleton, sum, sums};
 use crate::host::upload::Copies;
 use crate::manifest::{
     Address, EnvironmentName, HookPoint, Scope, ServiceUser, UnitName, UserKind, UserName,
@@ -212,7 +212,9 @@ impl Run<'_> {
             }
             Step::Seal { release } => {
                 let (sums, skeleton) = (sums(self.steps, self.copies), skeleton(self.steps));
-                (Part::Session, words(["seal", &release.to_string(), &sums, &skeleton, &self.landing()]))
+                let contents = contents(self.steps, self.copies);
+                let call = ["seal", &release.to_string(), &sums, &skeleton, &self.landing(), &contents];
+                (Part::Session, words(call))
             }
             Step::Prepare { name: _, key, run, timeout } => {
                 (Part::Session, words(["prepare", &timeout.as_secs_f64().to_string(), key, run]))

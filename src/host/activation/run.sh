@@ -70,5 +70,8 @@ commit() {
 	after_commit
 	sweep_prepared
 	say end
+	# The next run need not wait for this.
+	exec 8>&-
+	make_spare >/dev/null 2>&1
 	exit 0
 }
