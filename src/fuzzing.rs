@@ -13,7 +13,7 @@ use crate::manifest::{
     EnvFile, ExecCommand, Manifest, Problem, Scope, SourceText, UnitFile, UnitFiles, UnitName, parse,
     template,
 };
-use crate::plan::{Destination, Layout, Operator, RollbackInputs, plan_rollback};
+use crate::plan::{Destination, Edits, Layout, Operator, RollbackInputs, plan_rollback};
 use crate::release::{History, ReleaseRecord};
 use crate::report::{Colour, PlanDetail, PlanStyle, write_plan};
 pub use crate::ssh::fuzzing::{host_key, key_text, known_hosts, revoked_keys, ssh_config, ssh_dump};
@@ -152,6 +152,7 @@ pub fn probe(text: &[u8]) {
         facts: &facts,
         destination: &destination,
         operator: Operator::Absent,
+        edits: Edits::Respect,
     };
     match plan_rollback(&inputs) {
         Ok(plan) => {

@@ -14,7 +14,7 @@ use super::run::Run;
 use super::secret_values::Secrets;
 use super::selection;
 use crate::manifest::{Confirm, Environment, Host, Manifest};
-use crate::plan::{Destination, Operator};
+use crate::plan::{Destination, Edits, Operator};
 use crate::report::{Command, EventKind};
 use crate::rollout::{
     Agreement, Context, Draft, Gate, Goal, OtherRuns, Preparation, Purpose, RunRecord, carry_out_all,
@@ -35,6 +35,8 @@ pub(super) struct Change<'a> {
     pub(super) consent: Consent,
     /// The values of their secrets; none for what does not make a release.
     pub(super) secrets: Secrets,
+    /// What to do about what was changed by hand.
+    pub(super) edits: Edits,
     /// What to do while others are at work.
     pub(super) wait: &'a WaitArgs,
     /// How to connect.
@@ -89,7 +91,7 @@ impl Consent {
 
 /// Plans, asks where that is wanted, and carries the plans out.
 pub(super) async fn carry_out(change: Change<'_>, global: &GlobalArgs) -> Result<Exit, CliError> {
-    let Change { manifest, environment, hosts, aim, consent, secrets, wait, connect } = change;
+    let Change { manifest, environment, hosts, aim, consent, secrets, edits, wait, connect } = change;
     let command = aim.command();
     let name = match command {
         Command::Rollback => "rollback",
@@ -118,6 +120,7 @@ pub(super) async fn carry_out(change: Change<'_>, global: &GlobalArgs) -> Result
         reach,
         events: run.events.clone(),
         operator: if global.can_ask() { Operator::Present } else { Operator::Absent },
+        edits,
         now: Timestamp::now(),
         purpose: Purpose::Change,
         holder: provenance::holder(name, None),

@@ -4,7 +4,7 @@ use clap::Args;
 use super::change::{Aim, Change, Consent, carry_out};
 use super::error::CliError;
 use super::exit_code::Exit;
-use super::global::{ConnectArgs, GlobalArgs, ManifestArgs, WaitArgs};
+use super::global::{ConnectArgs, EditArgs, GlobalArgs, ManifestArgs, WaitArgs};
 use super::secret_values::Secrets;
 use super::selection;
 use crate::report::Command;
@@ -20,6 +20,9 @@ pub(super) struct DeployArgs {
     /// What to do while others are at work.
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
+    /// What to do about what was changed by hand.
+    #[command(flatten)]
+    pub(crate) edits: EditArgs,
     /// Which manifest.
     #[command(flatten)]
     pub(crate) manifest: ManifestArgs,
@@ -43,6 +46,7 @@ pub(super) async fn deploy(args: &DeployArgs, global: &GlobalArgs) -> Result<Exi
         aim: Aim::Deploy,
         consent,
         secrets,
+        edits: args.edits.edits(),
         wait: &args.wait,
         connect: &args.connect,
     };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use crate::manifest::parse_duration;
+use crate::plan::Edits;
 use crate::report::Mask;
 use crate::ssh::config::Files;
 
@@ -52,6 +53,20 @@ pub(crate) struct WaitArgs {
     /// Leave, and do not wait, when an activation is under way on a host
     #[arg(long, help_heading = "Hosts")]
     pub(crate) no_wait: bool,
+}
+
+/// What to do about what was changed by hand on a host.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct EditArgs {
+    /// Replace files outside of the release that others have put there, or changed by hand: a backup of each is kept
+    #[arg(long, help_heading = "Hosts")]
+    pub(crate) force: bool,
+}
+
+impl EditArgs {
+    pub(super) fn edits(&self) -> Edits {
+        if self.force { Edits::Replace } else { Edits::Respect }
+    }
 }
 
 /// A number of lines, in words that say what is wanted.

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 
 use super::error::CliError;
 use super::exit_code::Exit;
-use super::global::{ConnectArgs, Format, GlobalArgs, ManifestArgs};
+use super::global::{ConnectArgs, EditArgs, Format, GlobalArgs, ManifestArgs};
 use super::prompt::Asker;
 use super::provenance;
 use super::run::{Run, colour};
@@ -25,6 +25,9 @@ use crate::rollout::{Agreement, Context, Gate, OtherRuns, Purpose, RunRecord, le
 pub(super) struct PlanArgs {
     /// The environment; may be left out when there is only one
     pub environment: Option<String>,
+    /// What to do about what was changed by hand.
+    #[command(flatten)]
+    pub(crate) edits: EditArgs,
     /// Which manifest.
     #[command(flatten)]
     pub(crate) manifest: ManifestArgs,
@@ -48,6 +51,7 @@ pub(super) async fn plan(args: &PlanArgs, global: &GlobalArgs) -> Result<Exit, C
         events: run.events.clone(),
         // What could be asked in a deploy is shown as what it would need.
         operator: if global.can_ask() { Operator::Present } else { Operator::Absent },
+        edits: args.edits.edits(),
         now: Timestamp::now(),
         purpose: Purpose::Look,
         holder: provenance::holder("plan", None),

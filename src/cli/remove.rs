@@ -14,8 +14,9 @@ use crate::rollout::{HostError, Purpose};
 
 /// Take the service away from the hosts of an environment: units, links, releases, history
 ///
-/// Its units are stopped and disabled, the links that lead to it are removed, those who read its files are told (`on_change`),
-/// and the folder with its releases, env files and history goes. What the service has written elsewhere stays, and so does the user that it ran as. There is no way back but
+/// Its units are stopped and disabled, the links that lead to it are removed, files that `install` has put elsewhere give way to what
+/// stood there before them, those who read its files are told (`on_change`), and the folder with its releases, env files and history
+/// goes. What the service has written elsewhere stays, and so does the user that it ran as. There is no way back but
 /// another deploy.
 #[derive(Debug, Args)]
 pub(super) struct RemoveArgs {

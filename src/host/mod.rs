@@ -5,6 +5,7 @@
 //! arguments, made in [`script`] and nowhere else.
 mod activation;
 mod bundle;
+mod copies;
 mod elapse;
 mod exit_status;
 mod freeze;
@@ -26,9 +27,10 @@ mod upload;
 
 pub use activation::{
     ActivationEvent, Activity, End, Executable, Observed, Reached, Recovery, Run, Stop, UnitProperties,
-    Whose, Word, recover, remove_links, run_state, wait_for_run,
+    Whose, Word, put_back_files, recover, remove_links, run_state, wait_for_run,
 };
 pub use bundle::is_bundled;
+pub use copies::read_edited;
 pub use exit_status::{Meaning, meaning};
 pub use freeze::{Freeze, FreezeError, Frozen, Lift, freeze, lift};
 pub use health::{HealthError, Subject, ask};

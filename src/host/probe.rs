@@ -3,18 +3,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::copies::{found_copy, seen_copy};
 use super::elapse::next_elapse;
 use super::script::Script;
 use super::session::{Session, SessionError};
 use crate::manifest::{Manifest, Scope, UnitName};
 use crate::plan::{
-    Access, Current, Elevation, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, FoundUser, Hold,
-    Holder, Layout, Libc, Lingering, LinkPath, LinkSpec, LinkState, Manager, PendingRun, RemotePath,
+    Access, Current, Elevation, Facts, FoundCopy, FoundFile, FoundLink, FoundRelease, FoundUnit, FoundUser,
+    Hold, Holder, Layout, Libc, Lingering, LinkPath, LinkSpec, LinkState, Manager, PendingRun, RemotePath,
     RootAccess, RunLife, Standing, Sudo, Systemd, Unpacker,
 };
 use crate::release::{GlibcVersion, History, ReleaseId, ReleasePath, ReleaseRecord, Sha256Digest};
 
 const PROGRAM: &str = include_str!("probe.sh");
+const COPIES: &str = include_str!("probe_copies.sh");
 
 /// Whether there is a user of this name, and its groups. A name that looks like a number is none.
 const USER: &str =
@@ -101,6 +103,9 @@ fn program(manifest: &Manifest, links: &[LinkSpec], extent: Extent) -> Script {
     if let Some(user) = &manifest.user {
         script.append(&Script::with_arguments(USER, [user.name.as_str()]));
     }
+    let places = Layout::places(manifest).into_iter().map(|place| place.as_str().to_owned());
+    let places = [manifest.root_on_host()].into_iter().chain(places);
+    script.append(&Script::with_arguments(COPIES, places));
     script.append(&Script::with_arguments(PROGRAM, arguments));
     script
 }
@@ -124,6 +129,7 @@ struct Answer {
     in_units: bool,
     executables: BTreeMap<String, String>,
     links: Vec<String>,
+    copies: Vec<FoundCopy>,
     /// The files below `units/` of the releases, in the order in which their links are told of.
     unit_files: Vec<String>,
     /// Where the service's files were linked to besides, in that order, behind those.
@@ -191,6 +197,8 @@ impl Answer {
             Some(("unit_file", rest)) => self.unit_files.push(rest.to_owned()),
             Some(("linked", rest)) => self.linked.push(rest.to_owned()),
             Some(("link", rest)) => self.links.push(rest.to_owned()),
+            Some(("copy", rest)) => self.copies.extend(found_copy(rest)),
+            Some(("copy_seen", rest)) => self.see_copy(rest),
             Some((key, value)) => {
                 self.values.insert(key.to_owned(), value.to_owned());
             }
@@ -281,7 +289,17 @@ impl Answer {
             links: self.links(&links)?,
             service_user: self.service_user(),
             prepared: std::mem::take(&mut self.prepared),
+            copies: std::mem::take(&mut self.copies),
         })
+    }
+
+    /// What root has seen where the login user could not look.
+    fn see_copy(&mut self, text: &str) {
+        if let Some((path, state)) = seen_copy(text)
+            && let Some(found) = self.copies.iter_mut().find(|found| found.path == path)
+        {
+            found.state = state;
+        }
     }
 
     /// Nothing of the release has been touched since it was sealed: it is what its record says.

@@ -297,7 +297,7 @@ ask_for_root() {
 }
 
 elevation=
-needs_root=
+needs_root=$copies_need_root
 [ "$lingering" = off ] && needs_root=yes
 while [ $# -ge 2 ]; do
 	expand_home "$1"
@@ -326,5 +326,10 @@ elif [ "$needs_root" != yes ]; then
 	fact sudo not-needed
 else
 	ask_for_root
+fi
+if [ -n "$copies_for_root" ] && [ -z "$elevation" ]; then
+	case $uid:${standing:-} in
+	0:* | *:passwordless) look_as_root ;;
+	esac
 fi
 fact end ok

@@ -10,6 +10,7 @@ use crate::release::RunId;
 /// What the operator's own programs are run with, as in an activation.
 const HOOK: &str = include_str!("activation/hook.sh");
 const PROGRAM: &str = include_str!("remove.sh");
+const COPY: &str = include_str!("copy.sh");
 
 /// How long the host may say nothing: a unit has 90 s to stop by default (`DefaultTimeoutStopSec=`,
 /// systemd-system.conf(5)), and large releases take a while to remove.
@@ -28,10 +29,10 @@ pub enum RemoveError {
         /// What was said last.
         said: String,
     },
-    /// Links are left that only root may remove.
+    /// Links or files are left that only root may remove.
     #[error("root's rights are needed to remove {}", paths.join(", "))]
     Left {
-        /// They lead nowhere now.
+        /// Links lead nowhere now. Where a file is left, so is the service's root, to be removed by the next try.
         paths: Vec<String>,
         /// The commands for those who read what they led to. They are to be run once the links are gone.
         untold: Vec<String>,
@@ -53,7 +54,7 @@ pub enum Removal {
     Removed {
         /// The units that were stopped.
         units: Vec<UnitName>,
-        /// How many links there were.
+        /// How many links there were, and copies of files.
         links: usize,
         /// The commands of `on_change` that were run.
         told: Vec<String>,
@@ -78,6 +79,7 @@ pub async fn remove(
     host: &Address,
 ) -> Result<Removal, RemoveError> {
     let mut script = Script::constant(HOOK);
+    script.constant_line(COPY);
     script.constant_line(PROGRAM);
     let links: Vec<String> = Layout::links(manifest).iter().map(|link| link.path.to_string()).collect();
     let mut commands: Vec<&String> = Vec::new();

@@ -17,6 +17,28 @@ remove_link() { # path
 	fi
 }
 
+# Takes away the copies of the releases' files; what stood there before them comes back.
+take_copies_away() {
+	[ -r "$root/installed" ] || return 0
+	while IFS= read -r line; do
+		place=${line##*"$tab"}
+		before=$root/replaced$place
+		[ -e "$before" ] || [ -L "$before" ] || before=-
+		run_as=
+		# What is root's can only be given back by root.
+		if [ "$before" != - ] || [ ! -w "${place%/*}/" ]; then
+			run_as=as_root
+		fi
+		if $run_as sh -c "$put_back_program" sh "$place" "$before" "${place%/*}/.shipit-remove.dpkg-new" >/dev/null 2>&1 </dev/null; then
+			printf 'unlinked %s\n' "$place"
+		else
+			left=yes
+			copies=left
+			printf 'left %s\n' "$place"
+		fi
+	done <"$root/installed"
+}
+
 remove_if_ours() { # path
 	expand_home "$1"
 	[ -L "$path" ] || return 0
@@ -112,6 +134,8 @@ remove() { # root name environment host links link... text...
 	unset IFS
 	set +f
 	service_manager daemon-reload || return
+	copies=removed
+	take_copies_away
 	while [ "$links" -gt 0 ]; do
 		remove_if_ours "$1"
 		shift
@@ -124,6 +148,11 @@ remove() { # root name environment host links link... text...
 		done <"$root/linked"
 	fi
 	tell "$@"
+	# What is to be put back, and what is known of it, is there.
+	if [ "$copies" = left ]; then
+		printf 'removed %s\n' "$root"
+		return
+	fi
 	# Whoever still copies into it is waited for (activation/spare.sh).
 	[ ! -d "$root/spare.new" ] || { exec 8>>"$root/spare.lock" && flock -w 60 8; } || return
 	[ ! -d "$root" ] || rm -rf "${root:?}" || return

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use thiserror::Error;
 
+use super::name::UserName;
+
 /// What stands in a release already, or is kept there by the host.
 const RESERVED: [&str; 6] = ["bin", "units", "env", "release.json", "good", "sealed"];
 
@@ -22,12 +24,45 @@ pub struct FileEntry {
     pub include: Vec<GlobPattern>,
     /// Of a folder, what is left out.
     pub exclude: Vec<GlobPattern>,
-    /// Where on the host a symlink leads to it.
-    pub link: Option<HostPath>,
+    /// How it gets to where other programs look, if it is to be there.
+    pub outside: Option<Outside>,
     /// A program for the host's shell that must succeed before anybody is told of the change.
     pub validate: Option<String>,
     /// A program for the host's shell that tells of it.
     pub on_change: Option<String>,
+}
+
+/// How a file of the release gets to a place outside of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outside {
+    /// A symlink there leads to it.
+    Link(HostPath),
+    /// A copy of it stands there.
+    Install(Installation),
+}
+
+impl Outside {
+    /// Where.
+    #[must_use]
+    pub fn place(&self) -> &HostPath {
+        match self {
+            Self::Link(place) => place,
+            Self::Install(installation) => &installation.place,
+        }
+    }
+}
+
+/// A copy of a file, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installation {
+    /// Where it stands.
+    pub place: HostPath,
+    /// Whose it is; `None`: of the one who puts it there.
+    pub owner: Option<UserName>,
+    /// Its group; `None`: the group of the one who puts it there.
+    pub group: Option<UserName>,
+    /// Its permission bits; `None`: those that it has in the release.
+    pub mode: Option<u32>,
 }
 
 /// A place on a host: absolute, or in the home directory of the login user.
@@ -259,6 +294,12 @@ pub enum TreeProblem {
         /// Where in the release.
         path: String,
     },
+    /// A folder where only a file can be installed.
+    #[error("`{path}` is a folder, and `install` is for one file")]
+    InstalledFolder {
+        /// The folder.
+        path: String,
+    },
     /// A folder of which nothing is left.
     #[error("nothing of the folder `{path}` is sent")]
     Nothing {
@@ -310,6 +351,7 @@ impl TreeProblem {
             Self::Ignore { .. } => "ignore",
             Self::NoInput { .. } => "no_input",
             Self::Collision { .. } => "collision",
+            Self::InstalledFolder { .. } => "installed_folder",
             Self::Nothing { .. } => "nothing",
         }
     }

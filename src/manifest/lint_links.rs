@@ -1,4 +1,5 @@
 //! Links to where programs look that read no file of an ordinary user's: they pass it over, and hardly anybody is told.
+use super::files::Outside;
 use super::model::{Manifest, Scope};
 use super::problem::Problem;
 use super::read_problem::ManifestProblem;
@@ -19,14 +20,15 @@ pub(super) fn lint_links(manifest: &Manifest) -> Vec<Problem> {
     }
     let mut problems = Vec::new();
     for (index, entry) in manifest.files.iter().enumerate() {
-        let Some(link) = &entry.link else { continue };
+        let Some(Outside::Link(link)) = &entry.outside else { continue };
         let place = link.as_str();
         let Some((_, program)) = READ_ONLY_ROOTS.iter().find(|(folder, _)| place.starts_with(folder)) else {
             continue;
         };
         let kind = ManifestProblem::LinkForRootOnly { program, link: place.to_owned() };
         let span = manifest.spans.get(&format!("files[{index}].link"));
-        let help = "its release belongs to the login user. With `scope: system`, it belongs to root";
+        let help =
+            "its release belongs to the login user; a copy of it that is put there with `install` is root's";
         problems.push(Problem::new(kind, &manifest.source).at_maybe(span).help(help.to_owned()));
     }
     problems

@@ -4,6 +4,7 @@
 //! [`env_file`] read the two kinds of file that systemd will read on the host, the way systemd does; [`lint`] knows
 //! the traps in them; [`template`] fills in variables. Nothing here connects to a host, and nothing prints.
 mod address;
+mod credentials;
 mod duration;
 pub mod env_file;
 mod env_problem;
@@ -26,6 +27,7 @@ mod read_environments;
 mod read_files;
 mod read_health;
 mod read_hooks;
+mod read_install;
 mod read_problem;
 mod read_secrets;
 mod read_units;
@@ -44,12 +46,13 @@ mod unit_problem;
 mod yaml;
 
 pub use address::{Address, AddressError};
+pub use credentials::Credential;
 pub use duration::{DurationError, parse_duration};
 pub use env_file::{EnvFile, EnvProblem};
 pub use exec::{ExecCommand, ExecError};
 pub use files::{
-    EntryPath, EntryPathError, FileEntry, GlobError, GlobPattern, HostPath, HostPathError, SymlinkFault,
-    TreeProblem,
+    EntryPath, EntryPathError, FileEntry, GlobError, GlobPattern, HostPath, HostPathError, Installation,
+    Outside, SymlinkFault, TreeProblem,
 };
 pub use health::{
     DEFAULT_INTERVAL, Header, HealthCheck, HostCommand, HttpQuestion, Question, TcpAddress, TcpAddressError,
@@ -63,8 +66,8 @@ pub use model::{
     KnownHosts, Manifest, OnChange, Scope, SelectError, Spans, UnitSource,
 };
 pub use name::{
-    DropInName, EnvironmentName, HostName, NameError, PreparedName, ServiceName, Tag, UnitName, UserName,
-    VarName,
+    CredentialName, DropInName, EnvironmentName, HostName, NameError, PreparedName, ServiceName, Tag,
+    UnitName, UserName, VarName,
 };
 pub use prepare::{DEFAULT_PREPARE_TIMEOUT, Prepare};
 pub use problem::{Problem, ProblemKind, Severity};

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::address::Address;
+use super::credentials::Credential;
 use super::files::FileEntry;
 use super::health::HealthCheck;
 use super::hooks::Hooks;
@@ -126,13 +127,15 @@ pub struct UnitSource {
     pub on_change: OnChange,
     /// Of a template: the units made from it that are started.
     pub instances: Vec<UnitName>,
+    /// The secrets that systemd hands to it.
+    pub credentials: Vec<Credential>,
 }
 
 impl UnitSource {
     /// A unit of which no more is said than where its file is.
     #[must_use]
     pub fn new(name: UnitName, path: PathBuf) -> Self {
-        Self { name, path, on_change: OnChange::default(), instances: Vec::new() }
+        Self { name, path, on_change: OnChange::default(), instances: Vec::new(), credentials: Vec::new() }
     }
 
     /// The units of this file that are started: itself, or the instances of a template.

@@ -246,6 +246,11 @@ fn check_unit(text: &str) -> Result<(), NameError> {
     Ok(())
 }
 
+fn check_credential(text: &str) -> Result<(), NameError> {
+    Rule { what: "the name of a credential", max: 128, first: plain_first, rest: plain, allowed: PLAIN }
+        .check(text)
+}
+
 fn check_drop_in(text: &str) -> Result<(), NameError> {
     Rule { what: "the name of a drop-in", max: 255, first: plain_first, rest: plain, allowed: PLAIN }
         .check(text)?;
@@ -336,6 +341,10 @@ name! {
 name! {
     /// What a variable of a template is called.
     VarName, check_var
+}
+name! {
+    /// What a service finds a credential by.
+    CredentialName, check_credential
 }
 name! {
     /// Whom to log in as.

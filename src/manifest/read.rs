@@ -29,6 +29,7 @@ const TOP_KEYS: &[&str] = &[
     "binary",
     "unit",
     "units",
+    "credentials",
     "env_file",
     "files",
     "health",

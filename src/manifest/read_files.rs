@@ -1,11 +1,12 @@
 //! What `files` of a manifest may hold.
-use super::files::{EntryPathError, FileEntry, GlobPattern, HostPath};
+use super::files::{EntryPathError, FileEntry, GlobPattern, Outside};
 use super::read::Reader;
+use super::read_install::installed_mode;
 use super::read_problem::ManifestProblem;
 use super::yaml::{Node, Scalar, ScalarKind, Value};
 
 pub(super) const FILE_KEYS: &[&str] =
-    &["source", "path", "mode", "include", "exclude", "link", "validate", "on_change"];
+    &["source", "path", "mode", "include", "exclude", "link", "install", "validate", "on_change"];
 
 const EXAMPLE: &str = "such as `- source: dist/site`";
 const MODE: &str = "a mode in quotes, such as `\"0640\"`";
@@ -34,10 +35,12 @@ impl Reader<'_> {
                 whole = false;
                 continue;
             }
-            let link = entry.link.as_ref();
-            let same = entries.iter().find(|(other, _)| link.is_some() && other.link.as_ref() == link);
-            if let (Some(link), Some((_, first))) = (link, same) {
-                let kind = ManifestProblem::DuplicateLink { path: link.as_str().to_owned() };
+            let place = entry.outside.as_ref().map(Outside::place);
+            let same = entries
+                .iter()
+                .find(|(other, _)| place.is_some() && other.outside.as_ref().map(Outside::place) == place);
+            if let (Some(place), Some((_, first))) = (place, same) {
+                let kind = ManifestProblem::DuplicatePlace { path: place.as_str().to_owned() };
                 let problem = self.problem(kind, item).label("and here").also(first.span.clone(), "here");
                 self.problems.push(problem);
                 whole = false;
@@ -77,12 +80,12 @@ impl Reader<'_> {
             (None, None) => None,
         };
         let mode = fields.get("mode").map_or(Some(None), |node| self.mode(node).map(Some));
+        let outside = self.outside(&fields, node);
         let include = fields.get("include").map_or(Some(Vec::new()), |node| self.patterns("include", node));
         let exclude = fields.get("exclude").map_or(Some(Vec::new()), |node| self.patterns("exclude", node));
         if let Some(node) = fields.get("link") {
             self.spans.insert(format!("files[{index}].link"), node.span.clone());
         }
-        let link = fields.get("link").map_or(Some(None), |node| self.link(node).map(Some));
         let mut command = |key| {
             let node = fields.get(key);
             node.map_or(Some(None), |node| self.filled(key, "the text of a shell program", node).map(Some))
@@ -91,10 +94,10 @@ impl Reader<'_> {
         Some(FileEntry {
             source: source?,
             path: path?,
-            mode: mode?,
+            mode: mode?.or(installed_mode(outside.as_ref()?.as_ref())),
             include: include?,
             exclude: exclude?,
-            link: link?,
+            outside: outside?,
             validate: validate?,
             on_change: on_change?,
         })
@@ -123,14 +126,7 @@ impl Reader<'_> {
         self.problems.push(problem.help(help));
     }
 
-    fn link(&mut self, node: &Node) -> Option<HostPath> {
-        let text = self.text("link", "an absolute path on the host", node)?;
-        let parsed = text.parse();
-        let wrong = |error| self.problems.push(self.problem(ManifestProblem::HostPath(error), node));
-        parsed.map_err(wrong).ok()
-    }
-
-    fn mode(&mut self, node: &Node) -> Option<u32> {
+    pub(super) fn mode(&mut self, node: &Node) -> Option<u32> {
         let Value::Scalar(Scalar { text, kind: ScalarKind::Text }) = &node.value else {
             self.wrong_type("mode", MODE, node);
             return None;
@@ -247,8 +243,8 @@ mod tests {
         );
         assert_eq!(wrong("[{source: a, link: etc/x}]"), "etc/x: `etc/x` is not an absolute path on a host");
         assert_eq!(
-            wrong("[{source: a, link: /x}, {source: b, link: /x}]"),
-            "{source: b, link: /x}: two entries of `files` have the link `/x`"
+            wrong("[{source: a, link: /x}, {source: b, install: /x}]"),
+            "{source: b, install: /x}: two entries of `files` bring a file to `/x`"
         );
         assert_eq!(wrong("[{source: a, validate: ' '}]"), "' ': `validate` is empty");
         assert!(wrong("[{source: a, pth: b}]").contains("there is no key `pth` in an entry of `files`"));

@@ -186,12 +186,21 @@ pub enum ManifestProblem {
     /// A place on a host that is none.
     #[error(transparent)]
     HostPath(#[from] HostPathError),
-    /// Two entries with the same link.
-    #[error("two entries of `files` have the link `{path}`")]
-    DuplicateLink {
+    /// Two entries for the same place outside of the release.
+    #[error("two entries of `files` bring a file to `{path}`")]
+    DuplicatePlace {
         /// Where.
         path: String,
     },
+    /// Something that runs no program of the service's gets a secret.
+    #[error("`{unit}` is no service: it can't have credentials")]
+    CredentialsOfNoService {
+        /// Which.
+        unit: String,
+    },
+    /// A file that is to be linked and copied.
+    #[error("an entry of `files` has both `link` and `install`")]
+    LinkAndInstall,
     /// A link to a file that its reader would want to be root's.
     #[error("{program} passes over `{link}`, because the file that it links to is not root's")]
     LinkForRootOnly {
@@ -290,7 +299,9 @@ impl ManifestProblem {
             Self::EntryPath { .. } => "entry_path",
             Self::DuplicatePath { .. } => "duplicate_path",
             Self::HostPath(_) => "host_path",
-            Self::DuplicateLink { .. } => "duplicate_link",
+            Self::DuplicatePlace { .. } => "duplicate_place",
+            Self::CredentialsOfNoService { .. } => "credentials_of_no_service",
+            Self::LinkAndInstall => "link_and_install",
             Self::LinkForRootOnly { .. } => "link_for_root_only",
             Self::Glob(_) => "glob",
             Self::NotACount { .. } => "not_a_count",

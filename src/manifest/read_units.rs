@@ -5,9 +5,9 @@ use super::nearest::nearest;
 use super::problem::Problem;
 use super::read::{Fields, Reader};
 use super::read_problem::ManifestProblem;
-use super::yaml::{Node, Scalar, ScalarKind, Value};
+use super::yaml::{Key, Node, Scalar, ScalarKind, Value};
 
-pub(super) const UNIT_KEYS: &[&str] = &["path", "on_change", "instances", "drop_in"];
+pub(super) const UNIT_KEYS: &[&str] = &["path", "on_change", "instances", "credentials", "drop_in"];
 /// Each is a process, or several, on one host.
 const MOST_INSTANCES: u32 = 1000;
 
@@ -72,7 +72,24 @@ impl Reader<'_> {
                 whole = false;
             }
         }
+        if let Some((key, node)) = fields.entry("credentials") {
+            let [unit] = units.files.as_mut_slice() else { return self.credentials_of_many(key) };
+            if fields.get("units").is_some() {
+                return self.credentials_of_many(key);
+            }
+            unit.credentials = self.credentials(&unit.name.clone(), node)?;
+        }
         whole.then_some(units)
+    }
+
+    /// Of several units, each has its own.
+    fn credentials_of_many(&mut self, key: &Key) -> Option<Units> {
+        let kind = ManifestProblem::Conflict { first: "units", second: "credentials" };
+        let problem = Problem::new(kind, self.source).at(key.span.clone());
+        let help =
+            "write them where the unit is: `units: [{ path: api.service, credentials: { token: TOKEN } }]`";
+        self.problems.push(problem.help(help.to_owned()));
+        None
     }
 
     /// The entries of `unit` or `units`, each with the name of its place.
@@ -140,7 +157,7 @@ impl Reader<'_> {
         };
         let path = self.path(key, path_node)?;
         if let Some((drop_in_key, drop_in)) = fields.entry("drop_in") {
-            for second in ["on_change", "instances"] {
+            for second in ["on_change", "instances", "credentials"] {
                 let Some((other, _)) = fields.entry(second) else { continue };
                 let kind = ManifestProblem::Conflict { first: "drop_in", second };
                 let problem = Problem::new(kind, self.source).at(other.span.clone());
@@ -160,7 +177,11 @@ impl Reader<'_> {
             Some((key, node)) => self.instances(&name, &key.span, node)?,
             None => Vec::new(),
         };
-        Some(Entry::Unit(UnitSource { name, path, on_change: on_change?, instances }))
+        let credentials = match fields.get("credentials") {
+            Some(node) => self.credentials(&name, node)?,
+            None => Vec::new(),
+        };
+        Some(Entry::Unit(UnitSource { name, path, on_change: on_change?, instances, credentials }))
     }
 
     /// The name that a file has in the release: its own, without `.j2`.

@@ -231,8 +231,8 @@ pub fn lint(source: &SourceText, shown: &Arc<SourceText>, for_all: Option<&'stat
         let problem = Problem::new(TemplateProblem::SecretForAll(what), shown).at_maybe(span);
         problems.push(
             problem.label("a secret").help(
-                "put it into the env file, which only its user can read, or into a file of `files` with `mode: \"0600\"` that \
-             the unit names in LoadCredential= (docs/secrets.md)"
+                "put it into the env file, which only its user can read, or name it in `credentials` of the unit \
+                 (docs/secrets.md); one of `files` needs a `mode` such as \"0600\""
                     .to_owned(),
             ),
         );

@@ -5,6 +5,7 @@ use std::path::Path;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+use super::copies::{CopySteps, Copying, Edits, Original};
 use super::diff::{EnvChange, TextDiff};
 use super::facts::{Facts, Libc, Lingering, Standing};
 use super::files::{
@@ -40,6 +41,8 @@ pub struct Inputs<'a> {
     pub operator: Operator,
     /// Where the host stands among those selected.
     pub position: Position,
+    /// What to do about what others have changed.
+    pub edits: Edits,
 }
 
 /// Where a host stands among those of a run. What runs on one host only runs on the first.
@@ -142,12 +145,17 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
     let switched = current != Some(&target);
     let hooks = |when: HookPoint| if switched { hook_steps(inputs, when) } else { Vec::new() };
     steps.extend(hooks(HookPoint::BeforeActivate));
-    let links = changed_links(&layout, &Layout::links(manifest), facts, &mut refusals);
+    let copies = copy_steps(inputs, &layout, &target, &mut refusals);
+    let links = changed_links(&layout, &Layout::links(manifest), facts, &copies, &mut refusals);
     let unit_folder = Layout::unit_folder(manifest.scope);
     let units_linked = links.iter().any(|link| link.path.as_str().starts_with(unit_folder));
     let linked = linked_anew(manifest, &links);
+    let copied: Vec<String> = copies.sources().collect();
+    let past = past_links(&layout, &Layout::links(manifest), facts, &copies);
+    steps.extend(copies.removals);
     steps.extend(links.into_iter().map(Step::Link));
-    steps.extend(past_links(&layout, &Layout::links(manifest), facts));
+    steps.extend(copies.installs);
+    steps.extend(past);
     let leaving = units::leaving(inputs, &layout);
     let units_left = !leaving.is_empty();
     steps.extend(leaving);
@@ -155,7 +163,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
         steps.push(Step::Switch { from: current.cloned(), to: target.clone() });
     }
     let mut changed = changed_paths(&changes.files, &changes.tree, &changes.dropped, facts);
-    changed.extend(linked);
+    changed.extend(linked.into_iter().chain(copied));
     steps.extend(validations(manifest, &changed));
     // Reading all units of the user anew takes a while. Other files are read when a unit starts.
     let units_new = switched && (changes.units_changed() || current.is_none());
@@ -187,6 +195,21 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
         release: target,
         steps,
     })
+}
+
+/// What is done about copies of the release's files.
+fn copy_steps(
+    inputs: &Inputs<'_>,
+    layout: &Layout,
+    target: &ReleaseId,
+    refusals: &mut Vec<Refusal>,
+) -> CopySteps {
+    let Inputs { manifest, facts, release, edits, .. } = *inputs;
+    let originals = release
+        .artifacts
+        .iter()
+        .map(|file| (file.path.as_str(), Original { sha256: file.sha256, mode: file.mode }));
+    Copying { manifest, facts, layout, release: target, edits }.steps(&originals.collect(), refusals)
 }
 
 /// What has to be built on the host for the release: what it has not been built from yet.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::copies::FoundCopy;
 use super::holder::Hold;
 use super::layout::{LinkPath, RemotePath};
 use crate::manifest::UnitName;
@@ -72,6 +73,8 @@ pub struct Facts {
     pub units: BTreeMap<UnitName, FoundUnit>,
     /// The state of each link the release wants.
     pub links: Vec<FoundLink>,
+    /// What stands where copies of the release's files are, or are to be.
+    pub copies: Vec<FoundCopy>,
     /// The folders that were built on the host and are whole, by their keys.
     pub prepared: BTreeSet<String>,
     /// The user that the manifest's service runs as; `None` where it names none, or there is none of that name.

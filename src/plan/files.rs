@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::facts::{Facts, Unpacker};
 use super::step::{FileChange, LinkChange, Step, Transfer};
-use crate::manifest::{FileEntry, Manifest};
+use crate::manifest::{FileEntry, Manifest, Outside};
 use crate::release::{LinkTarget, Release, ReleasePath};
 
 /// A file below this size costs more for being a file than for its bytes.
@@ -140,8 +140,8 @@ pub(super) fn has_its_own_reader(manifest: &Manifest, path: &str) -> bool {
 /// The paths in the release of what is linked anew: to those who read it there, that is a change.
 pub(super) fn linked_anew(manifest: &Manifest, links: &[LinkChange]) -> Vec<String> {
     let is_new = |entry: &&FileEntry| {
-        let place = entry.link.as_ref();
-        place.is_some_and(|place| links.iter().any(|link| link.path.as_str() == place.as_str()))
+        let Some(Outside::Link(place)) = &entry.outside else { return false };
+        links.iter().any(|link| link.path.as_str() == place.as_str())
     };
     manifest.files.iter().filter(is_new).map(|entry| entry.path.to_string()).collect()
 }

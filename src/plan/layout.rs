@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::manifest::{DropIn, Manifest, Scope, ServiceName};
+use crate::manifest::{DropIn, HostPath, Manifest, Outside, Scope, ServiceName};
 use crate::release::{ReleaseId, RunId};
 
 /// An absolute path on a host. Holds no control character, and all of it was UTF-8.
@@ -20,6 +20,11 @@ impl RemotePath {
         let path = path.into();
         let fits = path.starts_with('/') && !path.contains(|c: char| c.is_control() || c == '\u{fffd}');
         fits.then_some(Self(path))
+    }
+
+    /// A place that the manifest names by an absolute path.
+    pub(super) fn of_place(place: &HostPath) -> Self {
+        Self(place.as_str().to_owned())
     }
 
     /// The path below this one. `below` is a part of shipit's own layout or a validated name.
@@ -139,9 +144,23 @@ impl Layout {
     pub fn links(manifest: &Manifest) -> Vec<LinkSpec> {
         let mut links = Self::program_links(manifest);
         let units = manifest.units.iter().map(|unit| unit.name.to_string());
-        let files = units.chain(manifest.drop_ins.iter().map(DropIn::file));
+        let credentials = manifest
+            .units
+            .iter()
+            .filter_map(|unit| Some(format!("{}.d/{}", unit.name, unit.credentials_drop_in()?)));
+        let files = units.chain(manifest.drop_ins.iter().map(DropIn::file)).chain(credentials);
         links.extend(files.map(|file| Self::unit_link(manifest.scope, &file)));
         links
+    }
+
+    /// Where the manifest wants copies of the release's files. Needs no host: home stays `~`.
+    #[must_use]
+    pub fn places(manifest: &Manifest) -> Vec<&HostPath> {
+        let places = manifest.files.iter().filter_map(|entry| match entry.outside.as_ref()? {
+            Outside::Install(installation) => Some(&installation.place),
+            Outside::Link(_) => None,
+        });
+        places.collect()
     }
 
     /// Where the service manager looks for the units of this scope.
@@ -179,9 +198,12 @@ impl Layout {
                 target: format!("current/env/{name}.conf"),
             });
         }
-        links.extend(manifest.files.iter().filter_map(|entry| {
-            let path = LinkPath(entry.link.as_ref()?.as_str().to_owned());
-            Some(LinkSpec { path, target: format!("current/{}", entry.path) })
+        links.extend(manifest.files.iter().filter_map(|entry| match entry.outside.as_ref()? {
+            Outside::Link(place) => Some(LinkSpec {
+                path: LinkPath(place.as_str().to_owned()),
+                target: format!("current/{}", entry.path),
+            }),
+            Outside::Install(_) => None,
         }));
         links
     }

@@ -3,6 +3,7 @@
 //! This module decides, and nothing else does: dry run, confirmation, JSON and the deploy itself are views of one
 //! [`Plan`]. It is pure: no clock, no files, no network. What the host is like comes in as [`Facts`]; how a step is
 //! carried out is the business of [`crate::host`] and [`crate::rollout`].
+mod copies;
 mod deploy;
 mod diff;
 mod facts;
@@ -16,6 +17,7 @@ mod rollback;
 mod step;
 mod units;
 
+pub use copies::{Before, CopyChange, CopyRemoval, CopyState, Edits, FoundCopy, PlacedCopy};
 pub use deploy::{Inputs, Operator, Plan, Position, plan};
 pub use diff::{EnvChange, KeyChange, TextDiff};
 pub use facts::{

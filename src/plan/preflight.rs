@@ -1,5 +1,6 @@
 //! What has to hold of a host before anything on it is changed, whatever is to be done there; and the links that any
 //! release wants.
+use super::copies::{CopyChange, CopyRemoval, CopySteps};
 use super::deploy::Operator;
 use super::facts::{
     Access, Current, Facts, FoundLink, FoundUnit, LinkState, Manager, RootAccess, Sudo, Systemd,
@@ -12,6 +13,9 @@ use crate::manifest::Manifest;
 /// The oldest systemd whose `systemctl` and unit handling a plan relies on.
 const OLDEST_SYSTEMD: u32 = 245;
 
+/// The oldest systemd that hands credentials to services.
+const CREDENTIALS_SYSTEMD: u32 = 247;
+
 /// Why the host as it is can't be changed; as an error, when that is all there is to say of a host.
 pub(super) fn refuse_host(manifest: &Manifest, facts: &Facts) -> Result<Vec<Refusal>, Vec<Refusal>> {
     let layout = Layout::new(&facts.home, manifest);
@@ -21,7 +25,10 @@ pub(super) fn refuse_host(manifest: &Manifest, facts: &Facts) -> Result<Vec<Refu
     }
     match facts.systemd {
         Systemd::Running(has) if has < OLDEST_SYSTEMD => refusals.push(Refusal::SystemdTooOld { has }),
-        Systemd::Running(_) => {
+        Systemd::Running(has) => {
+            if has < CREDENTIALS_SYSTEMD && manifest.units.iter().any(|unit| !unit.credentials.is_empty()) {
+                refusals.push(Refusal::NoCredentials { has });
+            }
             if let Manager::Unreachable(said) = &facts.manager {
                 refusals.push(Refusal::NoUserManager { user: facts.user.clone(), said: said.clone() });
             }
@@ -50,6 +57,7 @@ pub(super) fn changed_links(
     layout: &Layout,
     wanted: &[LinkSpec],
     facts: &Facts,
+    copies: &CopySteps,
     refusals: &mut Vec<Refusal>,
 ) -> Vec<LinkChange> {
     let mut links = Vec::new();
@@ -58,6 +66,7 @@ pub(super) fn changed_links(
         let target = layout.root().join(&spec.target);
         match &found.state {
             LinkState::Symlink(points_to) if points_to == target.as_str() => continue,
+            LinkState::File if copies.frees(spec, &facts.home) => {}
             LinkState::File => refusals.push(Refusal::LinkBlocked { path: spec.path.clone(), is: "a file" }),
             LinkState::Folder => {
                 refusals.push(Refusal::LinkBlocked { path: spec.path.clone(), is: "a folder" });
@@ -75,7 +84,12 @@ pub(super) fn changed_links(
 
 /// Takes away the links outside of systemd's folders that earlier releases had, and that are not wanted: they would lead
 /// nowhere, and the program that reads them might not start any more. One that takes a password to remove stays.
-pub(super) fn past_links(layout: &Layout, wanted: &[LinkSpec], facts: &Facts) -> Vec<Step> {
+pub(super) fn past_links(
+    layout: &Layout,
+    wanted: &[LinkSpec],
+    facts: &Facts,
+    copies: &CopySteps,
+) -> Vec<Step> {
     let units = format!("{}/", Layout::unit_folder(layout.scope()));
     let inside = layout.root().join("current/").to_string();
     let place = |path: &LinkPath| match path.as_str().strip_prefix("~/") {
@@ -91,6 +105,7 @@ pub(super) fn past_links(layout: &Layout, wanted: &[LinkSpec], facts: &Facts) ->
         let goes = !found.path.as_str().starts_with(&units)
             && target.starts_with(&inside)
             && may(found.access)
+            && !copies.takes(&place(&found.path))
             && !wanted.iter().any(|spec| place(&spec.path) == place(&found.path));
         let target = RemotePath::new(target).filter(|_| goes)?;
         Some(Step::Unlink { path: found.path.clone(), target })
@@ -134,6 +149,10 @@ pub(super) fn refuse_sudo(steps: &[Step], facts: &Facts, operator: Operator, ref
                     why: why.clone(),
                     command: format!("{by} ln -sfT {} {}", target.as_word(), path.as_word()),
                 });
+            }
+            Step::Install(CopyChange { path, privilege: Privilege::Root, .. })
+            | Step::Uninstall(CopyRemoval { path, privilege: Privilege::Root, .. }) => {
+                refusals.push(Refusal::CopyNeedsRoot { path: path.clone(), by, why: why.clone() });
             }
             _ => {}
         }

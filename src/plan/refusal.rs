@@ -1,4 +1,5 @@
 //! Why a host can't be deployed to, found before anything on it was touched.
+use super::diff::TextDiff;
 use super::facts::{FoundRelease, Standing};
 use super::layout::{LinkPath, RemotePath, shell_word};
 use crate::release::{GlibcVersion, ReleaseId};
@@ -18,6 +19,12 @@ pub enum Refusal {
     NoSystemd {
         /// What was found instead.
         found: &'static str,
+    },
+    /// systemd ignores what says where credentials are.
+    #[error("the host has systemd {has}; `credentials` needs 247 or newer")]
+    NoCredentials {
+        /// Its version.
+        has: u32,
     },
     /// systemd lacks what a deploy needs.
     #[error("the host has systemd {has}; shipit needs 245 or newer")]
@@ -108,6 +115,32 @@ pub enum Refusal {
         path: LinkPath,
         /// "a file" or "a folder".
         is: &'static str,
+    },
+    /// Something that is not shipit's stands where a copy of a file should go.
+    #[error("{path} is {is}; it is left alone")]
+    CopyBlocked {
+        /// Where.
+        path: RemotePath,
+        /// What it is, with its article.
+        is: String,
+    },
+    /// Somebody has changed a file that shipit put there.
+    #[error("{path} was changed by hand since it was deployed; it is left alone")]
+    ChangedByHand {
+        /// Where.
+        path: RemotePath,
+        /// How, where everybody may know.
+        diff: Option<TextDiff>,
+    },
+    /// A copy needs root's rights, and they can't be had.
+    #[error("the file {path} needs root, and {by} is not to be had: {why}")]
+    CopyNeedsRoot {
+        /// Where.
+        path: RemotePath,
+        /// The program that gives root's rights.
+        by: &'static str,
+        /// Why it doesn't work.
+        why: String,
     },
     /// A step needs root's rights, and they can't be had.
     #[error("{what} needs root, and {by} is not to be had: {why}")]
@@ -231,6 +264,7 @@ impl Refusal {
             Self::NotLinux { .. } => "shipit::preflight::not_linux",
             Self::NoSystemd { .. } => "shipit::preflight::no_systemd",
             Self::SystemdTooOld { .. } => "shipit::preflight::systemd_too_old",
+            Self::NoCredentials { .. } => "shipit::preflight::no_credentials",
             Self::NoUserManager { .. } => "shipit::preflight::no_user_manager",
             Self::LingeringOff { .. } => "shipit::preflight::lingering_off",
             Self::WrongMachine { .. } => "shipit::preflight::wrong_machine",
@@ -241,11 +275,25 @@ impl Refusal {
             Self::RootReadOnly { .. } => "shipit::preflight::read_only",
             Self::CurrentBlocked { .. } => "shipit::preflight::current_blocked",
             Self::LinkBlocked { .. } => "shipit::preflight::link_blocked",
+            Self::CopyBlocked { .. } => "shipit::preflight::copy_blocked",
+            Self::ChangedByHand { .. } => "shipit::preflight::changed_by_hand",
+            Self::CopyNeedsRoot { .. } => "shipit::preflight::copy_needs_root",
             Self::SudoNeeded { .. } => "shipit::preflight::sudo_needed",
             Self::NothingToGoBackTo { .. } => "shipit::rollback::nothing_before",
             Self::NoSuchRelease { .. } => "shipit::rollback::no_such_release",
             Self::AmbiguousRelease { .. } => "shipit::rollback::ambiguous_release",
             Self::ReleaseIncomplete { .. } => "shipit::rollback::release_incomplete",
+        }
+    }
+
+    /// What there is to show of it, line by line.
+    #[must_use]
+    pub fn details(&self) -> Vec<String> {
+        match self {
+            Self::ChangedByHand { diff: Some(diff), .. } => {
+                diff.as_str().lines().map(str::to_owned).collect()
+            }
+            _ => Vec::new(),
         }
     }
 
@@ -255,6 +303,9 @@ impl Refusal {
         match self {
             Self::NotLinux { .. } | Self::NoSystemd { .. } | Self::SystemdTooOld { .. } => {
                 "shipit deploys to Linux hosts that systemd >= 245 runs".to_owned()
+            }
+            Self::NoCredentials { .. } => {
+                "leave `credentials` out, and put the secret into the env file (docs/secrets.md)".to_owned()
             }
             Self::NoUserManager { user, .. } => format!(
                 "on the host: sudo apt install libpam-systemd dbus-user-session && \
@@ -287,6 +338,15 @@ impl Refusal {
                     "if nothing else needs it: mv {0} {0}.old (with sudo where needed), then deploy again",
                     path.as_word()
                 )
+            }
+            Self::CopyBlocked { .. } => {
+                "with --force shipit keeps a backup of it and takes its place; `shipit remove` puts it back".to_owned()
+            }
+            Self::ChangedByHand { .. } => {
+                "take the change over into the file that is deployed; or deploy with --force, which keeps a backup of it".to_owned()
+            }
+            Self::CopyNeedsRoot { by, .. } => {
+                format!("let the login user use {by}, or name a place under its home directory")
             }
             Self::SudoNeeded { command, .. } => format!("once, by someone who may, on the host: {command}"),
             Self::NothingToGoBackTo { releases, .. } | Self::NoSuchRelease { releases, .. } => {

@@ -3,6 +3,7 @@
 //! Nothing of the operator's machine but the manifest is needed: what the release is made of stands in its own record.
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::copies::{Copying, Edits, Original};
 use super::deploy::{Operator, Plan};
 use super::facts::{Facts, FoundRelease, FoundUnit, Lingering, Standing};
 use super::files::{has_its_own_reader, linked_anew, notifications, validations};
@@ -30,6 +31,8 @@ pub struct RollbackInputs<'a> {
     pub destination: &'a Destination,
     /// Whether someone can be asked for a password.
     pub operator: Operator,
+    /// What to do about what others have changed.
+    pub edits: Edits,
 }
 
 /// Where a rollback goes.
@@ -44,7 +47,7 @@ pub enum Destination {
 /// Computes the plan, or all the reasons why there can't be one. A host that is on that release already has an empty
 /// plan.
 pub fn plan_rollback(inputs: &RollbackInputs<'_>) -> Result<Plan, Vec<Refusal>> {
-    let RollbackInputs { manifest, host, facts, destination, operator } = *inputs;
+    let RollbackInputs { manifest, host, facts, destination, operator, edits } = *inputs;
     let layout = Layout::new(&facts.home, manifest);
     let mut refusals = refuse_host(manifest, facts)?;
     let release = match choose(facts, destination) {
@@ -83,17 +86,27 @@ pub fn plan_rollback(inputs: &RollbackInputs<'_>) -> Result<Plan, Vec<Refusal>> 
     let (sums, skeleton) = (sums.collect(), record.skeleton.clone());
     steps.push(Step::CheckRelease { release: release.id.clone(), sums, skeleton });
     let wanted = links_of(manifest, record);
-    let links = changed_links(&layout, &wanted, facts, &mut refusals);
+    let originals = record
+        .artifacts
+        .iter()
+        .map(|file| (file.path.as_str(), Original { sha256: file.sha256, mode: file.mode }));
+    let copying = Copying { manifest, facts, layout: &layout, release: &release.id, edits };
+    let copies = copying.steps(&originals.collect(), &mut refusals);
+    let links = changed_links(&layout, &wanted, facts, &copies, &mut refusals);
     let linked = linked_anew(manifest, &links);
+    let copied: Vec<String> = copies.sources().collect();
+    let past = past_links(&layout, &wanted, facts, &copies);
+    steps.extend(copies.removals);
     steps.extend(links.into_iter().map(Step::Link));
-    steps.extend(past_links(&layout, &wanted, facts));
+    steps.extend(copies.installs);
+    steps.extend(past);
     let units = record.all_units();
     let stays = units.iter().map(|unit| &unit.name).collect();
     steps.extend(units::farewell(manifest, &layout, facts, &stays, &wanted));
     steps.push(Step::Switch { from: current.cloned(), to: release.id.clone() });
     let differs = differences(facts, record);
     let differences = Differences::between(manifest, facts, record, &differs);
-    let changed = differs.into_iter().chain(linked).collect();
+    let changed = differs.into_iter().chain(linked).chain(copied).collect();
     steps.extend(validations(manifest, &changed));
     steps.push(Step::ReloadManager);
     steps.extend(notifications(manifest, &changed));

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::copies::{CopyChange, CopyRemoval};
 use super::diff::{EnvChange, TextDiff};
 use super::facts::LinkState;
 use super::files::TreeChange;
@@ -70,8 +71,12 @@ pub enum Step {
         #[serde(skip_serializing_if = "Skeleton::is_empty")]
         skeleton: Skeleton,
     },
+    /// Takes away a copy that the release to be switched to does not want; what stood there before it comes back.
+    Uninstall(CopyRemoval),
     /// Makes or repairs a link.
     Link(LinkChange),
+    /// Makes a copy of one of the release's files outside of it, or makes it anew.
+    Install(CopyChange),
     /// Stops a unit that the release to be switched to does not have.
     Stop {
         /// Which.
@@ -300,7 +305,9 @@ impl Step {
             Self::Seal { .. } => "seal",
             Self::Prepare { .. } => "prepare",
             Self::CheckRelease { .. } => "check_release",
+            Self::Uninstall(_) => "uninstall",
             Self::Link(_) => "link",
+            Self::Install(_) => "install",
             Self::Stop { .. } => "stop",
             Self::Disable { .. } => "disable",
             Self::Unlink { .. } => "unlink",
@@ -325,6 +332,8 @@ impl Step {
         match self {
             Self::EnableLingering { .. } => Privilege::Root,
             Self::Link(link) => link.privilege,
+            Self::Install(copy) => copy.privilege,
+            Self::Uninstall(copy) => copy.privilege,
             Self::MakeUser { .. }
             | Self::JoinGroups { .. }
             | Self::Upload { .. }
@@ -377,7 +386,9 @@ impl Step {
             | Self::Seal { .. }
             | Self::Prepare { .. }
             | Self::CheckRelease { .. }
-            | Self::Link(_) => false,
+            | Self::Link(_)
+            | Self::Install(_)
+            | Self::Uninstall(_) => false,
         }
     }
 }

@@ -12,7 +12,7 @@ use super::tree;
 use crate::manifest::problem::any_error;
 use crate::manifest::template::{self, TemplateContext};
 use crate::manifest::text_file::{self, reason};
-use crate::manifest::{FileEntry, Manifest, Problem, ProblemKind, SourceText, TreeProblem};
+use crate::manifest::{FileEntry, Manifest, Outside, Problem, ProblemKind, SourceText, TreeProblem};
 
 /// How many threads hash files.
 const HASHING: usize = 4;
@@ -32,6 +32,8 @@ pub(super) struct OtherFiles {
 struct Template {
     path: ReleasePath,
     mode: Mode,
+    /// The mode of its copy outside of the release, where that is another one.
+    installed: Option<Mode>,
     source: Arc<SourceText>,
 }
 
@@ -54,9 +56,31 @@ impl OtherFiles {
                 problems.push(problem(manifest, kind, span.clone()));
             };
             match std::fs::metadata(&entry.source) {
-                Ok(metadata) if metadata.is_dir() => reader.folder(entry, &mut at),
+                Ok(metadata) if metadata.is_dir() => match &entry.outside {
+                    Some(Outside::Install(_)) => {
+                        at(TreeProblem::InstalledFolder { path: entry.source.display().to_string() }.into());
+                    }
+                    Some(Outside::Link(_)) | None => reader.folder(entry, &mut at),
+                },
                 Ok(_) | Err(_) if template::is_template(&entry.source) => reader.template(entry, &mut at),
                 Ok(_) | Err(_) => reader.file(entry, &mut at),
+            }
+        }
+        for (unit, credential) in manifest
+            .units
+            .iter()
+            .flat_map(|unit| unit.credentials.iter().map(move |credential| (unit, credential)))
+        {
+            let span = manifest.spans.get(&format!("units.{}", unit.name));
+            let mut at = |kind: ProblemKind| problems.push(problem(manifest, kind, span.clone()));
+            if let Some(path) = reader.place(&unit.credential_path(credential), Taken::Leaf, &mut at) {
+                let source = unit.credential_template(credential);
+                reader.files.templates.push(Template {
+                    path,
+                    mode: Mode::of(0o600),
+                    installed: None,
+                    source,
+                });
             }
         }
         if any_error(problems) {
@@ -85,7 +109,7 @@ impl OtherFiles {
         problems: &mut Vec<Problem>,
     ) -> Skeleton {
         artifacts.extend(self.artifacts.iter().cloned());
-        for Template { path, mode, source } in &self.templates {
+        for Template { path, mode, installed: _, source } in &self.templates {
             match template::render(source, source, context) {
                 Ok(text) => artifacts.push(Artifact {
                     role: Role::File { path: path.clone(), folder: None },
@@ -106,8 +130,9 @@ impl OtherFiles {
     pub(super) fn templates(
         &self,
     ) -> impl Iterator<Item = (&Arc<SourceText>, &Arc<SourceText>, Option<&'static str>)> {
-        self.templates.iter().map(|Template { mode, source, .. }| {
-            let for_all = (mode.bits() & 0o004 != 0).then_some("a file without a `mode` such as `\"0640\"`");
+        self.templates.iter().map(|Template { mode, installed, source, .. }| {
+            let modes = mode.bits() | installed.map_or(0, Mode::bits);
+            let for_all = (modes & 0o004 != 0).then_some("a file without a `mode` such as `\"0640\"`");
             (source, source, for_all)
         })
     }
@@ -130,6 +155,9 @@ fn problem(manifest: &Manifest, kind: impl Into<ProblemKind>, span: Option<Range
         ProblemKind::Tree(
             TreeProblem::Special { .. } | TreeProblem::NameNotUtf8 { .. } | TreeProblem::NameControl { .. },
         ) => Some("leave it out with `exclude`, or in `.shipitignore`"),
+        ProblemKind::Tree(TreeProblem::InstalledFolder { .. }) => {
+            Some("name its files one by one, or have a `link` lead to the folder")
+        }
         _ => None,
     };
     Problem::new(kind, &manifest.source).at_maybe(span).help(help.map(str::to_owned))
@@ -195,7 +223,11 @@ impl Reader {
                 let executable = std::fs::metadata(&entry.source).is_ok_and(|metadata| executable(&metadata));
                 if let Some(path) = self.place(entry.path.as_str(), Taken::Leaf, at) {
                     let mode = mode(entry.mode, executable);
-                    self.files.templates.push(Template { path, mode, source });
+                    let installed = match &entry.outside {
+                        Some(Outside::Install(installation)) => installation.mode.map(Mode::of),
+                        Some(Outside::Link(_)) | None => None,
+                    };
+                    self.files.templates.push(Template { path, mode, installed, source });
                 }
             }
             Err(kind) => at((*kind).into()),

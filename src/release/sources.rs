@@ -107,6 +107,11 @@ impl Sources {
                 Err(kind) => problems.push(at(manifest, *kind, span)),
             }
         }
+        for unit in &manifest.units {
+            if let Some(name) = unit.credentials_drop_in() {
+                units.push((Role::DropIn(unit.name.clone(), name), manifest.credentials_text(unit)));
+            }
+        }
         let env_file =
             manifest.env_file.as_deref().and_then(|path| open_env_file(manifest, path, &mut problems));
         let others = OtherFiles::open(manifest, &mut problems);

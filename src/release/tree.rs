@@ -304,7 +304,7 @@ mod tests {
             mode: None,
             include: patterns(include),
             exclude: patterns(exclude),
-            link: None,
+            outside: None,
             validate: None,
             on_change: None,
         }

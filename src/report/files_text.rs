@@ -1,9 +1,9 @@
 //! The files of a plan, for people. A folder of thousands is a line or two.
 use std::collections::BTreeMap;
 
-use super::line::Line;
+use super::line::{Line, Paint};
 use super::words;
-use crate::plan::{FileChange, Packing, SymlinkChange, Transfer, TreeChange};
+use crate::plan::{FileChange, Packing, SymlinkChange, TextDiff, Transfer, TreeChange};
 use crate::release::ReleasePath;
 
 /// So many files of one kind are listed; of more, the first few.
@@ -111,4 +111,18 @@ fn symlink_lines(symlinks: &[SymlinkChange], lines: &mut Vec<Line>) {
     if let more @ 1.. = changed.len() - shown {
         lines.push(Line::of("    ").plain(format!("  and {more} more symlinks")));
     }
+}
+
+/// The lines of a diff, without those that name the file.
+pub(super) fn diff_lines(diff: &TextDiff) -> impl Iterator<Item = Line> {
+    let lines = diff.as_str().lines().filter(|l| !l.starts_with("--- a/") && !l.starts_with("+++ b/"));
+    lines.map(|text| {
+        let paint = match text.as_bytes().first() {
+            Some(b'+') => Paint::Green,
+            Some(b'-') => Paint::Red,
+            Some(b'@') => Paint::Cyan,
+            _ => Paint::Plain,
+        };
+        Line::of("    ").paint(paint, text)
+    })
 }

@@ -5,7 +5,7 @@ use super::Reporter;
 use super::event::{Event, EventKind, Failure};
 use super::mask::Mask;
 use crate::host::JournalEntry;
-use crate::plan::{Detail, LinkState, Plan, Reason, Step};
+use crate::plan::{Before, CopyChange, CopyRemoval, Detail, LinkState, Plan, Reason, Step};
 
 /// What the host cuts a line at, of a hook that says more than it hands on (`hook.sh`).
 const HOST_CUTS_AT: usize = 4096;
@@ -124,6 +124,14 @@ fn mask_step(step: &mut Step, mask: &Mask) {
         Step::Link(link) => {
             if let LinkState::Symlink(target) = &mut link.was {
                 hide(target, mask);
+            }
+        }
+        Step::Install(CopyChange { was, edit, .. }) | Step::Uninstall(CopyRemoval { was, edit, .. }) => {
+            if let Before::Symlink { target } = was {
+                hide(target, mask);
+            }
+            if let Some(edit) = edit {
+                edit.change_texts(|text| hide(text, mask));
             }
         }
         Step::Restart { unit: _, reasons }

@@ -2,6 +2,7 @@
 //!
 //! [`event`] is the vocabulary: facts, in the past tense, no sentences. Each reporter turns them into something for
 //! one kind of reader, and decides nothing: a reporter that fails does not fail the run.
+mod copies_text;
 mod event;
 mod files_text;
 #[cfg(test)]

@@ -239,6 +239,8 @@ fn is_long(step: &Step) -> bool {
         | Step::JoinGroups { .. }
         | Step::Seal { .. }
         | Step::Link(_)
+        | Step::Install(_)
+        | Step::Uninstall(_)
         | Step::Disable { .. }
         | Step::Unlink { .. }
         | Step::Switch { .. }

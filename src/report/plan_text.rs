@@ -1,7 +1,8 @@
 //! A plan, for people: in full before they say yes, in a few lines before it is carried out.
 use std::fmt;
 
-use super::files_text::files_lines;
+use super::copies_text::copies_lines;
+use super::files_text::{diff_lines, files_lines};
 use super::line::{Colour, Line, Paint};
 use super::words::{self, describe_step};
 use crate::plan::{
@@ -116,7 +117,8 @@ pub(super) fn announcement(plan: &Plan) -> Vec<Line> {
 fn summary_lines(plan: &Plan) -> Vec<Line> {
     let mut lines = vec![headline(plan)];
     let mut parts = Vec::new();
-    let (mut links, mut unlinked, mut hooks, mut enabled, mut disabled) = (0, 0, 0, Vec::new(), Vec::new());
+    let (mut links, mut installs, mut unlinked, mut hooks, mut enabled, mut disabled) =
+        (0, 0, 0, 0, Vec::new(), Vec::new());
     for step in &plan.steps {
         match step {
             Step::Upload { files, .. } => {
@@ -128,6 +130,8 @@ fn summary_lines(plan: &Plan) -> Vec<Line> {
                 });
             }
             Step::Link(_) => links += 1,
+            Step::Install(_) => installs += 1,
+            Step::Uninstall(_) => parts.push(describe_step(step)),
             Step::Hook { .. } => hooks += 1,
             Step::OnChange { .. } => parts.push(describe_step(step)),
             Step::Unlink { .. } => unlinked += 1,
@@ -152,6 +156,9 @@ fn summary_lines(plan: &Plan) -> Vec<Line> {
     }
     if links > 0 {
         parts.push(words::count(links, "link", "links"));
+    }
+    if installs > 0 {
+        parts.push(format!("{} to install", words::count(installs, "file", "files")));
     }
     if unlinked > 0 {
         parts.push(format!("{} to remove", words::count(unlinked, "link", "links")));
@@ -179,6 +186,7 @@ fn summary_lines(plan: &Plan) -> Vec<Line> {
 fn sudo_words(step: &Step) -> String {
     match step {
         Step::Link(link) => format!("link {}", link.path),
+        Step::Install(copy) => format!("install {}", copy.path),
         Step::EnableLingering { user } => format!("enable lingering for {user}"),
         other => describe_step(other),
     }
@@ -216,6 +224,7 @@ fn full(plan: &Plan, hosts: &str) -> Vec<Line> {
         _ => None,
     });
     links_section(&links, &unlinked.collect::<Vec<_>>(), &mut lines);
+    lines.extend(copies_lines(&plan.steps));
     steps_section(plan, &mut lines);
     lines
 }
@@ -227,15 +236,7 @@ fn section(title: Line, lines: &mut Vec<Line>) {
 
 fn diff_section(file: &FileChange, diff: &TextDiff, lines: &mut Vec<Line>) {
     section(Line::new().bold(file.path.as_str()), lines);
-    for text in diff.as_str().lines().filter(|l| !l.starts_with("--- a/") && !l.starts_with("+++ b/")) {
-        let paint = match text.as_bytes().first() {
-            Some(b'+') => Paint::Green,
-            Some(b'-') => Paint::Red,
-            Some(b'@') => Paint::Cyan,
-            _ => Paint::Plain,
-        };
-        lines.push(Line::of("    ").paint(paint, text));
-    }
+    lines.extend(diff_lines(diff));
 }
 
 fn env_section(file: &FileChange, changes: &[EnvChange], lines: &mut Vec<Line>) {
@@ -284,7 +285,12 @@ fn links_section(links: &[&LinkChange], unlinked: &[&LinkPath], lines: &mut Vec<
 /// What is not files or links, in the order it is done in.
 fn steps_section(plan: &Plan, lines: &mut Vec<Line>) {
     let steps = plan.steps.iter().filter(|step| match step {
-        Step::Upload { .. } | Step::Seal { .. } | Step::Link(_) | Step::Unlink { .. } => false,
+        Step::Upload { .. }
+        | Step::Seal { .. }
+        | Step::Link(_)
+        | Step::Unlink { .. }
+        | Step::Install(_)
+        | Step::Uninstall(_) => false,
         Step::EnableLingering { .. }
         | Step::MakeUser { .. }
         | Step::JoinGroups { .. }

@@ -4,7 +4,10 @@ use std::time::Duration;
 use super::event::{Command, RunCounts, Verdict};
 use super::health_words::health_words;
 use crate::manifest::{HookHosts, HookPoint, UserKind, UserName, first_line};
-use crate::plan::{FileChange, LinkChange, LinkState, Privilege, Reason, Step, Transfer, WatchedUnit};
+use crate::plan::{
+    Before, CopyChange, FileChange, LinkChange, LinkState, Privilege, Reason, RemotePath, Step, Transfer,
+    WatchedUnit,
+};
 
 /// What the step does, in the words of an order: `restart simple_api.service (binary and env file changed)`.
 #[must_use]
@@ -68,6 +71,11 @@ pub(super) fn step_words(step: &Step, tense: Tense) -> String {
             format!("{} the SHA-256 of every file of {release}", tense.of("check", "checking", "checked"))
         }
         Step::Link(link) => link_words(link, tense),
+        Step::Install(copy) => install_words(copy, tense),
+        Step::Uninstall(copy) => {
+            let verb = tense.of("remove", "removing", "removed");
+            format!("{verb} the file {}{}", copy.path, kept_words(copy.backup.as_ref()))
+        }
         Step::Stop { unit } => {
             format!("{} {unit}, which the release does not have", tense.of("stop", "stopping", "stopped"))
         }
@@ -203,6 +211,23 @@ pub(super) fn files_words(sent: usize, all: usize) -> String {
     } else {
         format!("{sent} of {}", count(all, "file", "files"))
     }
+}
+
+fn install_words(copy: &CopyChange, tense: Tense) -> String {
+    let verb = match copy.was {
+        Before::Missing => tense.of("install", "installing", "installed"),
+        Before::Placed { .. }
+        | Before::Edited { .. }
+        | Before::Foreign { .. }
+        | Before::Symlink { .. }
+        | Before::Unseen => tense.of("replace", "replacing", "replaced"),
+    };
+    format!("{verb} the file {}{}", copy.path, kept_words(copy.backup.as_ref()))
+}
+
+/// Where what was there is to be found.
+fn kept_words(backup: Option<&RemotePath>) -> String {
+    backup.map(|backup| format!(", what was there is kept as {backup}")).unwrap_or_default()
 }
 
 fn link_words(link: &LinkChange, tense: Tense) -> String {

@@ -16,7 +16,7 @@ use super::root_rights::SudoPrompt;
 use super::warnings::Warnings;
 use crate::host::{Holder, Password};
 use crate::manifest::{Address, EnvironmentName, HookHosts, HookPoint, Host, Manifest};
-use crate::plan::{Operator, Position};
+use crate::plan::{Edits, Operator, Position};
 use crate::release::{ReleaseId, Revision};
 use crate::report::{Command, EventKind, Events, Failure, Verdict};
 use crate::ssh::{ConfigError, Hop, Login, Routes};
@@ -66,6 +66,8 @@ pub struct Context {
     pub events: Events,
     /// Whether someone can be asked.
     pub operator: Operator,
+    /// What to do about what others have changed on a host.
+    pub edits: Edits,
     /// The time that new releases carry.
     pub now: Timestamp,
     /// Whether hosts are to be changed, so that what that takes can be opened early.

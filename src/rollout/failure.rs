@@ -274,6 +274,7 @@ impl HostFailure {
             help: self.help(),
             details: match &*self.error {
                 HostError::Health(HealthError::NotWell { shown, .. }) => shown.clone(),
+                HostError::Refused(refusals) => refusals.iter().flat_map(Refusal::details).collect(),
                 HostError::Step { said, .. } | HostError::Invalid { said, .. } => {
                     said[..said.len() - in_a_line(said).len()].to_vec()
                 }

@@ -13,7 +13,7 @@ use super::root_rights::{Passwords, become_root};
 use super::transaction::Transaction;
 use crate::host::{
     Base, Claim, Copies, End, Extent, Incoming, Lock, LockOutcome, Recovery, Rights, Session, SessionError,
-    Whose, explain, is_bundled, probe, recover, stage, sweep, upload, wait_for_run,
+    Whose, explain, is_bundled, probe, read_edited, recover, stage, sweep, upload, wait_for_run,
 };
 use crate::manifest::{Address, Host, Scope};
 use crate::plan::{
@@ -171,10 +171,11 @@ async fn look(
     events: &Events,
 ) -> Result<Facts, HostFailure> {
     loop {
-        let facts = probe(session, &context.manifest, extent).await.map_err(HostFailure::not_reached)?;
+        let mut facts = probe(session, &context.manifest, extent).await.map_err(HostFailure::not_reached)?;
         // One that was waited for may die, and then is to be brought to its end.
         let Some(pending) = &facts.pending else {
             session.elevate(facts.elevation);
+            read_edited(session, &context.manifest, &mut facts).await.map_err(HostFailure::not_reached)?;
             return Ok(facts);
         };
         settle(context, session, &facts, pending, whose, events).await?;
@@ -188,13 +189,13 @@ fn make_plan(
     facts: &Facts,
     position: Position,
 ) -> Result<Arc<Plan>, Box<HostFailure>> {
-    let (manifest, operator) = (&context.manifest, context.operator);
+    let (manifest, operator, edits) = (&context.manifest, context.operator, context.edits);
     let planned = match goal {
         Goal::Release(release) => {
-            plan(&Inputs { manifest, host, release, facts, now: context.now, operator, position })
+            plan(&Inputs { manifest, host, release, facts, now: context.now, operator, position, edits })
         }
         Goal::Earlier(destination) => {
-            plan_rollback(&RollbackInputs { manifest, host, facts, destination, operator })
+            plan_rollback(&RollbackInputs { manifest, host, facts, destination, operator, edits })
         }
     };
     planned.map(Arc::new).map_err(|refusals| {

@@ -15,7 +15,7 @@ use super::teller::Teller;
 use super::verdict::{NotUp, conclude, conclude_reload};
 use crate::host::{
     Activity, Copies, End, MainProcess, Observed, Reached, Recovery, Run, Session, SessionError, Stop,
-    Subject, UnitRuns, Whose, Word, ask, read_journal, recover, remove_links, run_state,
+    Subject, UnitRuns, Whose, Word, ask, put_back_files, read_journal, recover, remove_links, run_state,
 };
 use crate::manifest::{Address, UnitName};
 use crate::plan::{Layout, Plan, Step, WatchedUnit};
@@ -145,6 +145,7 @@ impl<'a> Transaction<'a> {
             },
             Ok(Stop::Over(end)) => {
                 self.remove_left().await;
+                let end = self.put_back_left(end).await;
                 let error = self.own_failure(&end);
                 let process = process_of(&error);
                 let mut journal = Vec::new();
@@ -268,6 +269,7 @@ impl<'a> Transaction<'a> {
         match self.decide(Word::Revert, runs, process_of(&error)).await {
             Ok(Stop::Over(end)) => {
                 self.remove_left().await;
+                let end = self.put_back_left(end).await;
                 Err(self.failure(error, &end))
             }
             Ok(Stop::Died(said)) => self.died(said, Some(error)).await,
@@ -400,6 +402,17 @@ impl<'a> Transaction<'a> {
         if !left.is_empty() {
             let removed = remove_links(&mut self.prepared.session, &left).await;
             self.activity.left = removed.unwrap_or(left);
+        }
+    }
+
+    /// So are files that it could not put back; then there is nothing left that has failed.
+    async fn put_back_left(&mut self, end: End) -> End {
+        if !matches!(end, End::RevertFailed(_)) || self.activity.left_files.is_empty() {
+            return end;
+        }
+        match put_back_files(&mut self.prepared.session, self.layout, &self.id).await {
+            Ok(Recovery::Over(end)) => end,
+            Ok(Recovery::Alive | Recovery::NoManager(_) | Recovery::Failed { .. }) | Err(_) => end,
         }
     }
 

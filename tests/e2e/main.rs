@@ -5,6 +5,7 @@
 mod hosts;
 
 mod confirm;
+mod credentials;
 mod disk;
 mod env_file_parity;
 mod example_web;
@@ -24,6 +25,7 @@ mod hooks;
 mod host_faults;
 mod host_keys;
 mod hostile_values;
+mod installed_files;
 mod interrupt;
 mod lingering_and_sudo;
 mod lock;

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use shipit::manifest::template::TemplateInputs;
 use shipit::manifest::{Manifest, load};
 use shipit::plan::{
-    Access, Current, Elevation, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, Inputs, Layout, Libc,
-    Lingering, LinkState, Manager, Operator, Plan, Position, Refusal, RemotePath, RootAccess, Standing, Sudo,
-    Systemd, Unpacker, plan,
+    Access, Current, Edits, Elevation, Facts, FoundFile, FoundLink, FoundRelease, FoundUnit, Inputs, Layout,
+    Libc, Lingering, LinkState, Manager, Operator, Plan, Position, Refusal, RemotePath, RootAccess, Standing,
+    Sudo, Systemd, Unpacker, plan,
 };
 use shipit::release::{BinaryKind, Linkage, Machine, Release, ReleaseId, Sources};
 use shipit::report::{Colour, PlanDetail, PlanStyle, write_plan};
@@ -122,7 +122,8 @@ impl Service {
         let manifest = self.manifest();
         let host = manifest.environment(None).unwrap().hosts[0].address.clone();
         let now = time("2026-11-20T03:00:00Z");
-        plan(&Inputs { manifest: &manifest, host: &host, release, facts, now, operator, position })
+        let edits = Edits::Respect;
+        plan(&Inputs { manifest: &manifest, host: &host, release, facts, now, operator, position, edits })
     }
 
     /// A host that nothing was ever deployed to.
@@ -132,6 +133,7 @@ impl Service {
         Facts {
             service_user: None,
             prepared: Default::default(),
+            copies: Vec::new(),
             home: RemotePath::new("/home/deploy").unwrap(),
             user: "deploy".to_owned(),
             uid: 1000,

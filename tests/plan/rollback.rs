@@ -1,6 +1,6 @@
 //! What a rollback does, for each state that a host can be in; and when there is none.
 use shipit::plan::{
-    Destination, Facts, FoundRelease, Lingering, LinkState, Operator, Plan, Refusal, RollbackInputs,
+    Destination, Edits, Facts, FoundRelease, Lingering, LinkState, Operator, Plan, Refusal, RollbackInputs,
     Standing, Step, Sudo, plan_rollback,
 };
 use shipit::release::{Release, ReleaseId, ReleaseRecord};
@@ -35,7 +35,8 @@ fn plan_to(service: &Service, facts: &Facts, destination: &Destination) -> Resul
     let manifest = service.manifest();
     let host = manifest.environment(None).unwrap().hosts[0].address.clone();
     let operator = Operator::Absent;
-    plan_rollback(&RollbackInputs { manifest: &manifest, host: &host, facts, destination, operator })
+    let edits = Edits::Respect;
+    plan_rollback(&RollbackInputs { manifest: &manifest, host: &host, facts, destination, operator, edits })
 }
 
 fn back(service: &Service, facts: &Facts) -> Result<Plan, Vec<Refusal>> {

@@ -69,6 +69,8 @@ pub struct Activity {
     pub journal: Vec<JournalEntry>,
     /// Links that going back could not remove: it takes a sudo password.
     pub left: Vec<RemotePath>,
+    /// Files that could not be put back for the same reason.
+    pub left_files: Vec<RemotePath>,
     /// Lines of the run's log.
     pub(super) lines: usize,
     in_log: bool,
@@ -102,6 +104,7 @@ impl Activity {
             }
             "found" => match rest.split_once(' ') {
                 Some(("left", path)) => self.left.extend(RemotePath::new(path)),
+                Some(("left_file", path)) => self.left_files.extend(RemotePath::new(path)),
                 Some(("reload", time)) if self.reloaded.is_none() => self.reloaded = seconds(time),
                 Some(("killed", unit)) => {
                     if let Ok(unit) = unit.parse() {

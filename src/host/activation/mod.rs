@@ -9,5 +9,5 @@ mod program;
 mod run;
 
 pub use activity::{ActivationEvent, Activity, End, Executable, Observed, Stop, UnitProperties};
-pub use outcome::{Reached, Recovery, Whose, recover, remove_links, run_state, wait_for_run};
+pub use outcome::{Reached, Recovery, Whose, put_back_files, recover, remove_links, run_state, wait_for_run};
 pub use run::{Run, Word};

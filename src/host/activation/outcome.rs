@@ -2,6 +2,7 @@
 use std::time::Duration;
 
 use super::activity::{ActivationEvent, Activity, End, Stop};
+use super::program::ACTIVATION;
 use super::run::IDLE;
 use crate::host::script::Script;
 use crate::host::session::{Session, SessionError};
@@ -139,6 +140,21 @@ pub async fn remove_links(
     let mut left = Vec::new();
     session.run(&script, IDLE, |line| left.extend(RemotePath::new(line))).await?;
     Ok(left)
+}
+
+/// Puts back files that a run could not put back by itself, with the sudo password that the session knows; and then brings the
+/// run to its end.
+pub async fn put_back_files(
+    session: &mut Session,
+    layout: &Layout,
+    id: &RunId,
+) -> Result<Recovery, SessionError> {
+    session.provide(&ACTIVATION);
+    let mut script = Script::constant(ACTIVATION.load);
+    let arguments = [layout.root().to_string(), id.to_string()];
+    script.append(&Script::with_arguments("root=$1\nrun_id=$2\nrun=$1/runs/$2\nput_back_all", arguments));
+    session.run(&script, IDLE, |_| {}).await?;
+    recover(session, layout, id, Whose::Own).await
 }
 
 /// What is on file about a run: `None` while it is not over. One that has not begun never will from now on.

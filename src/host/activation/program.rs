@@ -9,6 +9,8 @@ pub(super) const ACTIVATION: Library = Library {
         include_str!("prepare.sh"),
         include_str!("release.sh"),
         include_str!("link.sh"),
+        include_str!("../copy.sh"),
+        include_str!("install.sh"),
         include_str!("outside.sh"),
         include_str!("user.sh"),
         include_str!("unit.sh"),

@@ -61,6 +61,15 @@ undo_links() {
 				place_link "$path" "$target" "$rights"
 			fi || failures="$failures the link $path could not be set back;"
 			;;
+		file) undo_file "$path" "$target" "$rights" ;;
+		made)
+			told=$(rm -f -- "$path" 2>&1) || undo_failed "$path could not be removed" "$told"
+			;;
+		moved)
+			if [ -e "$target" ] || [ -L "$target" ]; then
+				told=$(mv -fT -- "$target" "$path" 2>&1) || undo_failed "$path could not be put back" "$told"
+			fi
+			;;
 		esac
 	done <<-NOTES
 		$notes
