@@ -192,7 +192,7 @@ pub enum Before {
 }
 
 impl Before {
-    /// What the host has to find at the place when the deed is done, in the words of its program (copy.sh).
+    /// What the host has to find at the place when the deed is done, in the words of `copy.sh`.
     #[must_use]
     pub fn expected(&self) -> String {
         match self {

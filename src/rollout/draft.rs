@@ -1,5 +1,6 @@
 //! What a host is to be brought to, as far as that can be said before it was looked at.
-use super::failure::{HostError, HostFailure};
+use super::failure::HostFailure;
+use super::host_error::HostError;
 use super::host_run::Goal;
 use crate::host::Extent;
 use crate::manifest::Manifest;

@@ -9,8 +9,9 @@ use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::draft::Draft;
-use super::failure::{HostError, HostFailure};
+use super::failure::HostFailure;
 use super::gate::Gate;
+use super::host_error::HostError;
 use super::host_run::{Prepared, prepare};
 use super::root_rights::SudoPrompt;
 use super::warnings::Warnings;

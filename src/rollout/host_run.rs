@@ -7,8 +7,9 @@ use tokio::task::JoinHandle;
 
 use super::draft::Draft;
 use super::engine::{Agreement, Context, OtherRuns, Purpose, Reach};
-use super::failure::{HostError, HostFailure};
+use super::failure::HostFailure;
 use super::gate::GateState;
+use super::host_error::HostError;
 use super::root_rights::{Passwords, become_root};
 use super::transaction::Transaction;
 use crate::host::{

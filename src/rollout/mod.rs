@@ -2,10 +2,12 @@
 //!
 //! Responsible for the order of things and for the verdict. How a step is done on a host is [`crate::host`]'s; what is
 //! to be done was decided by [`crate::plan`]; what happened goes out as events.
+mod diagnosis;
 mod draft;
 mod engine;
 mod failure;
 mod gate;
+mod host_error;
 mod host_run;
 mod root_rights;
 mod teller;
@@ -18,8 +20,9 @@ pub use engine::{
     Agreement, Context, Interrupt, OtherRuns, Outcome, PARALLEL, Phase, Phases, Preparation, Purpose, Reach,
     RunRecord, carry_out_all, leave_all, own_logs_hint, prepare_all,
 };
-pub use failure::{HostError, HostFailure, HostState, held_by};
+pub use failure::{HostFailure, HostState};
 pub use gate::{Gate, GateState};
+pub use host_error::{HostError, held_by};
 pub use host_run::{Goal, Prepared, connect_host};
 pub use root_rights::{SudoPrompt, become_root};
 pub use verdict::{NotUp, conclude};

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::failure::HostError;
+use super::host_error::HostError;
 use crate::host::{NoRoot, Password, Session, SessionError};
 use crate::manifest::Address;
 use crate::plan::Elevation;

@@ -9,7 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::engine::{Context, Phase, RunRecord};
-use super::failure::{HostError, HostFailure, HostState};
+use super::failure::{HostFailure, HostState};
+use super::host_error::HostError;
 use super::host_run::{Prepared, connect_host, current_text};
 use super::teller::Teller;
 use super::verdict::{NotUp, conclude, conclude_reload};
