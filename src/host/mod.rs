@@ -16,6 +16,7 @@ mod library;
 mod lock;
 mod log_stream;
 mod probe;
+mod probe_answer;
 mod remove;
 mod request;
 mod root_shell;
