@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::session::SessionError;
-use super::upload::{IDLE, UploadError, open_unchanged};
+use super::upload::{FOLDER_MODE, IDLE, UploadError, folders, open_unchanged};
 use crate::plan::{FileChange, Packing, RemotePath, Transfer};
 use crate::release::{Artifact, Content};
 use crate::ssh::{Connection, Events, ExitStatus, Output};
@@ -135,6 +135,15 @@ fn cut<'a>(files: &[&'a Artifact]) -> Vec<Vec<&'a Artifact>> {
 /// A piece of an archive, which more can follow.
 fn pack(files: &[Artifact]) -> Result<Vec<u8>, UploadError> {
     let mut archive = tar::Builder::new(Vec::new());
+    // A tar that makes a missing folder by itself takes it for an error that another process was first: the program that
+    // stages the release, or another archive's tar. One that is in the archive may be there already.
+    for folder in folders(files.iter().map(|file| file.path.as_str())) {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::Directory);
+        header.set_mode(FOLDER_MODE);
+        header.set_size(0);
+        archive.append_data(&mut header, folder, io::empty()).map_err(|error| local(folder, error))?;
+    }
     for file in files {
         let mut header = tar::Header::new_gnu();
         header.set_entry_type(tar::EntryType::Regular);
@@ -202,6 +211,24 @@ mod tests {
             assert!((4096..=512 << 10).contains(&length), "{length}");
         }
         assert!(cut(&[]).is_empty());
+    }
+
+    #[test]
+    fn every_piece_brings_its_folders_whoever_makes_them_first() {
+        let packed = [pack(&[artifact("a/b/c", 1), artifact("a/d", 1)]).unwrap(), vec![0; END]].concat();
+        let mut archive = tar::Archive::new(packed.as_slice());
+        let entries = archive.entries().unwrap().map(|entry| {
+            let entry = entry.unwrap();
+            (entry.path().unwrap().display().to_string(), entry.header().mode().unwrap())
+        });
+        let expected = [("a", 0o755), ("a/b", 0o755), ("a/b/c", 0o640), ("a/d", 0o640)];
+        assert_eq!(entries.collect::<Vec<_>>(), expected.map(|(path, mode)| (path.to_owned(), mode)));
+        // Half of them are there already.
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("a")).unwrap();
+        std::fs::write(folder.path().join("archive"), packed).unwrap();
+        let tar = Command::new("tar").args(["-xpmof", "archive"]).current_dir(&folder).output().unwrap();
+        assert!(tar.status.success() && tar.stderr.is_empty(), "{tar:?}");
     }
 
     proptest! {

@@ -23,7 +23,7 @@ pub(super) const IDLE: Duration = Duration::from_secs(120);
 const OPEN_AT_ONCE: usize = 200;
 
 /// The mode of a release's folders.
-const FOLDER_MODE: u32 = 0o755;
+pub(super) const FOLDER_MODE: u32 = 0o755;
 
 /// The mode of `release.json`.
 const RECORD_MODE: u32 = 0o644;
@@ -154,7 +154,7 @@ fn landing_argument(layout: &Layout) -> String {
 }
 
 /// The folders of files, outer ones first.
-fn folders<'a>(paths: impl IntoIterator<Item = &'a str>) -> BTreeSet<&'a str> {
+pub(super) fn folders<'a>(paths: impl IntoIterator<Item = &'a str>) -> BTreeSet<&'a str> {
     let mut folders = BTreeSet::new();
     for path in paths {
         folders.extend(path.match_indices('/').map(|(at, _)| &path[..at]));

@@ -100,7 +100,6 @@ fn the_instance_that_fails_is_named_and_all_are_as_they_were() {
     let before = workers(&project, &user);
     assert_eq!(before, "1 active enabled\n2 active enabled\n");
     project.edit("deploy.yaml", "instances: 2", "instances: [1, 3, 4]");
-    project.edit("deploy.yaml", "settle: 0s", "settle: 2s");
     project.edit(
         &format!("{name}-w@.service"),
         "echo",
