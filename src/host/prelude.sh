@@ -79,9 +79,9 @@ nearest_folder() {
 }
 
 # All that is in the release in the current folder: files with all that changes when they do, symlinks, empty folders.
-# Without the marks that the host has made.
-list_release() {
-	find . -type f ! -path ./sealed ! -path ./good -printf 'file %m %s %C@ %i %P\n' \
+# Without the marks that the host has made. What find is told first may leave something out.
+list_release() { # words-for-find...
+	find . "$@" -type f ! -path ./sealed ! -path ./good -printf 'file %m %s %C@ %i %P\n' \
 		-o -type l -printf 'symlink %P\t%l\n' -o -type d -empty -printf 'folder %P\n'
 }
 

@@ -187,11 +187,10 @@ target_of() { # path
 # What is shown of a release as text: its units, its env file, its record, as far as they are small. awk reads them: a shell
 # is slow over thousands of lines.
 read_texts() { # lines of "file MODE SIZE CTIME INODE PATH"
-	printf '%s\n' "$1" | awk '
-		$1 == "file" {
-			path = $0
-			sub(/^file [^ ]* [^ ]* [^ ]* [^ ]* /, "", path)
-			if (path == "release.json" ? $3 > 33554432 : path !~ /^(units|env)\// || $3 > 65024) next
+	printf '%s\n' "$1" | grep -E '^file [^ ]* [^ ]* [^ ]* [^ ]* ((units|env)/.*|release\.json)$' | awk '
+		{
+			path = substr($0, length($1 $2 $3 $4 $5) + 6)
+			if ($3 > (path == "release.json" ? 33554432 : 65024)) next
 			while ((getline line < ("./" path)) > 0) print "text " path "\t" line
 			close("./" path)
 		}

@@ -19,7 +19,9 @@ stage() { # root run-id landing ("-" for none) folders from-id ("-" for none) fi
 	incoming=$1/incoming/$2
 	from=$5
 	mkdir -p -- "$releases" "$incoming" || return
+	spared=
 	if take_spare "$1" "$9"; then
+		spared=yes
 		# seal (activation/release.sh) brings both together: what is being sent makes folders of its own.
 		own=$(printf '%s\n' "$7" | grep -E '^(bin|units|env)/')
 		incoming=$incoming.spare/files
@@ -31,9 +33,18 @@ stage() { # root run-id landing ("-" for none) folders from-id ("-" for none) fi
 	echo staged
 	# See seal in activation/release.sh. Looked at after the copies were compared: it holds for what they were compared with.
 	[ "$from" != - ] && cd "$releases/$from" 2>/dev/null && [ -r sealed ] || return 0
-	if list_release | cmp -s - sealed; then
+	if [ -n "$spared" ]; then
+		own_is_as_sealed && echo intact
+	elif list_release | cmp -s - sealed; then
 		echo intact
 	fi
+	return 0
+}
+
+# Whether that of the release in the current folder is as it was sealed which is copied where the rest was ahead of time.
+own_is_as_sealed() {
+	own=$(list_release -path './*' ! -path './*/*' ! -name bin ! -name units ! -name env -prune -o)
+	[ "$own" = "$(grep -E '^(file [^ ]* [^ ]* [^ ]* [^ ]* |symlink |folder )(bin|units|env)(/|$)' sealed)" ]
 }
 
 # Takes what was copied of the release that runs when it had just been deployed (activation/spare.sh), without what the

@@ -51,8 +51,15 @@ check_sums() { # sums
 
 # The hash of what a release is but for its record and the bytes of its files; see sums.rs.
 contents() {
-	printf '%s\n' "$files" | sed -n -e '/^file [^ ]* [^ ]* [^ ]* [^ ]* release\.json$/d' \
-		-e 's/^file \([^ ]* [^ ]*\) [^ ]* [^ ]* /\1 /p' -e '/^symlink /p' -e '/^folder /p' | sort | sha256sum
+	# awk, since sed takes three times as long over thousands of lines.
+	printf '%s\n' "$files" | awk '
+		/^file / {
+			path = substr($0, length($1 $2 $3 $4 $5) + 6)
+			if (path != "release.json") print $2, $3, path
+			next
+		}
+		/^(symlink|folder) /
+	' | sort | sha256sum
 }
 
 # Checks a release that is on the host already. Nothing of it is touched.
