@@ -3,7 +3,7 @@ N = 1
 SECONDS = 60
 TESTFLAGS =
 # The end-to-end tests mostly wait for hosts.
-export RUST_TEST_THREADS ?= 4
+export RUST_TEST_THREADS ?= 6
 
 .PHONY: help test torture demo hosts hosts-down static lint bench fuzz
 

@@ -1,20 +1,9 @@
 //! Copies of a release's files outside of it, as the probe tells of them; and what has become of their texts.
-use std::collections::BTreeMap;
-use std::time::Duration;
-
-use super::script::Script;
 use super::session::{Session, SessionError};
+use super::texts::read_texts;
 use crate::manifest::Manifest;
 use crate::plan::{Access, CopyState, Facts, FoundCopy, Layout, PlacedCopy, RemotePath};
 use crate::release::Mode;
-
-/// Prints small files that everybody may read: "N<tab>LINE" for every line, and "N end" where it was all text.
-///
-/// Arguments: pairs of a number and a path.
-const READ: &str = include_str!("read_texts.sh");
-
-/// How long the host may say nothing.
-const IDLE: Duration = Duration::from_secs(60);
 
 /// Finds out how copies were changed by hand that everybody may see: one round trip, and none where there are none.
 pub async fn read_edited(
@@ -34,36 +23,12 @@ pub async fn read_edited(
     if edited.is_empty() {
         return Ok(());
     }
-    let mut arguments = Vec::new();
-    for (number, (found, source)) in edited.iter().enumerate() {
-        arguments.extend([
-            format!("{number}a"),
-            source.to_string(),
-            format!("{number}b"),
-            found.path.to_string(),
-        ]);
-    }
-    let mut texts: BTreeMap<String, String> = BTreeMap::new();
-    let mut whole = Vec::new();
-    let script = Script::with_arguments(READ, arguments);
-    session
-        .run(&script, IDLE, |line| {
-            if let Some((number, text)) = line.split_once('\t') {
-                let shown = texts.entry(number.to_owned()).or_default();
-                shown.push_str(text);
-                shown.push('\n');
-            } else if let Some(number) = line.strip_suffix(" end") {
-                whole.push(number.to_owned());
-            }
-        })
-        .await?;
+    let pairs = edited.iter().enumerate().flat_map(|(number, (found, source))| {
+        [(format!("{number}a"), source.to_string()), (format!("{number}b"), found.path.to_string())]
+    });
+    let mut texts = read_texts(session, pairs.collect()).await?;
     for (number, (found, _)) in edited.into_iter().enumerate() {
-        let mut text = |which: &str| {
-            let key = format!("{number}{which}");
-            let text = texts.remove(&key).unwrap_or_default();
-            whole.contains(&key).then_some(text)
-        };
-        found.texts = text("a").zip(text("b"));
+        found.texts = texts.remove(&format!("{number}a")).zip(texts.remove(&format!("{number}b")));
     }
     Ok(())
 }

@@ -24,6 +24,7 @@ mod script;
 mod session;
 mod spare;
 mod sums;
+mod texts;
 mod upload;
 
 pub use activation::{
@@ -45,4 +46,5 @@ pub use remove::{Removal, RemoveError, remove};
 pub use root_shell::NoRoot;
 pub use script::Script;
 pub use session::{Password, Rights, Session, SessionError};
+pub use texts::read_rendered;
 pub use upload::{Base, Copies, Incoming, UploadError, explain, stage, sweep, upload};

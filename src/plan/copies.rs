@@ -96,7 +96,7 @@ impl FoundCopy {
     /// Whether what was changed may be shown: everybody on the host can read it.
     #[must_use]
     pub fn is_for_all(&self) -> bool {
-        self.placed.as_ref().is_some_and(|placed| placed.mode.bits() & 0o004 != 0)
+        self.placed.as_ref().is_some_and(|placed| placed.mode.is_for_all())
     }
 
     fn edit(&self) -> Option<TextDiff> {

@@ -327,8 +327,9 @@ fn change_of(artifact: &Artifact, release: &Release, facts: &Facts) -> FileChang
     let taken_over = found.is_some_and(|f| same_bytes && f.mode == artifact.mode.bits());
     let old = facts.texts.get(path).map(String::as_str);
     let detail = match (&artifact.role, same_bytes) {
-        (_, true) | (Role::Binary | Role::File { .. }, false) => Detail::Opaque,
-        (Role::Unit(_) | Role::DropIn(..), false) => match (old, artifact.text()) {
+        (_, true) | (Role::Binary, false) => Detail::Opaque,
+        // Of files there is an old text only where one was asked for.
+        (Role::Unit(_) | Role::DropIn(..) | Role::File { .. }, false) => match (old, artifact.text()) {
             (Some(old), Some(new)) => TextDiff::between(old, new, path).map_or(Detail::Opaque, Detail::Text),
             _ => Detail::Opaque,
         },

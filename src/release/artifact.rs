@@ -126,6 +126,12 @@ impl Mode {
     pub fn bits(self) -> u32 {
         self.0
     }
+
+    /// Whether everybody on the host may read such a file.
+    #[must_use]
+    pub fn is_for_all(self) -> bool {
+        self.bits() & 0o004 != 0
+    }
 }
 
 impl FromStr for Mode {

@@ -14,7 +14,8 @@ use super::root_rights::{Passwords, become_root};
 use super::transaction::Transaction;
 use crate::host::{
     Base, Claim, Copies, End, Extent, Incoming, Lock, LockOutcome, Recovery, Rights, Session, SessionError,
-    Whose, explain, is_bundled, probe, read_edited, recover, stage, sweep, upload, wait_for_run,
+    Whose, explain, is_bundled, probe, read_edited, read_rendered, recover, stage, sweep, upload,
+    wait_for_run,
 };
 use crate::manifest::{Address, Host, Scope};
 use crate::plan::{
@@ -137,11 +138,15 @@ pub(super) async fn prepare(
         })
     });
     let begun = Instant::now();
-    let facts = look(context, &mut session, draft.extent(), Whose::Others, &events).await?;
+    let mut facts = look(context, &mut session, draft.extent(), Whose::Others, &events).await?;
     let current = facts.current.release().cloned();
     events.send(EventKind::Probed { current, elapsed: begun.elapsed() });
 
     let goal = draft.settle(&facts, &context.manifest).map_err(|failure| *failure)?;
+    if let (Purpose::Look, Goal::Release(release)) = (context.purpose, &goal) {
+        let read = read_rendered(&mut session, &context.manifest, &mut facts, release).await;
+        read.map_err(HostFailure::not_reached)?;
+    }
     let plan = make_plan(context, &address, &goal, &facts, position).map_err(|failure| *failure)?;
     events.send(EventKind::Planned { plan: Arc::clone(&plan) });
     // More channels cost the host a process each, so they are opened for a large release that goes as a whole: one that

@@ -1,5 +1,5 @@
 //! Files that other programs read: linked to where they look, validated, told of, and put back with all the rest.
-use crate::harness::Project;
+use crate::harness::{Project, Ran};
 use crate::hosts::{TestUser, UserOptions};
 
 /// A project with a file for another program, which is one that keeps the text that it was last told of.
@@ -20,6 +20,23 @@ fn with_neighbour(user: &TestUser) -> Project {
 
 fn place(project: &Project) -> String {
     format!("/etc/{}-site.conf", project.name)
+}
+
+#[test]
+fn a_plan_shows_what_changes_in_a_rendered_file_that_everybody_may_read() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let project = with_neighbour(&user);
+    let name = &project.name;
+    project.deploy();
+    project.write("site.conf.j2", "{{ service }} two\n");
+    let changed = format!("\n    -{name} one\n    +{name} two\n");
+    let shown = |ran: &Ran| ran.stdout.contains(&changed);
+    let plan = project.shipit(&["plan", "prod"]).exits(0);
+    assert!(shown(&plan), "{}", plan.all());
+    // What others may not read may have a secret in it, whose old value nobody knows here.
+    project.edit("deploy.yaml", "site.conf.j2\n", "site.conf.j2\n  mode: '0640'\n");
+    let plan = project.shipit(&["plan", "prod"]).exits(0);
+    assert!(!shown(&plan) && plan.stdout.contains("~ site.conf "), "{}", plan.all());
 }
 
 #[test]
