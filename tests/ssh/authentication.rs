@@ -86,7 +86,7 @@ async fn all_kinds_of_keys_log_in() {
         options.identities = vec![server.path(&name)];
         connect(&server.target(), &options).await.unwrap();
     }
-    assert!(server.log().contains("RSA SHA256"), "{}", server.log());
+    server.wait_for("RSA SHA256");
 }
 
 #[tokio::test]

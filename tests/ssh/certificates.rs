@@ -46,6 +46,8 @@ async fn the_certificate_beside_a_key_of_any_kind_logs_in() {
         certify(&server, kind, &["-n", "root"]);
         connect(&server.target(), &options(&server, &[kind])).await.unwrap();
     }
+    // sshd says so after it has let us in.
+    server.wait_for_count("Accepted publickey for root", 3);
     let log = server.log();
     assert_eq!(log.matches("Accepted publickey for root").count(), 3);
     assert!(log.contains("ECDSA-CERT") && log.contains("RSA-CERT"), "{log}");
@@ -91,7 +93,8 @@ async fn a_certificate_in_the_agent_logs_in() {
         drop(agent);
         std::fs::remove_file(server.path("agent")).unwrap();
     }
-    assert!(server.log().contains("Accepted publickey for root") && server.log().contains("RSA-CERT"));
+    server.wait_for("Accepted publickey for root");
+    server.wait_for("RSA-CERT");
 }
 
 #[tokio::test]

@@ -103,6 +103,7 @@ async fn what_sshd_does_not_start_on_one_connection_is_started_on_another() {
     // Side by side, as a deploy opens them.
     let (second, pool) = tokio::join!(start(), connection.sftp_pool(4));
     let pool = pool.unwrap();
+    server.wait_for_count("Accepted publickey", 3);
     assert_eq!((pool.channels(), logins()), (1, 3));
     let file = server.path("file");
     std::fs::write(&file, "text").unwrap();
@@ -124,6 +125,7 @@ async fn an_sshd_that_starts_nothing_is_asked_twice_and_no_more() {
     let error = connection.start("true").await.unwrap_err();
     assert_eq!(error.to_string(), "the host refused to open a channel for a program");
     assert!(error.help().unwrap().contains("MaxSessions"), "{error:?}");
+    server.wait_for_count("Accepted publickey", 2);
     assert_eq!(server.log().matches("Accepted publickey").count(), 2);
 }
 

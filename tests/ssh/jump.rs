@@ -76,6 +76,7 @@ async fn a_chain_of_jump_hosts_each_with_its_own_key_port_and_known_hosts() {
     let peer = connection.peer().to_string();
     assert_eq!(peer, format!("127.0.0.1:{} behind root@127.0.0.1:{}", inner.port, second.port));
     for (server, next) in [(&first, &second), (&second, &inner)] {
+        server.wait_for("Accepted publickey");
         assert_eq!(logins(server), 1, "{}", server.log());
         server.wait_for(&format!("target 127.0.0.1 port {}", next.port));
     }
@@ -102,6 +103,7 @@ async fn a_jump_host_has_its_own_way_unless_the_list_says_it() {
     let hop = home.routes(Nobody).to(&login("inner")).await.unwrap();
     assert_eq!(hop.way().len(), 2);
     hop.connect().await.unwrap();
+    inner.wait_for("Accepted publickey");
     assert_eq!((logins(&outer), logins(&bastion), logins(&inner)), (1, 1, 1));
 }
 
@@ -121,6 +123,7 @@ async fn all_hosts_behind_a_jump_host_share_one_connection_to_it() {
     for connection in &connections {
         connection.as_ref().unwrap();
     }
+    inner.wait_for_count("Accepted publickey", 30);
     assert_eq!((logins(&bastion), logins(&inner)), (1, 30));
     // Thirty at once would have been too many for it.
     assert!(!inner.log().contains("MaxStartups"), "{}", inner.log());

@@ -105,6 +105,6 @@ async fn a_token_in_the_agent_logs_in_and_keys_of_unknown_kinds_do_not_hide_it()
     options.identities.clear();
     options.agent = Some(server.path("agent"));
     connect(&server.target(), &options).await.unwrap();
-    assert!(server.log().contains("Accepted publickey for root"), "{}", server.log());
-    assert!(server.log().contains("ED25519-SK SHA256:"), "{}", server.log());
+    server.wait_for("Accepted publickey for root");
+    server.wait_for("ED25519-SK SHA256:");
 }
