@@ -2,8 +2,8 @@
 //! to its end: by no other process on either side, in no log, in nothing that is printed, in no file that stays.
 use std::fs;
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -51,16 +51,20 @@ impl Secrets {
 /// Somebody who looks at all processes of this machine, those of the test hosts on it included.
 struct Watcher {
     over: Arc<AtomicBool>,
-    thread: JoinHandle<(Vec<String>, usize)>,
+    leaks: Arc<Mutex<Vec<String>>>,
+    /// How often it has looked.
+    thread: JoinHandle<usize>,
 }
 
 impl Watcher {
     fn start(secrets: &Secrets) -> Self {
         let over = Arc::new(AtomicBool::new(false));
+        let leaks = Arc::<Mutex<Vec<String>>>::default();
+        let found = Arc::clone(&leaks);
         let (until, own, service) = (Arc::clone(&over), secrets.own.clone(), secrets.service);
         let shipit = fs::canonicalize(env!("CARGO_BIN_EXE_shipit")).unwrap();
         let thread = std::thread::spawn(move || {
-            let (mut leaks, mut looks) = (Vec::new(), 0);
+            let mut looks = 0;
             while !until.load(Ordering::SeqCst) {
                 for process in fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path()) {
                     let text = |name: &str| {
@@ -70,28 +74,34 @@ impl Watcher {
                     let is_shipit = || fs::read_link(process.join("exe")).is_ok_and(|exe| exe == shipit);
                     let line = text("cmdline");
                     if own.iter().any(|secret| line.contains(&**secret)) || line.contains(service) {
-                        leaks.push(format!("arguments: {line}"));
+                        found.lock().unwrap().push(format!("arguments: {line}"));
                     }
                     // The key was given to shipit in its environment. Before and after, since a process may become another.
                     let (before, inherited) = (is_shipit(), text("environ"));
                     if own.iter().any(|secret| inherited.contains(&**secret)) && !before && !is_shipit() {
-                        leaks.push(format!("environment of {line}"));
+                        found.lock().unwrap().push(format!("environment of {line}"));
                     }
                 }
                 looks += 1;
             }
-            (leaks, looks)
+            looks
         });
-        Self { over, thread }
+        Self { over, leaks, thread }
+    }
+
+    /// Whether it has seen something that begins with this.
+    fn has_seen(&self, what: &str) -> bool {
+        self.leaks.lock().unwrap().iter().any(|leak| leak.starts_with(what))
     }
 
     /// What was seen.
     #[track_caller]
     fn seen(self) -> Vec<String> {
         self.over.store(true, Ordering::SeqCst);
-        let (leaks, looks) = self.thread.join().unwrap();
+        let looks = self.thread.join().unwrap();
         assert!(looks > 3, "it looked {looks} times only");
-        leaks
+        let leaks = self.leaks.lock().unwrap();
+        leaks.clone()
     }
 }
 
@@ -115,9 +125,10 @@ until [ -e {folder}/over ]; do
     grep -laFf {folder}/secrets /proc/[0-9]*/cmdline /proc/[0-9]*/environ | while read -r found; do
         process=${{found%/*}}
         case $found in
-        *environ) grep -q '{service}.service$' $process/cgroup && continue ;;
+        # A process that has ended and was not waited for may be all that is left of its group (cgroups(7), /proc/PID/cgroup).
+        *environ) grep -q -e '{service}.service$' -e '{service}.service (deleted)$' $process/cgroup && continue ;;
         esac
-        [ -e $process ] && echo \"$found: $(tr '\\0' ' ' <$process/cmdline)\" >>{folder}/seen
+        [ -e $process ] && echo \"$found: $(tr '\\0' ' ' <$process/cmdline) $(cat $process/comm $process/cgroup)\" >>{folder}/seen
     done
     echo >>{folder}/looks
 done 2>/dev/null
@@ -261,14 +272,15 @@ fn the_watchers_see_what_there_is_to_see() {
         "SECRET={variable} sh -c 'sleep 60; : {argument}' >/dev/null 2>&1 & echo $! >/run/{}/child",
         there.unit
     ));
-    wait_for("both to be seen", Duration::from_secs(20), || {
+    wait_for("both to be seen on the host", Duration::from_secs(20), || {
         seen().contains("cmdline: sh -c") && seen().contains("environ: sleep")
     });
-    user.run_as_root(&format!("kill $(cat /run/{}/child)", there.unit));
     // The host's processes are this machine's, too.
-    let leaks = here.seen();
-    assert!(leaks.iter().any(|leak| leak.starts_with("arguments: sh")), "{leaks:?}");
-    assert!(leaks.iter().any(|leak| leak.starts_with("environment of sleep")), "{leaks:?}");
+    wait_for("both to be seen here", Duration::from_secs(20), || {
+        here.has_seen("arguments: sh") && here.has_seen("environment of sleep")
+    });
+    user.run_as_root(&format!("kill $(cat /run/{}/child)", there.unit));
+    here.seen();
 }
 
 #[test]
