@@ -327,6 +327,13 @@ async fn read_once(
     Ok(if refused { Ended::Refused } else { Ended::Read })
 }
 
+/// At once: who follows a log wants to see it.
+fn print(line: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{line}")?;
+    stdout.flush()
+}
+
 /// Prints entries in the format asked for.
 struct Printer {
     format: Format,
@@ -357,17 +364,19 @@ impl Printer {
         let line = match self.format {
             Format::Json => serde_json::to_string(&HostEntry { v: 1, host, entry }).unwrap_or_default(),
             Format::Text => {
-                let label = self.width.as_mut().map(|width| {
-                    let name = host.host.to_string();
-                    *width = name.len().max(*width);
-                    format!("{name:width$}")
-                });
+                let label = self.label(host);
                 journal_line(entry, label.as_deref(), &self.style)
             }
         };
-        let mut stdout = io::stdout().lock();
-        writeln!(stdout, "{line}")?;
-        stdout.flush()
+        print(&line)
+    }
+
+    /// The host's name, where there are several, as wide as the widest so far.
+    fn label(&mut self, host: &Address) -> Option<String> {
+        let width = self.width.as_mut()?;
+        let name = host.host.to_string();
+        *width = name.len().max(*width);
+        Some(format!("{name:width$}"))
     }
 
     fn line(&mut self, host: &Address, line: &str) -> io::Result<()> {
@@ -377,19 +386,10 @@ impl Printer {
             Format::Text => {
                 let text = sanitise(&line);
                 let text = text.trim_end();
-                match &mut self.width {
-                    Some(width) => {
-                        let name = host.host.to_string();
-                        *width = name.len().max(*width);
-                        format!("{name:width$}  {text}")
-                    }
-                    None => text.to_owned(),
-                }
+                self.label(host).map_or_else(|| text.to_owned(), |label| format!("{label}  {text}"))
             }
         };
-        let mut stdout = io::stdout().lock();
-        writeln!(stdout, "{line}")?;
-        stdout.flush()
+        print(&line)
     }
 
     fn note(&self, host: &Address, note: &str) {

@@ -118,8 +118,9 @@ pub enum Edits {
 /// A copy to be made, or made anew.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CopyChange {
-    /// Where it stands.
-    pub path: RemotePath,
+    /// Where it stands, and what is there now.
+    #[serde(flatten)]
+    pub place: CopyPlace,
     /// The file of the release that it is a copy of.
     pub source: ReleasePath,
     /// The hash of its bytes.
@@ -132,26 +133,16 @@ pub struct CopyChange {
     /// Its group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<UserName>,
-    /// Whose rights that takes.
-    pub privilege: Privilege,
-    /// What is there now. If it no longer is when the copy is made, the deploy ends.
-    pub was: Before,
-    /// Where what is there is kept, if it is not shipit's own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub backup: Option<RemotePath>,
-    /// How it was changed by hand.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub edit: Option<TextDiff>,
 }
 
-/// A copy to be taken away. What stood there before shipit comes back.
+/// A place outside of the release that is to become another one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct CopyRemoval {
-    /// Where it stands.
+pub struct CopyPlace {
+    /// Where.
     pub path: RemotePath,
-    /// Whose rights that takes.
+    /// Whose rights it takes to change it.
     pub privilege: Privilege,
-    /// What is there now.
+    /// What is there now. If it no longer is when the deed is done, the deploy ends.
     pub was: Before,
     /// Where what is there is kept, if it is not shipit's own.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -251,7 +242,9 @@ impl CopySteps {
 
     /// Whether a copy takes this place.
     pub(super) fn takes(&self, path: &str) -> bool {
-        self.installs.iter().any(|step| matches!(step, Step::Install(copy) if copy.path.as_str() == path))
+        self.installs
+            .iter()
+            .any(|step| matches!(step, Step::Install(copy) if copy.place.path.as_str() == path))
     }
 
     /// The files of the release whose copies are made.
@@ -364,20 +357,16 @@ impl Copying<'_> {
             Access::Direct | Access::Root => self.roots(),
         };
         Some(CopyChange {
-            path: found.path.clone(),
+            place: CopyPlace { path: found.path.clone(), privilege, was, backup, edit },
             source,
             sha256: original.sha256,
             mode,
             owner: installation.owner.clone(),
             group: installation.group.clone(),
-            privilege,
-            was,
-            backup,
-            edit,
         })
     }
 
-    fn remove(&self, found: &FoundCopy, refusals: &mut Vec<Refusal>) -> Option<CopyRemoval> {
+    fn remove(&self, found: &FoundCopy, refusals: &mut Vec<Refusal>) -> Option<CopyPlace> {
         let placed = found.placed.as_ref()?;
         let was = self.before(found, placed.sha256);
         let (backup, edit) = self.allow(found, &was, None, refusals)?;
@@ -386,7 +375,7 @@ impl Copying<'_> {
             Access::Direct if placed.owner == self.facts.user => Privilege::User,
             Access::Direct | Access::Root => self.roots(),
         };
-        Some(CopyRemoval { path: found.path.clone(), privilege, was, backup, edit })
+        Some(CopyPlace { path: found.path.clone(), privilege, was, backup, edit })
     }
 
     /// Root's rights; who has them anyway needs no more.
@@ -429,9 +418,10 @@ impl Copying<'_> {
     ) -> Option<(Option<RemotePath>, Option<TextDiff>)> {
         let path = found.path.clone();
         let below = found.path.as_str().trim_start_matches('/');
-        let replaced = || self.layout.root().join(&format!("replaced/{below}"));
-        let edited = || self.layout.root().join(&format!("edited/{}/{below}", self.release));
-        let keep = if found.placed.is_some() { edited() } else { replaced() };
+        let keep = self.layout.root().join(&match found.placed {
+            Some(_) => format!("edited/{}/{below}", self.release),
+            None => format!("replaced/{below}"),
+        });
         match (was, self.edits) {
             _ if found.state == CopyState::Other => {
                 refusals.push(Refusal::CopyBlocked { path, is: "neither a file nor a link".to_owned() });

@@ -17,7 +17,7 @@ mod rollback;
 mod step;
 mod units;
 
-pub use copies::{Before, CopyChange, CopyRemoval, CopyState, Edits, FoundCopy, PlacedCopy};
+pub use copies::{Before, CopyChange, CopyPlace, CopyState, Edits, FoundCopy, PlacedCopy};
 pub use deploy::{Inputs, Operator, Plan, Position, plan};
 pub use diff::{EnvChange, KeyChange, TextDiff};
 pub use facts::{

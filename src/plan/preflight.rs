@@ -1,6 +1,6 @@
 //! What has to hold of a host before anything on it is changed, whatever is to be done there; and the links that any
 //! release wants.
-use super::copies::{CopyChange, CopyRemoval, CopySteps};
+use super::copies::{CopyChange, CopyPlace, CopySteps};
 use super::deploy::Operator;
 use super::facts::{
     Access, Current, Facts, FoundLink, FoundUnit, LinkState, Manager, RootAccess, Sudo, Systemd,
@@ -150,8 +150,10 @@ pub(super) fn refuse_sudo(steps: &[Step], facts: &Facts, operator: Operator, ref
                     command: format!("{by} ln -sfT {} {}", target.as_word(), path.as_word()),
                 });
             }
-            Step::Install(CopyChange { path, privilege: Privilege::Root, .. })
-            | Step::Uninstall(CopyRemoval { path, privilege: Privilege::Root, .. }) => {
+            Step::Install(CopyChange {
+                place: CopyPlace { path, privilege: Privilege::Root, .. }, ..
+            })
+            | Step::Uninstall(CopyPlace { path, privilege: Privilege::Root, .. }) => {
                 refusals.push(Refusal::CopyNeedsRoot { path: path.clone(), by, why: why.clone() });
             }
             _ => {}

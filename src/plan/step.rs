@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::copies::{CopyChange, CopyRemoval};
+use super::copies::{CopyChange, CopyPlace};
 use super::diff::{EnvChange, TextDiff};
 use super::facts::LinkState;
 use super::files::TreeChange;
@@ -72,7 +72,7 @@ pub enum Step {
         skeleton: Skeleton,
     },
     /// Takes away a copy that the release to be switched to does not want; what stood there before it comes back.
-    Uninstall(CopyRemoval),
+    Uninstall(CopyPlace),
     /// Makes or repairs a link.
     Link(LinkChange),
     /// Makes a copy of one of the release's files outside of it, or makes it anew.
@@ -332,7 +332,7 @@ impl Step {
         match self {
             Self::EnableLingering { .. } => Privilege::Root,
             Self::Link(link) => link.privilege,
-            Self::Install(copy) => copy.privilege,
+            Self::Install(copy) => copy.place.privilege,
             Self::Uninstall(copy) => copy.privilege,
             Self::MakeUser { .. }
             | Self::JoinGroups { .. }

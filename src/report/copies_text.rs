@@ -1,15 +1,15 @@
 //! What a plan does to files outside of the release.
 use super::files_text::diff_lines;
 use super::line::Line;
-use crate::plan::{Before, CopyChange, CopyRemoval, Privilege, RemotePath, Step, TextDiff};
+use crate::plan::{Before, CopyChange, CopyPlace, Privilege, Step};
 
 /// The section of a plan about them; nothing where there are none.
 pub(super) fn copies_lines(steps: &[Step]) -> Vec<Line> {
     let mut lines = Vec::new();
     for step in steps {
         match step {
-            Step::Install(CopyChange { path, mode, owner, group, privilege, was, backup, edit, .. }) => {
-                let sign = match was {
+            Step::Install(CopyChange { place, mode, owner, group, .. }) => {
+                let sign = match place.was {
                     Before::Missing => Line::new().green("+"),
                     _ => Line::new().yellow("~"),
                 };
@@ -19,14 +19,15 @@ pub(super) fn copies_lines(steps: &[Step]) -> Vec<Line> {
                     (None, Some(group)) => format!(" :{group}"),
                     (Some(owner), Some(group)) => format!(" {owner}:{group}"),
                 };
-                let line = Line::of("    ").then(sign).plain(format!(" {path}  {mode}{owner}"));
-                lines.push(with_rights(line, *privilege));
-                lines.extend(fate(was, backup.as_ref(), edit.as_ref()));
+                let line = Line::of("    ").then(sign).plain(format!(" {}  {mode}{owner}", place.path));
+                lines.push(with_rights(line, place.privilege));
+                lines.extend(fate(place));
             }
-            Step::Uninstall(CopyRemoval { path, privilege, was, backup, edit }) => {
-                let line = Line::of("    ").red("-").plain(format!(" {path}  (not in the new release)"));
-                lines.push(with_rights(line, *privilege));
-                lines.extend(fate(was, backup.as_ref(), edit.as_ref()));
+            Step::Uninstall(place) => {
+                let line =
+                    Line::of("    ").red("-").plain(format!(" {}  (not in the new release)", place.path));
+                lines.push(with_rights(line, place.privilege));
+                lines.extend(fate(place));
             }
             _ => {}
         }
@@ -46,7 +47,7 @@ fn with_rights(line: Line, privilege: Privilege) -> Line {
 }
 
 /// What becomes of what is there.
-fn fate(was: &Before, backup: Option<&RemotePath>, edit: Option<&TextDiff>) -> Vec<Line> {
+fn fate(CopyPlace { was, backup, edit, .. }: &CopyPlace) -> Vec<Line> {
     let what = match was {
         Before::Missing | Before::Placed { .. } => return Vec::new(),
         Before::Edited { .. } => "changed by hand".to_owned(),
@@ -54,8 +55,8 @@ fn fate(was: &Before, backup: Option<&RemotePath>, edit: Option<&TextDiff>) -> V
         Before::Symlink { target } => format!("-> {target}"),
         Before::Unseen => "not known: only root can see it".to_owned(),
     };
-    let kept = backup.map(|backup| format!("; kept as {backup}")).unwrap_or_default();
+    let kept = backup.as_ref().map(|backup| format!("; kept as {backup}")).unwrap_or_default();
     let mut lines = vec![Line::of("        ").dim(format!("now: {what}{kept}"))];
-    lines.extend(edit.into_iter().flat_map(diff_lines).map(|line| Line::of("    ").then(line)));
+    lines.extend(edit.iter().flat_map(diff_lines).map(|line| Line::of("    ").then(line)));
     lines
 }

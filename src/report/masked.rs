@@ -5,7 +5,7 @@ use super::Reporter;
 use super::event::{Event, EventKind, Failure};
 use super::mask::Mask;
 use crate::host::JournalEntry;
-use crate::plan::{Before, CopyChange, CopyRemoval, Detail, LinkState, Plan, Reason, Step};
+use crate::plan::{Before, CopyChange, CopyPlace, Detail, LinkState, Plan, Reason, Step};
 
 /// What the host cuts a line at, of a hook that says more than it hands on (`hook.sh`).
 const HOST_CUTS_AT: usize = 4096;
@@ -126,7 +126,8 @@ fn mask_step(step: &mut Step, mask: &Mask) {
                 hide(target, mask);
             }
         }
-        Step::Install(CopyChange { was, edit, .. }) | Step::Uninstall(CopyRemoval { was, edit, .. }) => {
+        Step::Install(CopyChange { place: CopyPlace { was, edit, .. }, .. })
+        | Step::Uninstall(CopyPlace { was, edit, .. }) => {
             if let Before::Symlink { target } = was {
                 hide(target, mask);
             }

@@ -186,7 +186,7 @@ fn summary_lines(plan: &Plan) -> Vec<Line> {
 fn sudo_words(step: &Step) -> String {
     match step {
         Step::Link(link) => format!("link {}", link.path),
-        Step::Install(copy) => format!("install {}", copy.path),
+        Step::Install(copy) => format!("install {}", copy.place.path),
         Step::EnableLingering { user } => format!("enable lingering for {user}"),
         other => describe_step(other),
     }

@@ -5,8 +5,7 @@ use super::event::{Command, RunCounts, Verdict};
 use super::health_words::health_words;
 use crate::manifest::{HookHosts, HookPoint, UserKind, UserName, first_line};
 use crate::plan::{
-    Before, CopyChange, FileChange, LinkChange, LinkState, Privilege, Reason, RemotePath, Step, Transfer,
-    WatchedUnit,
+    Before, CopyPlace, FileChange, LinkChange, LinkState, Privilege, Reason, Step, Transfer, WatchedUnit,
 };
 
 /// What the step does, in the words of an order: `restart simple_api.service (binary and env file changed)`.
@@ -71,11 +70,8 @@ pub(super) fn step_words(step: &Step, tense: Tense) -> String {
             format!("{} the SHA-256 of every file of {release}", tense.of("check", "checking", "checked"))
         }
         Step::Link(link) => link_words(link, tense),
-        Step::Install(copy) => install_words(copy, tense),
-        Step::Uninstall(copy) => {
-            let verb = tense.of("remove", "removing", "removed");
-            format!("{verb} the file {}{}", copy.path, kept_words(copy.backup.as_ref()))
-        }
+        Step::Install(copy) => copy_words(install_verb(&copy.place.was, tense), &copy.place),
+        Step::Uninstall(place) => copy_words(tense.of("remove", "removing", "removed"), place),
         Step::Stop { unit } => {
             format!("{} {unit}, which the release does not have", tense.of("stop", "stopping", "stopped"))
         }
@@ -213,21 +209,21 @@ pub(super) fn files_words(sent: usize, all: usize) -> String {
     }
 }
 
-fn install_words(copy: &CopyChange, tense: Tense) -> String {
-    let verb = match copy.was {
+fn install_verb(was: &Before, tense: Tense) -> &'static str {
+    match was {
         Before::Missing => tense.of("install", "installing", "installed"),
         Before::Placed { .. }
         | Before::Edited { .. }
         | Before::Foreign { .. }
         | Before::Symlink { .. }
         | Before::Unseen => tense.of("replace", "replacing", "replaced"),
-    };
-    format!("{verb} the file {}{}", copy.path, kept_words(copy.backup.as_ref()))
+    }
 }
 
-/// Where what was there is to be found.
-fn kept_words(backup: Option<&RemotePath>) -> String {
-    backup.map(|backup| format!(", what was there is kept as {backup}")).unwrap_or_default()
+/// What is done to a place, and where what was there is to be found.
+fn copy_words(verb: &str, CopyPlace { path, backup, .. }: &CopyPlace) -> String {
+    let kept = backup.as_ref().map(|backup| format!(", what was there is kept as {backup}"));
+    format!("{verb} the file {path}{}", kept.unwrap_or_default())
 }
 
 fn link_words(link: &LinkChange, tense: Tense) -> String {

@@ -124,6 +124,19 @@ pub fn live(host: &OwnHost, user: &TestUser, project: &Project, life: &Life<'_>)
     assert_eq!(left, "");
 }
 
+/// What the ticker is put through, whoever runs it.
+fn ticker(breaks: (&'static str, &'static str, &'static str)) -> Life<'static> {
+    Life {
+        says: "tick 1",
+        code: ("ticker.py", "tick {count}", "tock {count}"),
+        says_then: "tock 1",
+        env: ("ticker.conf", "TICK_SECONDS=5", "TICK_SECONDS=1"),
+        says_with_env: "one tick every 1 s",
+        breaks,
+        ..Life::default()
+    }
+}
+
 /// Article: writing a systemd service in Python. Ready when it says so, and started again when it dies.
 #[test]
 fn ticker_as_a_service_of_the_user() {
@@ -143,15 +156,7 @@ fn ticker_as_a_service_of_the_user() {
     assert!(ran.stdout.contains("1 restart"), "{}", ran.all());
     project.shipit(&["remove", "prod", "--yes"]).exits(0);
 
-    let life = Life {
-        says: "tick 1",
-        code: ("ticker.py", "tick {count}", "tock {count}"),
-        says_then: "tock 1",
-        env: ("ticker.conf", "TICK_SECONDS=5", "TICK_SECONDS=1"),
-        says_with_env: "one tick every 1 s",
-        breaks: ("ticker.py", "import signal", "import signall"),
-        ..Life::default()
-    };
+    let life = ticker(("ticker.py", "import signal", "import signall"));
     live(&host, &user, &project, &life);
 }
 
@@ -168,15 +173,7 @@ fn ticker_as_a_service_of_the_machine() {
     );
     assert_eq!(facts, "root:root 755\nroot:root 755\nticker\n/usr/sbin/nologin\n");
     project.shipit(&["remove", "prod", "--yes"]).exits(0);
-    let life = Life {
-        says: "tick 1",
-        code: ("ticker.py", "tick {count}", "tock {count}"),
-        says_then: "tock 1",
-        env: ("ticker.conf", "TICK_SECONDS=5", "TICK_SECONDS=1"),
-        says_with_env: "one tick every 1 s",
-        breaks: ("system/ticker.service", "User=ticker", "User=nobody-of-that-name"),
-        ..Life::default()
-    };
+    let life = ticker(("system/ticker.service", "User=ticker", "User=nobody-of-that-name"));
     live(&host, &user, &project, &life);
 }
 

@@ -51,8 +51,8 @@ fn what_is_as_it_should_be_is_left_and_what_shipit_put_there_is_replaced() {
     assert_eq!(steps(&plan), ["install"]);
     assert!(plan.needs_root());
     let Step::Install(copy) = &plan.steps[0] else { panic!("{:?}", plan.steps) };
-    assert_eq!(copy.was, Before::Placed { sha256: Sha256Digest::of(b"zero\n") });
-    assert_eq!(copy.backup, None, "it was shipit's own");
+    assert_eq!(copy.place.was, Before::Placed { sha256: Sha256Digest::of(b"zero\n") });
+    assert_eq!(copy.place.backup, None, "it was shipit's own");
 }
 
 #[test]

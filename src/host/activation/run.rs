@@ -11,7 +11,7 @@ use crate::host::upload::Copies;
 use crate::manifest::{
     Address, EnvironmentName, HookPoint, Scope, ServiceUser, UnitName, UserKind, UserName,
 };
-use crate::plan::{CopyChange, Layout, Privilege, RemotePath, Step};
+use crate::plan::{CopyChange, CopyPlace, Layout, Privilege, RemotePath, Step};
 use crate::release::{ReleaseId, RunId};
 
 /// How long a step may say nothing. systemd gives a start and a stop 90 s each by default (`DefaultTimeoutStartSec=`,
@@ -237,9 +237,9 @@ impl Run<'_> {
                 (Part::Session, words(["make_link", link.path.as_str(), link.target.as_str(), rights]))
             }
             Step::Install(copy) => (Part::Session, install(copy)),
-            Step::Uninstall(copy) => {
-                let (expected, backup) = (copy.was.expected(), backup(copy.backup.as_ref()));
-                let call = ["uninstall_copy", copy.path.as_str(), rights(copy.privilege), &expected, backup];
+            Step::Uninstall(place) => {
+                let (expected, rights) = (place.was.expected(), rights(place.privilege));
+                let call = ["uninstall_copy", place.path.as_str(), rights, &expected, backup(place)];
                 (Part::Session, words(call))
             }
             Step::Switch { to, .. } => (Part::Unit, words(["switch", &to.to_string()])),
@@ -297,23 +297,23 @@ fn rights(privilege: Privilege) -> &'static str {
     }
 }
 
-fn backup(path: Option<&RemotePath>) -> &str {
-    path.map_or("-", RemotePath::as_str)
+fn backup(place: &CopyPlace) -> &str {
+    place.backup.as_ref().map_or("-", RemotePath::as_str)
 }
 
 fn install(copy: &CopyChange) -> Vec<String> {
     let name = |name: &Option<UserName>| name.as_ref().map(ToString::to_string).unwrap_or_default();
     words([
         "install_copy",
-        copy.path.as_str(),
+        copy.place.path.as_str(),
         copy.source.as_str(),
         &copy.sha256.to_string(),
         &copy.mode.to_string(),
         &name(&copy.owner),
         &name(&copy.group),
-        rights(copy.privilege),
-        &copy.was.expected(),
-        backup(copy.backup.as_ref()),
+        rights(copy.place.privilege),
+        &copy.place.was.expected(),
+        backup(&copy.place),
     ])
 }
 
