@@ -62,6 +62,26 @@ with_password() {
 	return "$heard_status"
 }
 
+# Whose rights it takes to change what stands in a path's folder. Sets $rights.
+rights_over() { # path
+	rights=direct
+	[ -w "${1%/*}/" ] || rights=root
+}
+
+# Whose rights the following takes. Sets $run_as.
+by() { # direct|root
+	run_as=
+	[ "$1" != root ] || run_as=as_root
+}
+
+# The folder of a unit's drop-ins goes with the last of them.
+leave_no_folder() { # path of a link
+	case $1 in
+	*.d/*) rmdir "${1%/*}" 2>/dev/null ;;
+	esac
+	return 0
+}
+
 # What stands in a file of one line.
 print_line() { # word file
 	line=

@@ -7,8 +7,8 @@
 tab='	'
 
 remove_link() { # path
-	run_as=
-	[ -w "${1%/*}" ] || run_as=as_root
+	rights_over "$1"
+	by "$rights"
 	if $run_as rm -f -- "$1" >/dev/null 2>&1; then
 		printf 'unlinked %s\n' "$1"
 	else
@@ -24,11 +24,10 @@ take_copies_away() {
 		place=${line##*"$tab"}
 		before=$root/replaced$place
 		[ -e "$before" ] || [ -L "$before" ] || before=-
-		run_as=
+		rights_over "$place"
 		# What is root's can only be given back by root.
-		if [ "$before" != - ] || [ ! -w "${place%/*}/" ]; then
-			run_as=as_root
-		fi
+		[ "$before" = - ] || rights=root
+		by "$rights"
 		if $run_as sh -c "$put_back_program" sh "$place" "$before" "${place%/*}/.shipit-remove.dpkg-new" >/dev/null 2>&1 </dev/null; then
 			printf 'unlinked %s\n' "$place"
 		else
@@ -127,9 +126,7 @@ remove() { # root name environment host links link... text...
 	done
 	for link in $unit_links; do
 		remove_link "$link"
-		case $link in
-		*.d/*) rmdir "${link%/*}" 2>/dev/null ;;
-		esac
+		leave_no_folder "$link"
 	done
 	unset IFS
 	set +f

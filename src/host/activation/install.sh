@@ -4,12 +4,6 @@
 # RELEASE<tab>PLACE". What stood at a place before shipit is kept below "replaced", and what was changed by hand and had to go
 # below "edited".
 
-# Whose rights the following takes. Sets $run_as.
-by() { # direct|root
-	run_as=
-	[ "$1" != root ] || run_as=as_root
-}
-
 # The name that a file has until it is finished. Sets $new.
 unfinished() { # place
 	new=${1%/*}/.shipit-$run_id.dpkg-new

@@ -22,27 +22,14 @@ note_link() { # path
 
 # The way back is on the disk before the link is gone: power may fail right after.
 remove_link() { # path
-	rights=direct
-	run_as=
-	if [ ! -w "${1%/*}" ]; then
-		rights=root
-		run_as=as_root
-	fi
+	rights_over "$1"
+	by "$rights"
 	note_undo link "$1" "$(readlink "$1")" "$rights" && sync "$run/undo" && $run_as rm -f -- "$1" || return
 	leave_no_folder "$1"
 }
 
-# The folder of a unit's drop-ins goes with the last of them.
-leave_no_folder() { # path of a link
-	case $1 in
-	*.d/*) rmdir "${1%/*}" 2>/dev/null ;;
-	esac
-	return 0
-}
-
 place_link() { # path target direct|root
-	run_as=
-	[ "$3" = root ] && run_as=as_root
+	by "$3"
 	[ -d "${1%/*}" ] || $run_as mkdir -p "${1%/*}" || return
 	if [ ! -L "$1" ]; then
 		# ln refuses where something has appeared since the plan was made.

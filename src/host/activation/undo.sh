@@ -44,8 +44,7 @@ undo_links() {
 			fi
 			;;
 		link)
-			run_as=
-			[ "$rights" = root ] && run_as=as_root
+			by "$rights"
 			if [ "$target" = - ]; then
 				if [ -L "$path" ] && ! $run_as rm -f "$path"; then
 					# It took a sudo password to make it, which is not here: it points to nothing, and does no harm.
