@@ -54,6 +54,7 @@ fn a_service_finds_its_secrets_in_its_credentials_directory_and_nowhere_else() {
         let modes = user.run_as_root(&format!(
             "cd {root}/current && stat -c '%a %n' credentials/*/* && cat units/{name}.service.d/*"
         ));
+        project.wait_until_left(&user);
         let recorded = user.run_as_root(&format!(
             "cat {root}/history.jsonl {root}/current/release.json; find {root}/runs -type f -exec cat {{}} +"
         ));

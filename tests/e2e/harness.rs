@@ -4,10 +4,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::hosts::TestUser;
+use crate::hosts::{TestUser, wait_for};
 pub use crate::running::{Child, Ran};
 
 /// A folder with a service to deploy, and a home folder for the operator, whose own is never touched.
@@ -324,6 +325,21 @@ impl Project {
             let line = format!("{hash}  ./{}\n", path.replace('\\', r"\\"));
             assert!(sums.contains(&line), "{path} is not as recorded:\n{text}");
         }
+    }
+
+    /// Whether nobody holds the service's lock.
+    pub fn lock_is_free(&self, user: &TestUser) -> bool {
+        let lock = format!("{}/lock", self.root(user));
+        user.run_as_root(&format!("[ ! -e {lock} ] || flock -n {lock} true && echo free; true")) == "free\n"
+    }
+
+    /// Waits until the host has noticed the end of the last run's client, and has nothing of the moment left.
+    #[track_caller]
+    pub fn wait_until_left(&self, user: &TestUser) {
+        let holder = format!("{}/lock.holder", self.root(user));
+        wait_for("the lock to be free", Duration::from_secs(30), || {
+            user.run_as_root(&format!("ls {holder} 2>/dev/null; true")).is_empty() && self.lock_is_free(user)
+        });
     }
 
     /// Holds the service's lock as a deploy of `who` does; until dropped.

@@ -143,6 +143,7 @@ fn every_kind_of_secret_reaches_the_service_and_stays_nowhere_else() {
         assert!(has.contains(&format!("{name}={value}\t")), "{name} in {has}");
     }
 
+    project.wait_until_left(&user);
     // All that the host has on its disk, but for journals, which are read below.
     let env_file = format!("{}/{}/env/{}.conf", project.root(&user), project.current(&user), project.name);
     for trace in values.traces() {

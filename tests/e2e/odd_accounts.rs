@@ -45,6 +45,7 @@ fn a_login_shell_that_talks_and_takes_its_time_is_no_obstacle() {
             text.replace('\'', r"'\''")
         ));
         project.deploy().says("started in North Carolina").never_says("Welcome");
+        project.wait_until_left(&user);
         let modes = user.run_as_root(&format!(
             "cd {} && find . -maxdepth 4 \\( -type d -o -type f \\) ! -path './runs/*' -printf '%m %y %P\\n' |
              sed 's/[0-9TZ]*-[0-9a-f]\\{{8\\}}/ID/; s/{}/NAME/' | sort",

@@ -6,6 +6,7 @@ const CANARY: &str = "c4n4ry-a7f3e1";
 
 /// All that a deploy could change: files with their times, links, unit states.
 fn state(user: &TestUser, project: &Project) -> String {
+    project.wait_until_left(user);
     let name = &project.name;
     user.run(&format!(
         "cd; find . -path ./.cache -prune -o -printf '%p %y %m %s %T@ %l\\n' | sort; \

@@ -145,10 +145,7 @@ impl Site {
 
     /// Waits until the service's lock is free.
     pub fn wait_for_lock(&self, since: Instant, limit: Duration) -> Result<(), String> {
-        let lock = format!("{}/lock", self.project.root(&self.user));
-        while self.user.run(&format!("[ ! -e {lock} ] || flock -n {lock} true && echo free; true"))
-            != "free\n"
-        {
+        while !self.project.lock_is_free(&self.user) {
             if since.elapsed() > limit {
                 return Err(format!("the lock is still held after {:.1} s", since.elapsed().as_secs_f64()));
             }
