@@ -159,9 +159,12 @@ pub(super) async fn logs(args: &LogsArgs, global: &GlobalArgs) -> Result<Exit, C
     if args.follow {
         print_hint(hint.as_deref());
     }
+    let started = manifest.started_units().map(|(name, _)| name.clone());
+    let (units, users_units) = started.partition(|unit| manifest.scope_of(unit) == manifest.scope);
     let query = JournalQuery {
         scope: manifest.scope,
-        units: manifest.started_units().map(|(name, _)| name.clone()).collect(),
+        units,
+        users_units,
         lines: Some(args.lines),
         since: args.since.clone(),
         after: None,

@@ -36,7 +36,8 @@ for invocation in $invocations; do
 	matches="$matches ${matches:++} _SYSTEMD_INVOCATION_ID=$invocation"
 	# What the manager says about a unit has the unit's id in a field of its own.
 	case $scope in
-	system) matches="$matches + INVOCATION_ID=$invocation _PID=1" ;;
+	# One of its units may be the login user's.
+	system) matches="$matches + INVOCATION_ID=$invocation _PID=1 + USER_INVOCATION_ID=$invocation" ;;
 	*) matches="$matches + USER_INVOCATION_ID=$invocation" ;;
 	esac
 done

@@ -11,6 +11,7 @@
 # Output: "ready" and that id, which no start-up file of the login shell prints; then, once asked, "waiting HOLDER" while
 # another holds it, and "locked CURRENT", "held HOLDER", "frozen HOLDER" or "unwritable".
 scope=$1
+users_units=
 login_home=${SHIPIT_LOGIN_HOME:-$HOME}
 expand_home "$2"
 root=$path

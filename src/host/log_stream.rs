@@ -56,6 +56,22 @@ explain() {
 }
 "#;
 
+/// The entries of units of both managers. `--user-unit` of journalctl(1) means those of who runs it, which may be root by now.
+const OF_BOTH: &str = r#"
+units=$1
+users=$2
+shift 2
+own=${SUDO_UID:-$(id -u -- "${DOAS_USER:-$(id -un)}")}
+matches=
+for unit in $units; do
+	matches="$matches + _SYSTEMD_UNIT=$unit + UNIT=$unit _PID=1"
+done
+for unit in $users; do
+	matches="$matches + _SYSTEMD_USER_UNIT=$unit _UID=$own + USER_UNIT=$unit _UID=$own"
+done
+exec journalctl "$@" ${matches# +}
+"#;
+
 /// `tail` itself says which it can't read.
 const FILES: &str = r#"
 may_read() {
@@ -125,6 +141,8 @@ pub struct JournalQuery {
     pub scope: Scope,
     /// Which units.
     pub units: Vec<UnitName>,
+    /// Which units of the login user's, of a service of the system's.
+    pub users_units: Vec<UnitName>,
     /// At most so many of the last ones.
     pub lines: Option<u32>,
     /// Only those since then, in the words of systemd.time(7).
@@ -140,8 +158,17 @@ pub fn journal_stream(query: &JournalQuery, reading: Reading) -> Script {
         Scope::System => (SYSTEM_JOURNAL, "--unit"),
         Scope::User => (OWN_JOURNAL, "--user-unit"),
     };
-    let mut command = ["journalctl", "--quiet", "--no-pager", "--output=json"].map(str::to_owned).to_vec();
-    command.extend(query.units.iter().map(|name| format!("{unit}={name}")));
+    let names = |units: &[UnitName]| units.iter().map(UnitName::as_str).collect::<Vec<_>>().join(" ");
+    let mut command = match query.users_units.as_slice() {
+        [] => vec!["journalctl".to_owned()],
+        users => {
+            ["/bin/sh", "-c", OF_BOTH, "sh", &names(&query.units), &names(users)].map(str::to_owned).to_vec()
+        }
+    };
+    command.extend(["--quiet", "--no-pager", "--output=json"].map(str::to_owned));
+    if query.users_units.is_empty() {
+        command.extend(query.units.iter().map(|name| format!("{unit}={name}")));
+    }
     command.extend(query.lines.map(|lines| format!("--lines={lines}")));
     command.extend(query.since.as_ref().map(|since| format!("--since={since}")));
     command.extend(query.after.as_ref().map(|cursor| format!("--after-cursor={cursor}")));

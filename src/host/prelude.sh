@@ -27,7 +27,10 @@ sudo_mode=without_password
 newline='
 '
 # root_shell.sh
-[ -z "${SHIPIT_LOGIN_HOME:-}" ] || login_home=$SHIPIT_LOGIN_HOME
+if [ -n "${SHIPIT_LOGIN_HOME:-}" ]; then
+	login_home=$SHIPIT_LOGIN_HOME
+	login_user=$SHIPIT_LOGIN_USER
+fi
 
 # Runs a command as root.
 as_root() {
@@ -68,10 +71,13 @@ rights_over() { # path
 	[ -w "${1%/*}/" ] || rights=root
 }
 
-# Whose rights the following takes. Sets $run_as.
-by() { # direct|root
+# Whose rights the following takes. Sets $run_as. What root makes in the login user's home is that user's own.
+by() { # direct|root [path]
 	run_as=
 	[ "$1" != root ] || run_as=as_root
+	case ${login_user:+${2:-}} in
+	"${login_home:-/dev/null}"/*) run_as=as_login_user ;;
+	esac
 }
 
 # The folder of a unit's drop-ins goes with the last of them.

@@ -70,7 +70,11 @@ pub async fn probe(session: &mut Session, manifest: &Manifest, extent: Extent) -
         return Err(ProbeError::Failed { status: finished.status, said: finished.said });
     }
     let units: Vec<UnitName> = manifest.started_units().map(|(name, _)| name.clone()).collect();
-    answer.facts(manifest.scope, units, links)
+    let facts = answer.facts(manifest.scope, units, links)?;
+    if !facts.users_units.is_empty() {
+        session.tell_users_units(&facts.users_units);
+    }
+    Ok(facts)
 }
 
 fn program(manifest: &Manifest, links: &[LinkSpec], extent: Extent) -> Script {
@@ -84,7 +88,7 @@ fn program(manifest: &Manifest, links: &[LinkSpec], extent: Extent) -> Script {
         manifest.name.as_str().to_owned(),
         manifest.root_on_host(),
         units.join(" "),
-        Layout::unit_folder(manifest.scope).to_owned(),
+        manifest.users_units().map(UnitName::as_str).collect::<Vec<_>>().join(" "),
         extent,
     ];
     for link in links {

@@ -1,15 +1,16 @@
 # Prints the facts of this host that a plan is made from. Changes nothing.
 #
-# Arguments: the service's name, its root, the units' names in one argument with spaces between, the folder of links to units,
-# how much is asked ("present"; "holds": also who holds the service; a number: also the records of all releases, and so many
-# lines of the history), then pairs of a link's path and what it should point to below the service's root.
+# Arguments: the service's name, its root, the units' names in one argument with spaces between, those of them that are the
+# login user's in a service of the system's, how much is asked ("present"; "holds": also who holds the service; a number:
+# also the records of all releases, and so many lines of the history), then pairs of a link's path and what it should point
+# to below the service's root.
 # Output: lines of "key value"; what other programs print stands as they print it, see probe.rs.
 tab='	'
 name=$1
 expand_home "$2"
 root=$path
 units=$3
-unit_folder=$4
+users_units=$4
 extent=$5
 shift 5
 home=${login_home:-$HOME}
@@ -64,8 +65,16 @@ look_into() { # folder of a release...
 	set -f
 	# grep first: a record may be a megabyte in one line.
 	# shellcheck disable=SC2013 # names have no white space
-	for unit in $(grep -oh '"units":\[{"name":"[^]]*' "$@" 2>/dev/null |
-		sed -e 's/"units":\[{"name":"//' -e 's/"[^{]*{"name":"/ /g' -e 's/".*//' -e 's/\\\\/\\/g'); do
+	for unit in $(grep -oh -e '"units":\[{"name":"[^]]*' -e '"users_units":\["[^]]*' "$@" 2>/dev/null |
+		sed -e 's/"units":\[{"name":"//' -e 's/"[^{]*{"name":"/ /g' \
+			-e '/"users_units":\["/{s///;s/^/*/;s/","/ */g}' -e 's/".*//' -e 's/\\\\/\\/g'); do
+		case $unit: in
+		'*'*)
+			unit=${unit#?}
+			is_users "$unit" || users_units="$users_units${users_units:+ }$unit"
+			continue
+			;;
+		esac
 		case " $units $others " in
 		*" $unit "*) ;;
 		*) others="$others $unit" ;;
@@ -77,6 +86,10 @@ case $extent in
 present | holds) [ ! -L "$root/current" ] || look_into "$root/current" ;;
 *) [ ! -d "$root/releases" ] || look_into "$root"/releases/* ;;
 esac
+users_manager=
+if [ -n "$users_units" ] && ! users_manager=$(users_manager show -p Version 2>&1); then
+	users_manager="manager_unreachable ${users_manager%%"$newline"*}"
+fi
 set -f # a unit's name has no white space, and is not a pattern
 shown=
 units=$units$others
@@ -98,11 +111,14 @@ if read -r kib files 2>/dev/null <"$root/spare/room"; then
 fi
 wait
 fact others "$others"
+fact users_units "$users_units"
+[ "${users_manager#manager}" = "$users_manager" ] || printf '%s\n' "$users_manager"
 set -f
 IFS=$newline
 for file in $unit_files; do
 	fact unit_file "$file"
 	set -- "$@" "$unit_folder/$file" "current/units/$file"
+	[ -z "$users_units" ] || set -- "$@" "$home/.config/systemd/user/$file" "current/units/$file"
 done
 unset IFS
 set +f
@@ -135,8 +151,8 @@ command -v tar >/dev/null 2>&1 && fact tar yes
 
 # loginctl enable-linger is this file: org.freedesktop.login1(5), "Linger".
 lingering=off
-[ "$scope" = system ] && lingering=on
-[ -e "/var/lib/systemd/linger/$user" ] && lingering=on
+[ "$scope:$users_units" = system: ] && lingering=on
+[ -e "/var/lib/systemd/linger/${login_user:-$user}" ] && lingering=on
 fact lingering "$lingering"
 
 set -f

@@ -140,11 +140,19 @@ impl Answer {
         let others: Result<Vec<UnitName>, _> = others.into_iter().flatten().collect();
         // The states of units come in the order they were asked for.
         units.extend(others.map_err(|_| ProbeError::Incomplete { what: "names of units" })?);
+        let users_units =
+            self.values.get("users_units").map(|names| names.split_whitespace().map(str::parse));
+        let users_units: Result<BTreeSet<UnitName>, _> = users_units.into_iter().flatten().collect();
+        let users_units =
+            users_units.map_err(|_| ProbeError::Incomplete { what: "names of the user's units" })?;
         for file in std::mem::take(&mut self.unit_files) {
             if format!("units/{file}").parse::<ReleasePath>().is_err() {
                 return Err(ProbeError::Incomplete { what: "names of unit files" });
             }
             links.push(Layout::unit_link(scope, &file));
+            if !users_units.is_empty() {
+                links.push(Layout::unit_link(Scope::User, &file));
+            }
         }
         let linked = std::mem::take(&mut self.linked);
         links.extend(
@@ -191,6 +199,7 @@ impl Answer {
             lock: self.hold("lock"),
             freeze: self.hold("freeze"),
             links: self.links(&links)?,
+            users_units,
             service_user: self.service_user(),
             prepared: std::mem::take(&mut self.prepared),
             copies: std::mem::take(&mut self.copies),

@@ -8,7 +8,7 @@ tab='	'
 
 remove_link() { # path
 	rights_over "$1"
-	by "$rights"
+	by "$rights" "$1"
 	if $run_as rm -f -- "$1" >/dev/null 2>&1; then
 		printf 'unlinked %s\n' "$1"
 	else
@@ -63,7 +63,9 @@ tell() { # text...
 
 # Every link in the folders of units that leads into the root, by line. What `enable` makes is among them, and drop-ins.
 links_of_units() {
-	find "$unit_folder" -maxdepth 2 -type l -printf '%p\t%l\n' 2>/dev/null | while IFS=$tab read -r link target; do
+	set -- "$unit_folder"
+	[ "$users_folder" = "$unit_folder" ] || set -- "$1" "$users_folder"
+	find "$@" -maxdepth 2 -type l -printf '%p\t%l\n' 2>/dev/null | while IFS=$tab read -r link target; do
 		case $target in
 		"$root"/*) printf '%s\n' "$link" ;;
 		esac
@@ -83,6 +85,7 @@ remove() { # root name environment host links link... text...
 	previous=$(readlink "$root/current")
 	describe "$3" "$4" '' "${previous#releases/}"
 	links=$5
+	users_folder=${login_home:-$HOME}/.config/systemd/user
 	left=
 	shift 5
 	unit_links=$(links_of_units)
@@ -108,10 +111,14 @@ remove() { # root name environment host links link... text...
 	units=
 	for link in $unit_links; do
 		case $link in
-		*.d/*) ;;
+		*.d/*) continue ;;
 		# Instances that are up and not enabled have no link.
-		*@.*) units="$units$newline$(instances_of "${link##*/}")" ;;
-		*) units="$units$newline${link##*/}" ;;
+		*@.*) unit=$(instances_of "${link##*/}") ;;
+		*) unit=${link##*/} ;;
+		esac
+		units=$units$newline$unit
+		case $scope:$link in
+		"system:$users_folder"/*) users_units="$users_units $unit" ;;
 		esac
 	done
 	units=$(printf '%s\n' "$units" | sort -u)

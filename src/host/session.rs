@@ -3,6 +3,7 @@
 //! The login shell only ever sees the constant `exec /bin/sh -s`; so fish and csh make no difference, and each program
 //! after the first costs one round trip. What a program prints stands between two marks that carry a random number:
 //! a `.bashrc` that prints is outside of them.
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret, SecretString};
@@ -10,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::library::{ELEVATION, Library, PRELUDE};
 use super::root_shell::{self, NoRoot};
 use super::script::Script;
-use crate::manifest::Scope;
+use crate::manifest::{Scope, UnitName};
 use crate::plan::{Elevation, RemotePath};
 use crate::ssh::{Connection, Events, Output, SshError, Stdin};
 
@@ -107,6 +108,7 @@ pub enum Place {
 pub struct Session {
     connection: Connection,
     scope: Scope,
+    users_units: BTreeSet<UnitName>,
     rights: Rights,
     channel: Option<(Stdin, Events)>,
     mark: String,
@@ -129,6 +131,7 @@ impl Session {
         Ok(Self {
             connection,
             scope,
+            users_units: BTreeSet::new(),
             rights,
             channel: None,
             mark: format!("shipit-{number:016x}"),
@@ -164,6 +167,22 @@ impl Session {
         script.call("set --", [run.as_str()]);
         script.constant_line("attached=$1");
         self.before_next.push_str(script.as_str());
+    }
+
+    /// These units of a service of the system's are the login user's. Takes effect with the next program.
+    pub(super) fn tell_users_units(&mut self, units: &BTreeSet<UnitName>) {
+        self.users_units.clone_from(units);
+        if self.channel.is_some() {
+            let script = self.users_units();
+            self.before_next.push_str(script.as_str());
+        }
+    }
+
+    fn users_units(&self) -> Script {
+        let mut script = Script::default();
+        script.call("set --", self.users_units.iter().map(UnitName::as_str));
+        script.constant_line("users_units=$*; set --");
+        script
     }
 
     /// The run is over.
@@ -290,6 +309,7 @@ impl Session {
         let mut script = PRELUDE.provide();
         script.call("set --", [self.scope.as_str()]);
         script.constant_line("scope=$1; set --");
+        script.append(&self.users_units());
         script.constant_line(PRELUDE.load);
         script.as_str().to_owned()
     }

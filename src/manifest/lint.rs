@@ -65,7 +65,7 @@ impl Lint<'_> {
             self.commands(name, file, units);
             self.env_files(name, file);
         }
-        if self.manifest.scope == Scope::User {
+        if self.manifest.scope_of(name) == Scope::User {
             self.user_unit(file);
         }
         self.install(name, file, units);
@@ -77,7 +77,7 @@ impl Lint<'_> {
         if unit.kind() == UnitKind::Service {
             self.env_files(unit, file);
         }
-        if self.manifest.scope == Scope::User {
+        if self.manifest.scope_of(unit) == Scope::User {
             self.user_unit(file);
         }
     }
@@ -161,7 +161,7 @@ impl Lint<'_> {
         let mut runs_binary = false;
         let mut strangers = Vec::new();
         for entry in commands {
-            match ExecCommand::parse(&entry.value, &example, self.manifest.scope) {
+            match ExecCommand::parse(&entry.value, &example, self.manifest.scope_of(name)) {
                 Ok(command) => {
                     let found = self.problems.len();
                     self.program(file, entry, &command.program);
@@ -234,12 +234,19 @@ impl Lint<'_> {
         let link = self.manifest.env_file_link();
         let example = self.example(name);
         for entry in file.values("Service", "EnvironmentFile") {
-            let resolved = resolve_specifiers(&entry.value, &example, self.manifest.scope);
+            let resolved = resolve_specifiers(&entry.value, &example, self.manifest.scope_of(name));
             let path = resolved.strip_prefix('-').unwrap_or(&resolved);
             let optional = path.len() < resolved.len();
             let in_release = path.ends_with(&format!("/current/env/{}.conf", self.manifest.name));
             if path == link || in_release {
                 self.reads_env_file = true;
+                if self.manifest.scope_of(name) != self.manifest.scope && !optional {
+                    let kind = UnitProblem::EnvFileIsRoots { path: path.to_owned() };
+                    let help = "give the unit a file of its own by `files`, which are for all to read, or write \
+                                `Environment=`";
+                    self.at_value(file, entry, kind, help.to_owned());
+                    continue;
+                }
                 if self.manifest.env_file.is_some() || optional {
                     continue;
                 }
@@ -306,7 +313,7 @@ impl Lint<'_> {
         if !startable || installed || started || unused {
             return;
         }
-        let target = match (self.manifest.scope, name.kind()) {
+        let target = match (self.manifest.scope_of(name), name.kind()) {
             (_, UnitKind::Timer) => "timers.target",
             (_, UnitKind::Socket) => "sockets.target",
             (Scope::User, _) => "default.target",
@@ -502,6 +509,14 @@ mod tests {
         );
         let system = MANIFEST.replace("name: api", "name: api, scope: system");
         assert_eq!(problems(&system, &[("api.service", &text)]), [""; 0]);
+        let users = system.replace("unit: api.service", "units: [{path: api.service, scope: user}]");
+        let found = problems(&users, &[("api.service", &text)]);
+        assert_eq!(found.len(), 4, "{found:?}");
+        assert_eq!(
+            found[0],
+            "api.service:2: `/etc/default/api.conf` is root's alone: the login user's systemd can't read it, and the \
+             unit does not start"
+        );
     }
 
     #[test]

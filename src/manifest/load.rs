@@ -308,6 +308,10 @@ environments:
             ("path: a@.service, instances: ['']", "the name of an instance is empty"),
             ("path: a@.service, instances: [a b]", "a unit name can't contain a space"),
             (
+                "path: a.service, scope: system",
+                "`a.service` can't be the system's: the service's releases are the login user's, who would be root by it",
+            ),
+            (
                 "path: a.txt, drop_in: b.service",
                 "`a.txt` is not the name of a drop-in: systemd reads those that end with `.conf`",
             ),
@@ -325,6 +329,19 @@ environments:
         }
         let fine = "units: [a@.service, {path: b@.service, instances: [1, x.y]}, {path: c.conf, drop_in: b@x.y.service}]";
         assert_eq!(units(fine), Vec::<String>::new());
+        let system = |units: &str| {
+            problems(
+                &GOOD.replace("unit: deploy/simple_api.service", &format!("scope: system\nunits: [{units}]")),
+            )
+        };
+        let both = "b.service, { path: a.service, scope: user }, { path: c.service, scope: system }";
+        assert_eq!(system(both), Vec::<String>::new());
+        assert_eq!(
+            system("{ path: a.service, scope: user, credentials: { x: X } }"),
+            [
+                "4: `a.service` is the login user's: it can't read credentials of a service with `scope: system`"
+            ]
+        );
         assert_eq!(with("settle: 2"), ["7: `settle`: `2` has no unit of time"]);
         assert_eq!(
             with("confirm_timeout: 500ms"),

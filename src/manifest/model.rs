@@ -123,6 +123,9 @@ pub struct UnitSource {
     pub name: UnitName,
     /// The file.
     pub path: PathBuf,
+    /// Whose systemd runs it. In a service of the system's, the login user's may; never the other way round: root's would
+    /// run what that user may change.
+    pub scope: Scope,
     /// What a change means for it while it runs.
     pub on_change: OnChange,
     /// Of a template: the units made from it that are started.
@@ -134,8 +137,15 @@ pub struct UnitSource {
 impl UnitSource {
     /// A unit of which no more is said than where its file is.
     #[must_use]
-    pub fn new(name: UnitName, path: PathBuf) -> Self {
-        Self { name, path, on_change: OnChange::default(), instances: Vec::new(), credentials: Vec::new() }
+    pub fn new(name: UnitName, path: PathBuf, scope: Scope) -> Self {
+        Self {
+            name,
+            path,
+            scope,
+            on_change: OnChange::default(),
+            instances: Vec::new(),
+            credentials: Vec::new(),
+        }
     }
 
     /// The units of this file that are started: itself, or the instances of a template.
@@ -333,6 +343,19 @@ impl Manifest {
     /// The units that are started, in the order written, each with the file it is from.
     pub fn started_units(&self) -> impl Iterator<Item = (&UnitName, &UnitSource)> {
         self.units.iter().flat_map(|source| source.started().iter().map(move |name| (name, source)))
+    }
+
+    /// Whose systemd runs a unit, an instance or a template of this manifest.
+    #[must_use]
+    pub fn scope_of(&self, unit: &UnitName) -> Scope {
+        let is_from = |source: &&UnitSource| source.name == *unit || source.name == unit.file();
+        self.units.iter().find(is_from).map_or(self.scope, |source| source.scope)
+    }
+
+    /// The units, templates and instances that the login user's manager runs, in a service of the system's.
+    pub fn users_units(&self) -> impl Iterator<Item = &UnitName> {
+        let sources = self.units.iter().filter(|source| source.scope != self.scope);
+        sources.flat_map(|source| std::iter::once(&source.name).chain(&source.instances))
     }
 
     /// How many hosts all environments have together.

@@ -208,7 +208,7 @@ impl Reader<'_> {
             self.service_user(node)
         });
         let binary = fields.get("binary").map(|node| self.path("binary", node));
-        let units = self.units(&fields, root);
+        let units = self.units(&fields, root, scope.unwrap_or_default());
         let (units, drop_ins) = units.map_or((None, None), |units| (Some(units.files), Some(units.drop_ins)));
         let env_file = fields.get("env_file").map(|node| self.path("env_file", node));
         let files = fields.get("files").map(|node| self.files(node));
@@ -264,7 +264,7 @@ impl Reader<'_> {
         })
     }
 
-    fn scope(&mut self, node: &Node) -> Option<Scope> {
+    pub(super) fn scope(&mut self, node: &Node) -> Option<Scope> {
         match self.text("scope", "`user` or `system`", node)? {
             "user" => Some(Scope::User),
             "system" => Some(Scope::System),

@@ -198,6 +198,20 @@ pub enum ManifestProblem {
         /// Which.
         unit: String,
     },
+    /// Credentials are files of a release, which is root's.
+    #[error("`{unit}` is the login user's: it can't read credentials of a service with `scope: system`")]
+    CredentialsOfUsersUnit {
+        /// Which.
+        unit: String,
+    },
+    /// A unit that root's systemd would run, in a release that an ordinary user may change.
+    #[error(
+        "`{unit}` can't be the system's: the service's releases are the login user's, who would be root by it"
+    )]
+    SystemUnitOfUser {
+        /// Which.
+        unit: String,
+    },
     /// A file that is to be linked and copied.
     #[error("an entry of `files` has both `link` and `install`")]
     LinkAndInstall,
@@ -301,6 +315,8 @@ impl ManifestProblem {
             Self::HostPath(_) => "host_path",
             Self::DuplicatePlace { .. } => "duplicate_place",
             Self::CredentialsOfNoService { .. } => "credentials_of_no_service",
+            Self::CredentialsOfUsersUnit { .. } => "credentials_of_users_unit",
+            Self::SystemUnitOfUser { .. } => "system_unit_of_user",
             Self::LinkAndInstall => "link_and_install",
             Self::LinkForRootOnly { .. } => "link_for_root_only",
             Self::Glob(_) => "glob",

@@ -1,5 +1,5 @@
 //! What `unit` and `units` of a manifest may hold: unit files, templates with their instances, drop-ins.
-use super::model::{DropIn, OnChange, UnitSource};
+use super::model::{DropIn, OnChange, Scope, UnitSource};
 use super::name::UnitName;
 use super::nearest::nearest;
 use super::problem::Problem;
@@ -7,7 +7,7 @@ use super::read::{Fields, Reader};
 use super::read_problem::ManifestProblem;
 use super::yaml::{Key, Node, Scalar, ScalarKind, Value};
 
-pub(super) const UNIT_KEYS: &[&str] = &["path", "on_change", "instances", "credentials", "drop_in"];
+pub(super) const UNIT_KEYS: &[&str] = &["path", "scope", "on_change", "instances", "credentials", "drop_in"];
 /// Each is a process, or several, on one host.
 const MOST_INSTANCES: u32 = 1000;
 
@@ -24,14 +24,15 @@ enum Entry {
 }
 
 impl Reader<'_> {
-    pub(super) fn units(&mut self, fields: &Fields<'_>, root: &Node) -> Option<Units> {
+    /// The units of a service in this scope.
+    pub(super) fn units(&mut self, fields: &Fields<'_>, root: &Node, scope: Scope) -> Option<Units> {
         let nodes = self.unit_nodes(fields, root)?;
         let mut units = Units { files: Vec::new(), drop_ins: Vec::new() };
         let mut taken: Vec<(String, &Node)> = Vec::new();
         let mut drop_ins: Vec<&Node> = Vec::new();
         let mut whole = true;
         for (key, node) in nodes {
-            let Some(entry) = self.unit(&key, node) else {
+            let Some(entry) = self.unit(&key, node, scope) else {
                 whole = false;
                 continue;
             };
@@ -141,11 +142,11 @@ impl Reader<'_> {
         Some(nodes)
     }
 
-    fn unit(&mut self, key: &str, node: &Node) -> Option<Entry> {
+    fn unit(&mut self, key: &str, node: &Node, scope: Scope) -> Option<Entry> {
         let Value::Map(entries) = &node.value else {
             let path = self.path(key, node)?;
             let name = self.file_name(&path, node)?;
-            return Some(Entry::Unit(UnitSource::new(name, path)));
+            return Some(Entry::Unit(UnitSource::new(name, path, scope)));
         };
         let fields = self.fields("a unit", UNIT_KEYS, entries);
         let on_change =
@@ -157,7 +158,7 @@ impl Reader<'_> {
         };
         let path = self.path(key, path_node)?;
         if let Some((drop_in_key, drop_in)) = fields.entry("drop_in") {
-            for second in ["on_change", "instances", "credentials"] {
+            for second in ["scope", "on_change", "instances", "credentials"] {
                 let Some((other, _)) = fields.entry(second) else { continue };
                 let kind = ManifestProblem::Conflict { first: "drop_in", second };
                 let problem = Problem::new(kind, self.source).at(other.span.clone());
@@ -177,11 +178,37 @@ impl Reader<'_> {
             Some((key, node)) => self.instances(&name, &key.span, node)?,
             None => Vec::new(),
         };
-        let credentials = match fields.get("credentials") {
-            Some(node) => self.credentials(&name, node)?,
+        let own_scope = match fields.get("scope") {
+            Some(node) => self.unit_scope(&name, node, scope)?,
+            None => scope,
+        };
+        let credentials = match fields.entry("credentials") {
+            Some((key, _)) if own_scope != scope => {
+                let kind = ManifestProblem::CredentialsOfUsersUnit { unit: name.to_string() };
+                let help =
+                    "give the secret to a unit of the system's, or make a service of the user's of this one";
+                self.problems
+                    .push(Problem::new(kind, self.source).at(key.span.clone()).help(help.to_owned()));
+                return None;
+            }
+            Some((_, node)) => self.credentials(&name, node)?,
             None => Vec::new(),
         };
-        Some(Entry::Unit(UnitSource { name, path, on_change: on_change?, instances, credentials }))
+        let (scope, on_change) = (own_scope, on_change?);
+        Some(Entry::Unit(UnitSource { name, path, scope, on_change, instances, credentials }))
+    }
+
+    /// Whose systemd runs one unit of a service.
+    fn unit_scope(&mut self, name: &UnitName, node: &Node, services: Scope) -> Option<Scope> {
+        let scope = self.scope(node)?;
+        if (services, scope) == (Scope::User, Scope::System) {
+            let kind = ManifestProblem::SystemUnitOfUser { unit: name.to_string() };
+            let help = "write `scope: system` for the whole service, and `scope: user` at those of its units that are \
+                        the login user's: then root owns what root's systemd runs";
+            self.problems.push(self.problem(kind, node).help(help.to_owned()));
+            return None;
+        }
+        Some(scope)
     }
 
     /// The name that a file has in the release: its own, without `.j2`.

@@ -95,6 +95,12 @@ pub enum UnitProblem {
         /// The file.
         path: String,
     },
+    /// The release's env file, in a unit of the login user's of a service of the system's.
+    #[error("`{path}` is root's alone: the login user's systemd can't read it, and the unit does not start")]
+    EnvFileIsRoots {
+        /// The file.
+        path: String,
+    },
     /// A relative path of an env file.
     #[error("`{path}` is not an absolute path, so systemd ignores it")]
     EnvFileNotAbsolute {
@@ -150,6 +156,7 @@ impl UnitProblem {
             | Self::NoExecStart { .. }
             | Self::ManyExecStart { .. }
             | Self::BadCommand { .. }
+            | Self::EnvFileIsRoots { .. }
             | Self::NotAbsolute { .. }
             | Self::SystemTarget { .. }
             | Self::UserSetting { .. }
@@ -175,6 +182,7 @@ impl UnitProblem {
             Self::SystemTarget { .. } => "system_target",
             Self::UserSetting { .. } => "user_setting",
             Self::EnvFileNotProvided { .. } => "env_file_not_provided",
+            Self::EnvFileIsRoots { .. } => "env_file_is_roots",
             Self::EnvFileNotAbsolute { .. } => "env_file_not_absolute",
             Self::EnvFileUnread { .. } => "env_file_unread",
             Self::IdleUser { .. } => "idle_user",

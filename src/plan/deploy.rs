@@ -14,7 +14,7 @@ use super::files::{
 };
 use super::health;
 use super::layout::{Layout, RemotePath};
-use super::preflight::{changed_links, past_links, refuse_host, refuse_sudo, user_step};
+use super::preflight::{changed_links, past_links, refuse_host, refuse_other_scope, refuse_sudo, user_step};
 use super::refusal::Refusal;
 use super::step::{Detail, FileChange, Privilege, Step, Transfer};
 use super::units;
@@ -118,6 +118,12 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
     let layout = Layout::new(&facts.home, manifest);
     let mut refusals = refuse_host(manifest, facts)?;
     refuse_binary(inputs, &mut refusals);
+    refuse_other_scope(
+        &release.users_units,
+        &manifest.started_units().map(|(name, _)| name).collect(),
+        facts,
+        &mut refusals,
+    );
 
     let current = facts.current.release();
     let changes = Changes::between(inputs);
@@ -147,8 +153,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
     steps.extend(hooks(HookPoint::BeforeActivate));
     let copies = copy_steps(inputs, &layout, &target, &mut refusals);
     let links = changed_links(&layout, &Layout::links(manifest), facts, &copies, &mut refusals);
-    let unit_folder = Layout::unit_folder(manifest.scope);
-    let units_linked = links.iter().any(|link| link.path.as_str().starts_with(unit_folder));
+    let units_linked = links.iter().any(|link| Layout::unit_file(&link.path).is_some());
     let linked = linked_anew(manifest, &links);
     let copied: Vec<String> = copies.sources().collect();
     let past = past_links(&layout, &Layout::links(manifest), facts, &copies);

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::copies::FoundCopy;
 use super::holder::Hold;
 use super::layout::{LinkPath, RemotePath};
-use crate::manifest::UnitName;
+use crate::manifest::{Scope, UnitName};
 use crate::release::{GlibcVersion, History, ReleaseId, ReleaseRecord, RunId, Sha256Digest};
 
 /// What a probe found on one host.
@@ -71,6 +71,8 @@ pub struct Facts {
     pub freeze: Hold,
     /// The state of each unit the manifest names.
     pub units: BTreeMap<UnitName, FoundUnit>,
+    /// Those of a service of the system's that the login user's manager runs.
+    pub users_units: BTreeSet<UnitName>,
     /// The state of each link the release wants.
     pub links: Vec<FoundLink>,
     /// What stands where copies of the release's files are, or are to be.
@@ -79,6 +81,13 @@ pub struct Facts {
     pub prepared: BTreeSet<String>,
     /// The user that the manifest's service runs as; `None` where it names none, or there is none of that name.
     pub service_user: Option<FoundUser>,
+}
+
+impl Facts {
+    /// Whose manager runs a unit of a service in this scope.
+    pub(super) fn scope_of(&self, unit: &UnitName, services: Scope) -> Scope {
+        if self.users_units.contains(unit) { Scope::User } else { services }
+    }
 }
 
 /// A Linux user of the host.

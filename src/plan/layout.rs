@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::manifest::{DropIn, HostPath, Manifest, Outside, Scope, ServiceName};
+use crate::manifest::{HostPath, Manifest, Outside, Scope, ServiceName};
 use crate::release::{ReleaseId, RunId};
 
 /// An absolute path on a host. Holds no control character, and all of it was UTF-8.
@@ -143,13 +143,14 @@ impl Layout {
     #[must_use]
     pub fn links(manifest: &Manifest) -> Vec<LinkSpec> {
         let mut links = Self::program_links(manifest);
-        let units = manifest.units.iter().map(|unit| unit.name.to_string());
-        let credentials = manifest
-            .units
-            .iter()
-            .filter_map(|unit| Some(format!("{}.d/{}", unit.name, unit.credentials_drop_in()?)));
-        let files = units.chain(manifest.drop_ins.iter().map(DropIn::file)).chain(credentials);
-        links.extend(files.map(|file| Self::unit_link(manifest.scope, &file)));
+        let units = manifest.units.iter().map(|unit| (unit.scope, unit.name.to_string()));
+        let drop_ins = manifest.drop_ins.iter();
+        let drop_ins = drop_ins.map(|drop_in| (manifest.scope_of(&drop_in.unit), drop_in.file()));
+        let credentials = manifest.units.iter().filter_map(|unit| {
+            Some((unit.scope, format!("{}.d/{}", unit.name, unit.credentials_drop_in()?)))
+        });
+        let files = units.chain(drop_ins).chain(credentials);
+        links.extend(files.map(|(scope, file)| Self::unit_link(scope, &file)));
         links
     }
 
@@ -172,14 +173,28 @@ impl Layout {
         }
     }
 
+    /// Whose service manager reads the file that stands there, and its path below the folder of that one's units; `None`
+    /// where none does.
+    pub(crate) fn unit_file(path: &LinkPath) -> Option<(Scope, &str)> {
+        [Scope::User, Scope::System].into_iter().find_map(|scope| {
+            let file = path.as_str().strip_prefix(Self::unit_folder(scope))?.strip_prefix('/')?;
+            Some((scope, file))
+        })
+    }
+
     /// The link to a unit file, by its path below `units/` of the release: a part of a checked [`ReleasePath`].
     ///
     /// [`ReleasePath`]: crate::release::ReleasePath
     pub(crate) fn unit_link(scope: Scope, file: &str) -> LinkSpec {
         LinkSpec {
             path: LinkPath(format!("{}/{file}", Self::unit_folder(scope))),
-            target: format!("current/units/{file}"),
+            target: Self::unit_target(file),
         }
+    }
+
+    /// What the link to a unit file leads to, below the root.
+    pub(super) fn unit_target(file: &str) -> String {
+        format!("current/units/{file}")
     }
 
     /// The links to all but units.

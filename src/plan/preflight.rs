@@ -1,5 +1,7 @@
 //! What has to hold of a host before anything on it is changed, whatever is to be done there; and the links that any
 //! release wants.
+use std::collections::BTreeSet;
+
 use super::copies::{CopyChange, CopyPlace, CopySteps};
 use super::deploy::Operator;
 use super::facts::{
@@ -8,7 +10,7 @@ use super::facts::{
 use super::layout::{Layout, LinkPath, LinkSpec, RemotePath};
 use super::refusal::Refusal;
 use super::step::{LinkChange, Privilege, Step};
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, Scope, UnitName};
 
 /// The oldest systemd whose `systemctl` and unit handling a plan relies on.
 const OLDEST_SYSTEMD: u32 = 245;
@@ -52,6 +54,24 @@ pub(super) fn refuse_host(manifest: &Manifest, facts: &Facts) -> Result<Vec<Refu
     Ok(refusals)
 }
 
+/// A unit that is the one manager's now can't become the other's in one deploy: for a moment it would run in both, or in
+/// none. `users_units` and `units` are the new release's.
+pub(super) fn refuse_other_scope(
+    users_units: &[UnitName],
+    units: &BTreeSet<&UnitName>,
+    facts: &Facts,
+    refusals: &mut Vec<Refusal>,
+) {
+    let Some(record) = &facts.record else { return };
+    let scope = |is_users: bool| if is_users { Scope::User } else { Scope::System };
+    for unit in record.all_units() {
+        let (was, is) = (record.users_units.contains(&unit.name), users_units.contains(&unit.name));
+        if units.contains(&unit.name) && was != is {
+            refusals.push(Refusal::ScopeChanged { unit: unit.name, was: scope(was), is: scope(is) });
+        }
+    }
+}
+
 /// The links that have to be made or repaired.
 pub(super) fn changed_links(
     layout: &Layout,
@@ -90,7 +110,6 @@ pub(super) fn past_links(
     facts: &Facts,
     copies: &CopySteps,
 ) -> Vec<Step> {
-    let units = format!("{}/", Layout::unit_folder(layout.scope()));
     let inside = layout.root().join("current/").to_string();
     let place = |path: &LinkPath| match path.as_str().strip_prefix("~/") {
         Some(below) => facts.home.join(below).to_string(),
@@ -102,7 +121,7 @@ pub(super) fn past_links(
     };
     let unlink = |found: &FoundLink| {
         let LinkState::Symlink(target) = &found.state else { return None };
-        let goes = !found.path.as_str().starts_with(&units)
+        let goes = Layout::unit_file(&found.path).is_none()
             && target.starts_with(&inside)
             && may(found.access)
             && !copies.takes(&place(&found.path))

@@ -2,6 +2,7 @@
 use super::diff::TextDiff;
 use super::facts::{FoundRelease, Standing};
 use super::layout::{LinkPath, RemotePath, shell_word};
+use crate::manifest::{Scope, UnitName};
 use crate::release::{GlibcVersion, ReleaseId};
 
 /// One reason not to begin. All that hold are reported together.
@@ -31,6 +32,16 @@ pub enum Refusal {
     SystemdTooOld {
         /// Its version.
         has: u32,
+    },
+    /// Another service manager runs a unit than the one that is to.
+    #[error("{unit} is of scope `{}` on the host, and of scope `{}` in the release", was.as_str(), is.as_str())]
+    ScopeChanged {
+        /// The unit.
+        unit: UnitName,
+        /// What it is.
+        was: Scope,
+        /// What it would be.
+        is: Scope,
     },
     /// `systemctl --user` has nothing to talk to.
     #[error("the service manager of {user} can't be reached: {said}")]
@@ -265,6 +276,7 @@ impl Refusal {
             Self::NoSystemd { .. } => "shipit::preflight::no_systemd",
             Self::SystemdTooOld { .. } => "shipit::preflight::systemd_too_old",
             Self::NoCredentials { .. } => "shipit::preflight::no_credentials",
+            Self::ScopeChanged { .. } => "shipit::preflight::scope_changed",
             Self::NoUserManager { .. } => "shipit::preflight::no_user_manager",
             Self::LingeringOff { .. } => "shipit::preflight::lingering_off",
             Self::WrongMachine { .. } => "shipit::preflight::wrong_machine",
@@ -307,6 +319,10 @@ impl Refusal {
             Self::NoCredentials { .. } => {
                 "leave `credentials` out, and put the secret into the env file (docs/secrets.md)".to_owned()
             }
+            Self::ScopeChanged { unit, .. } => format!(
+                "deploy once without {unit}, which stops it and takes it away; then deploy with it again. Or give it \
+                 another name"
+            ),
             Self::NoUserManager { user, .. } => format!(
                 "on the host: sudo apt install libpam-systemd dbus-user-session && \
                  sudo systemctl start user@$(id -u {})",

@@ -9,11 +9,13 @@ use super::facts::{Facts, FoundRelease, FoundUnit, Lingering, Standing};
 use super::files::{has_its_own_reader, linked_anew, notifications, validations};
 use super::health;
 use super::layout::{Layout, LinkSpec};
-use super::preflight::{changed_links, is_enabled, past_links, refuse_host, refuse_sudo, user_step};
+use super::preflight::{
+    changed_links, is_enabled, past_links, refuse_host, refuse_other_scope, refuse_sudo, user_step,
+};
 use super::refusal::{Refusal, ReleaseLine};
 use super::step::{FileSum, Reason, Step, WatchedUnit};
 use super::units;
-use crate::manifest::{Address, Manifest, UnitKind, UnitName};
+use crate::manifest::{Address, Manifest, Scope, UnitKind, UnitName};
 use crate::release::{
     RecordedRole, RecordedUnit, ReleaseRecord, Sha256Digest, UnitProcess, UnitStart, UnitWork,
 };
@@ -102,6 +104,7 @@ pub fn plan_rollback(inputs: &RollbackInputs<'_>) -> Result<Plan, Vec<Refusal>> 
     steps.extend(past);
     let units = record.all_units();
     let stays = units.iter().map(|unit| &unit.name).collect();
+    refuse_other_scope(&record.users_units, &stays, facts, &mut refusals);
     steps.extend(units::farewell(manifest, &layout, facts, &stays, &wanted));
     steps.push(Step::Switch { from: current.cloned(), to: release.id.clone() });
     let differs = differences(facts, record);
@@ -179,7 +182,11 @@ fn links_of(manifest: &Manifest, record: &ReleaseRecord) -> Vec<LinkSpec> {
             || record.skeleton.symlinks.iter().any(|link| is_there(link.path.as_str()))
     };
     let units = record.artifacts.iter().filter_map(|file| file.path.as_str().strip_prefix("units/"));
-    let units = units.map(|file| Layout::unit_link(manifest.scope, file));
+    // A drop-in stands in its unit's folder.
+    let unit_of = |file: &str| file.split_once(".d/").map_or(file, |(unit, _)| unit).to_owned();
+    let is_users = |file: &str| record.users_units.iter().any(|unit| *unit.as_str() == unit_of(file));
+    let scope = |file: &str| if is_users(file) { Scope::User } else { manifest.scope };
+    let units = units.map(|file| Layout::unit_link(scope(file), file));
     Layout::program_links(manifest).into_iter().filter(leads).chain(units).collect()
 }
 

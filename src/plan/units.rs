@@ -26,16 +26,12 @@ pub(super) fn farewell(
     stays: &BTreeSet<&UnitName>,
     wanted: &[LinkSpec],
 ) -> Vec<Step> {
-    let folder = Layout::unit_folder(layout.scope());
-    let file_of = |found: &FoundLink| Some(found.path.as_str().strip_prefix(folder)?[1..].to_owned());
-    let leads_to_us = |found: &FoundLink, file: &str| {
-        let target = layout.root().join(&Layout::unit_link(layout.scope(), file).target);
-        matches!(&found.state, LinkState::Symlink(points_to) if points_to == target.as_str())
-    };
+    let target_of = |file: &str| layout.root().join(&Layout::unit_target(file));
+    let leads_to_us = |found: &FoundLink, file: &str| matches!(&found.state, LinkState::Symlink(points_to) if points_to == target_of(file).as_str());
     let is_anothers = |unit: &UnitName| {
         // An instance has a file of its own, or its template's.
         let found = [unit.clone(), unit.file()].into_iter().find_map(|file| {
-            let path = Layout::unit_link(layout.scope(), file.as_str()).path;
+            let path = Layout::unit_link(facts.scope_of(unit, layout.scope()), file.as_str()).path;
             Some((file, facts.links.iter().find(|found| found.path == path)?))
         });
         found.is_some_and(|(file, found)| {
@@ -58,10 +54,9 @@ pub(super) fn farewell(
     let stops = leaving.iter().filter(|(_, found)| runs(found));
     let disables = leaving.iter().filter(|(_, found)| is_enabled(found));
     let unlinks = facts.links.iter().filter_map(|found| {
-        let file = file_of(found)?;
-        let goes = !wanted.iter().any(|spec| spec.path == found.path) && leads_to_us(found, &file);
-        let target = layout.root().join(&Layout::unit_link(layout.scope(), &file).target);
-        goes.then(|| Step::Unlink { path: found.path.clone(), target })
+        let (_, file) = Layout::unit_file(&found.path)?;
+        let goes = !wanted.iter().any(|spec| spec.path == found.path) && leads_to_us(found, file);
+        goes.then(|| Step::Unlink { path: found.path.clone(), target: target_of(file) })
     });
     let stops = stops.map(|(unit, _)| Step::Stop { unit: (*unit).clone() });
     let disables = disables.map(|(unit, _)| Step::Disable { unit: (*unit).clone() });

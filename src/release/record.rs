@@ -38,6 +38,9 @@ pub struct ReleaseRecord {
     /// What has to be known of its units to go back to it, when the files it was made from are gone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub units: Vec<RecordedUnit>,
+    /// The units, templates and instances that the login user's manager runs, in a service of the system's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub users_units: Vec<UnitName>,
 }
 
 /// What a record says of a unit.
@@ -171,6 +174,7 @@ impl ReleaseRecord {
             artifacts: recorded,
             skeleton: Skeleton::default(),
             units: Vec::new(),
+            users_units: Vec::new(),
         }
     }
 
@@ -191,6 +195,7 @@ impl ReleaseRecord {
         });
         Self {
             units: units.collect(),
+            users_units: release.users_units.clone(),
             content: release.digest,
             skeleton: release.skeleton.clone(),
             ..Self::new(id, release.service.clone(), &release.artifacts)

@@ -73,6 +73,8 @@ pub struct Release {
     /// The units that are started, in the order they are started in, each as systemd will see it: its file, or that of
     /// its template, and its drop-ins.
     pub started: Vec<(UnitName, UnitFile)>,
+    /// The units, templates and instances that the login user's manager runs, in a service of the system's.
+    pub users_units: Vec<UnitName>,
     /// The env file, read.
     pub env: Option<EnvFile>,
     /// Problems that don't stop a deploy.
@@ -188,6 +190,7 @@ impl Sources {
             prepared,
             binary: self.binary.as_ref().map(|(_, kind)| kind.clone()),
             started: units.started(manifest),
+            users_units: manifest.users_units().cloned().collect(),
             env,
             warnings: problems,
         })

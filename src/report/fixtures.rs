@@ -62,7 +62,7 @@ fn manifest() -> Manifest {
         prepare: Vec::new(),
         user: None,
         binary: Some("simple_api".into()),
-        units: vec![UnitSource::new("simple_api.service".parse().unwrap(), "x".into())],
+        units: vec![UnitSource::new("simple_api.service".parse().unwrap(), "x".into(), Scope::User)],
         drop_ins: Vec::new(),
         env_file: Some("x.conf".into()),
         files: Vec::new(),

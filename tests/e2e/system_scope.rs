@@ -1,35 +1,9 @@
 //! A service of the system's manager: the same transaction as a user's, with root's rights on the host and nowhere else.
 use std::fs;
-use std::ops::Deref;
 
 use crate::harness::{Child, Project};
 use crate::hosts::{Sudo, TestUser, UserOptions, wait_for};
-
-/// A project of the system's scope, whose traces go with it.
-struct SystemProject<'a> {
-    project: Project,
-    user: &'a TestUser,
-}
-
-impl<'a> SystemProject<'a> {
-    fn new(user: &'a TestUser) -> Self {
-        Self { project: Project::quick(user).into_system(), user }
-    }
-}
-
-impl Deref for SystemProject<'_> {
-    type Target = Project;
-
-    fn deref(&self) -> &Project {
-        &self.project
-    }
-}
-
-impl Drop for SystemProject<'_> {
-    fn drop(&mut self) {
-        self.project.remove_from_system(self.user);
-    }
-}
+use crate::system_project::SystemProject;
 
 /// A command that answers on standard output.
 #[track_caller]

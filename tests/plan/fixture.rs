@@ -131,6 +131,7 @@ impl Service {
         let links = Layout::links(&self.manifest());
         let access = |path: &str| if path.starts_with("~/") { Access::Direct } else { Access::Root };
         Facts {
+            users_units: Default::default(),
             service_user: None,
             prepared: Default::default(),
             copies: Vec::new(),

@@ -1,5 +1,5 @@
 //! What becomes of units that a release does not have any more, and in which order units are started.
-use shipit::plan::{Facts, LinkState};
+use shipit::plan::{Facts, LinkState, Refusal, Step};
 use shipit::release::ReleaseRecord;
 
 use crate::fixture::{Service, shown, steps};
@@ -83,4 +83,35 @@ fn one_that_has_failed_is_stopped_too_and_one_that_is_down_is_not() {
     assert!(in_state("failed").contains(&"stop"));
     assert!(in_state("activating").contains(&"stop"), "it waits for its next try");
     assert!(!in_state("inactive").contains(&"stop"));
+}
+
+#[test]
+fn a_unit_of_the_users_is_linked_from_that_users_folder_and_can_not_change_hands() {
+    let service = Service::new();
+    service.edit("deploy.yaml", "name: api", "scope: system\nname: api");
+    service.edit(
+        "deploy.yaml",
+        "unit: api.service",
+        "units: [api.service, { path: desk.service, scope: user }]",
+    );
+    service.edit("api.service", "default.target", "multi-user.target");
+    let desk = "[Service]\nExecStart=/usr/local/bin/api desk\n\n[Install]\nWantedBy=default.target\n";
+    service.write("desk.service", desk);
+    let plan = service.plan(&service.fresh_host()).unwrap();
+    let links = plan.steps.iter().filter_map(|step| match step {
+        Step::Link(link) => Some(link.path.as_str()),
+        _ => None,
+    });
+    let links: Vec<&str> = links.filter(|path| path.contains("systemd")).collect();
+    assert_eq!(links, ["/etc/systemd/system/api.service", "~/.config/systemd/user/desk.service"]);
+
+    let mut facts = service.deployed_host();
+    let up = facts.units.values().next().unwrap().clone();
+    facts.units.insert("desk.service".parse().unwrap(), up);
+    facts.record = Some(ReleaseRecord::of(facts.current.release().unwrap().clone(), &service.release()));
+    assert_eq!(steps(&service.plan(&facts).unwrap()), [""; 0]);
+    service.edit("deploy.yaml", ", scope: user }", " }");
+    service.edit("desk.service", "default.target", "multi-user.target");
+    let refused = service.plan(&facts).unwrap_err();
+    assert!(matches!(refused.as_slice(), [Refusal::ScopeChanged { .. }]), "{refused:?}");
 }

@@ -4,7 +4,7 @@
 make_link() { # path target direct|root
 	expand_home "$1"
 	case $path in
-	"$unit_folder"/*) ;;
+	"$unit_folder"/* | "${login_home:-$HOME}/.config/systemd/user"/*) ;;
 	*) note_link "$1" || return ;;
 	esac
 	if [ -L "$path" ]; then
@@ -23,13 +23,13 @@ note_link() { # path
 # The way back is on the disk before the link is gone: power may fail right after.
 remove_link() { # path
 	rights_over "$1"
-	by "$rights"
+	by "$rights" "$1"
 	note_undo link "$1" "$(readlink "$1")" "$rights" && sync "$run/undo" && $run_as rm -f -- "$1" || return
 	leave_no_folder "$1"
 }
 
 place_link() { # path target direct|root
-	by "$3"
+	by "$3" "$1"
 	[ -d "${1%/*}" ] || $run_as mkdir -p "${1%/*}" || return
 	if [ ! -L "$1" ]; then
 		# ln refuses where something has appeared since the plan was made.

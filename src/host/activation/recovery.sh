@@ -8,8 +8,10 @@ install_recovery() {
 	case $quoted in
 	*[\\\"%\$]*) quoted=$(printf '%s' "$quoted" | sed 's/[\\"]/\\&/g; s/%/%%/g; s/\$/$$/g') ;;
 	esac
+	later=$units
+	[ -z "$users_units" ] || later="$units user@$(id -u -- "${login_user:-root}").service"
 	printf '%s\n' "[Unit]" "Description=shipit: go back from an interrupted activation of $service" \
-		"Before=$units" "[Service]" "Type=oneshot" "ExecStart=/bin/sh \"$quoted\" recover boot" \
+		"Before=$later" "[Service]" "Type=oneshot" "ExecStart=/bin/sh \"$quoted\" recover boot" \
 		>"$recovery" || return
 	ln -sfT "../${recovery##*/}" "$boot_units/${recovery##*/}"
 }

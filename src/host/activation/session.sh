@@ -15,7 +15,8 @@ begin_run() { # program
 	# begun never does (run_state in outcome.rs).
 	mkdir -m 700 "$run" || refuse "the run was given up before it began, or its folder could not be made$(no_room)"
 	# The session's shell has both texts (library.rs).
-	printf '%s\n' "known_uid=$uid" "scope=$scope" "$prelude" "$activation" "$1" >"$run/program" || return
+	printf '%s\n' "known_uid=$uid" "scope=$scope" "users_units='$users_units'" "$(login)" "$prelude" "$activation" "$1" \
+		>"$run/program" || return
 	# Not `:`: a redirection that fails ends a POSIX shell with a special builtin.
 	true >"$run/undo" || return
 	# A file with something in it has room for a little more where the disk is full by then.
@@ -29,6 +30,24 @@ begin_run() { # program
 	ln -sT "runs/$run_id" "$root/pending" || return
 	# What goes back after a power cut must be there then: nothing is done before this.
 	sync "$run/program" "$run/state" "$run"/state.* "$run" "$root/runs" "$root"
+}
+
+# A unit of the system's has nothing in its environment of who logged in.
+login() {
+	[ "$scope" = system ] || return 0
+	quote "${login_home:-$HOME}"
+	printf '%s\n' "login_home=$quoted"
+	quote "${login_user:-}"
+	printf '%s\n' "login_user=$quoted"
+}
+
+# Sets $quoted to a text as one word of a shell.
+quote() { # text
+	quoted=$1
+	case $quoted in
+	*\'*) quoted=$(printf '%s\n' "$1" | sed "s/'/'\\\\''/g") ;;
+	esac
+	quoted="'$quoted'"
 }
 
 # What the unit will want at hand: made beside the rest, since it takes a while to ask the service manager.

@@ -44,7 +44,7 @@ undo_links() {
 			fi
 			;;
 		link)
-			by "$rights"
+			by "$rights" "$path"
 			if [ "$target" = - ]; then
 				if [ -L "$path" ] && ! $run_as rm -f "$path"; then
 					# It took a sudo password to make it, which is not here: it points to nothing, and does no harm.

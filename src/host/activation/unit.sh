@@ -1,10 +1,10 @@
 # What the service manager is told to do.
 
 enable_lingering() {
-	as_root loginctl enable-linger "$user" || return
+	as_root loginctl enable-linger "${login_user:-$user}" || return
 	# The user's manager is started by this; wait for its bus, at most 10 s.
 	tries=0
-	until service_manager show -p SystemState >/dev/null 2>&1; do
+	until users_manager show -p SystemState >/dev/null 2>&1; do
 		tries=$((tries + 1))
 		[ "$tries" -lt 100 ] || {
 			echo "the user manager did not come up within 10 s of enabling lingering"
@@ -18,9 +18,15 @@ reload_manager() {
 	service_manager daemon-reload
 }
 
-# Every link in the folders of user units: what `enable` makes is among them.
+# Where a unit's manager reads what is to be had of it. Sets $its_folder.
+find_folder() { # unit
+	its_folder=$unit_folder
+	! is_users "$1" || its_folder=${login_home:-$HOME}/.config/systemd/user
+}
+
+# Every link in the folders of a unit's manager: what `enable` makes is among them.
 unit_links() {
-	for link in "$unit_folder"/* "$unit_folder"/*/*; do
+	for link in "$its_folder"/* "$its_folder"/*/*; do
 		[ -L "$link" ] && printf '%s\n' "$link"
 	done
 }
@@ -28,6 +34,7 @@ unit_links() {
 # `systemctl enable` writes the path that the unit's link resolves to, which is inside one release: it would dangle
 # once that release is pruned. Such links are pointed through `current` instead.
 enable() { # unit
+	find_folder "$1"
 	before=$newline$(unit_links)$newline
 	service_manager enable --quiet -- "$1" || return
 	unit_links >"$run/links"
@@ -120,11 +127,12 @@ stop_unit() { # unit
 # Has a unit no longer start at boot: takes away what `enable` has made, in the folders of those that want it and under
 # other names. Not `systemctl disable`: that takes the unit's own link as well, and nobody could undo it.
 disable() { # unit
-	for link in "$unit_folder"/*/"$1" "$unit_folder"/*; do
+	find_folder "$1"
+	for link in "$its_folder"/*/"$1" "$its_folder"/*; do
 		case $link in
 		# The unit's own; of an instance, `enable` links its template's file once more.
-		"$unit_folder/$1") [ ! -e "$root/current/units/$1" ] || continue ;;
-		"$unit_folder"/*/"$1") ;;
+		"$its_folder/$1") [ ! -e "$root/current/units/$1" ] || continue ;;
+		"$its_folder"/*/"$1") ;;
 		*)
 			# shellcheck disable=SC3013 # dash and busybox know -ef
 			[ "$link" -ef "$root/current/units/$1" ] || continue
