@@ -1,6 +1,9 @@
 //! `shipit remove`: takes a service away from the hosts of an environment.
+use std::sync::Arc;
+
 use clap::Args;
 use serde::Serialize;
+use tokio::sync::Mutex;
 
 use super::error::CliError;
 use super::exit_code::Exit;
@@ -8,9 +11,10 @@ use super::global::{ConnectArgs, GlobalArgs, ManifestArgs};
 use super::inspect::{Answer, inspect};
 use super::prompt::Asker;
 use super::selection;
-use crate::host::{Removal, remove as remove_from};
+use crate::host::{Extent, Removal, RootFolder, probe, remove as remove_from};
 use crate::manifest::{UnitName, first_line};
-use crate::rollout::{HostError, Purpose};
+use crate::plan::Sudo;
+use crate::rollout::{HostError, Purpose, SudoPrompt, give_password};
 
 /// Take the service away from the hosts of an environment: units, links, releases, history
 ///
@@ -37,21 +41,25 @@ pub(super) struct RemoveArgs {
 #[derive(Debug, Serialize)]
 #[serde(tag = "remove", rename_all = "snake_case")]
 enum Answered {
-    Removed { units: Vec<UnitName>, links: usize, told: Vec<String>, root: String },
+    Removed { units: Vec<UnitName>, links: usize, told: Vec<String>, root: String, folder: RootFolder },
     Absent,
 }
 
 impl Answer for Answered {
     fn text(&self) -> String {
         match self {
-            Self::Removed { units, links, told, root } => {
+            Self::Removed { units, links, told, root, folder } => {
                 let names: Vec<&str> = units.iter().map(UnitName::as_str).collect();
                 let stopped =
                     if names.is_empty() { String::new() } else { format!(", stopped {}", names.join(", ")) };
                 let links = if *links == 1 { "1 link".to_owned() } else { format!("{links} links") };
                 let told: String =
                     told.iter().map(|text| format!(", told of it: {}", first_line(text))).collect();
-                format!("removed {root} and {links}{stopped}{told}\n")
+                let but = match folder {
+                    RootFolder::Removed => "",
+                    RootFolder::Kept => " (but for what in it is not shipit's)",
+                };
+                format!("removed {root}{but} and {links}{stopped}{told}\n")
             }
             Self::Absent => "was not deployed: nothing to remove\n".to_owned(),
         }
@@ -79,10 +87,18 @@ pub(super) async fn remove(args: &RemoveArgs, global: &GlobalArgs) -> Result<Exi
             return Err(CliError::Declined);
         }
     }
+    let asker = Arc::new(Asker::new(global));
+    let prompt: Arc<dyn SudoPrompt> = asker.clone();
+    let known = Mutex::new(None);
     inspect(environment, &args.connect, global, (manifest.scope, Purpose::Change), async |session, host| {
+        let facts = probe(session, &manifest, Extent::Removal).await?;
+        session.elevate(facts.elevation);
+        if matches!(facts.sudo, Sudo::Refused(_)) && asker.is_available() {
+            give_password(session, host, facts.elevation, &prompt, &known).await?;
+        }
         match remove_from(session, &manifest, &environment.name, host).await? {
-            Removal::Removed { units, links, told, root } => {
-                Ok(Answered::Removed { units, links, told, root })
+            Removal::Removed { units, links, told, root, folder } => {
+                Ok(Answered::Removed { units, links, told, root, folder })
             }
             Removal::Absent => Ok(Answered::Absent),
             Removal::Held(holder) => Err(HostError::Locked(holder)),

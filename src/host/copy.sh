@@ -60,5 +60,5 @@ elif ! { cp -a -T -- "$2" "$3" && { [ -L "$3" ] || sync "$3"; } && mv -fT -- "$3
 	# There may be no room for both.
 	rm -f -- "$3" "$1" && cp -a -T -- "$2" "$1" || exit
 fi
-sync "${1%/*}/"
+[ ! -d "${1%/*}/" ] || sync "${1%/*}/"
 '

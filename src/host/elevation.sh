@@ -3,7 +3,7 @@
 
 as_root() {
 	case $elevation:$sudo_mode in
-	doas:without_password) doas -n -- "$@" ;;
+	doas:without_password) doas -n -- "$@" </dev/null ;;
 	doas:password) as_root_on_terminal doas_with_password "$@" ;;
 	*:password) as_root_on_terminal sudo_with_password "$@" ;;
 	*) as_root_on_terminal sudo_without_password "$@" ;;

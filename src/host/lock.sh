@@ -77,7 +77,11 @@ hold() {
 		printf 'frozen %s\n' "$(cat "$root/freeze")"
 		return
 	fi
-	printf '%s\n' "$holder" "${run##*/}" >"$root/lock.holder.new" && mv -fT "$root/lock.holder.new" "$root/lock.holder"
+	if ! printf '%s\n' "$holder" "${run##*/}" >"$root/lock.holder.new" ||
+		! mv -fT "$root/lock.holder.new" "$root/lock.holder"; then
+		echo unwritable
+		return
+	fi
 	printf 'locked %s\n' "$(readlink "$root/current" 2>/dev/null || echo -)"
 	# logind may end the processes of a session that is over (KillUserProcesses=, logind.conf(5)).
 	trap : HUP TERM

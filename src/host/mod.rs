@@ -42,7 +42,7 @@ pub use log_stream::{JournalQuery, Reading, files_stream, journal_stream};
 #[cfg(any(test, fuzzing))]
 pub(crate) use probe::read_answer;
 pub use probe::{Extent, ProbeError, probe};
-pub use remove::{Removal, RemoveError, remove};
+pub use remove::{Removal, RemoveError, RootFolder, remove};
 pub use root_shell::NoRoot;
 pub use script::Script;
 pub use session::{Password, Rights, Session, SessionError};

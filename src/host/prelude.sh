@@ -32,14 +32,15 @@ if [ -n "${SHIPIT_LOGIN_HOME:-}" ]; then
 	login_user=$SHIPIT_LOGIN_USER
 fi
 
-# Runs a command as root.
+# Runs a command as root, which gets no input: sudo reads all there is where it keeps that (log_input, sudoers(5)), and it
+# may be a loop's.
 as_root() {
 	if [ "$uid" = 0 ]; then
-		"$@"
+		"$@" </dev/null
 	elif [ "$sudo_mode" = password ]; then
 		with_password "$@"
 	else
-		sudo -n -- "$@"
+		sudo -n -- "$@" </dev/null
 	fi
 }
 
@@ -67,8 +68,9 @@ with_password() {
 
 # Whose rights it takes to change what stands in a path's folder. Sets $rights.
 rights_over() { # path
+	nearest_folder "${1%/*}"
 	rights=direct
-	[ -w "${1%/*}/" ] || rights=root
+	[ -w "$folder/" ] || rights=root
 }
 
 # Whose rights the following takes. Sets $run_as. What root makes in the login user's home is that user's own.

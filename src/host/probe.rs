@@ -52,6 +52,8 @@ pub enum ProbeError {
 pub enum Extent {
     /// What a deploy is planned from.
     Present,
+    /// Also whose rights it takes to remove all of it.
+    Removal,
     /// Also who holds the service: its lock, or a freeze.
     Holds,
     /// Besides, the records of all releases, and the last lines of the history.
@@ -81,6 +83,7 @@ fn program(manifest: &Manifest, links: &[LinkSpec], extent: Extent) -> Script {
     let units: Vec<&str> = manifest.started_units().map(|(name, _)| name.as_str()).collect();
     let extent = match extent {
         Extent::Present => "present".to_owned(),
+        Extent::Removal => "removal".to_owned(),
         Extent::Holds => "holds".to_owned(),
         Extent::Past { lines } => lines.to_string(),
     };

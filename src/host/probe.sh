@@ -1,8 +1,8 @@
 # Prints the facts of this host that a plan is made from. Changes nothing.
 #
 # Arguments: the service's name, its root, the units' names in one argument with spaces between, those of them that are the
-# login user's in a service of the system's, how much is asked ("present"; "holds": also who holds the service; a number:
-# also the records of all releases, and so many lines of the history), then pairs of a link's path and what it should point
+# login user's in a service of the system's, how much is asked ("present"; "removal": it is all to go; "holds": also who holds
+# the service; a number: also the records of all releases, and so many lines of the history), then pairs of a link's path and what it should point
 # to below the service's root.
 # Output: lines of "key value"; what other programs print stands as they print it, see probe.rs.
 tab='	'
@@ -83,7 +83,7 @@ look_into() { # folder of a release...
 	set +f
 }
 case $extent in
-present | holds) [ ! -L "$root/current" ] || look_into "$root/current" ;;
+present | removal | holds) [ ! -L "$root/current" ] || look_into "$root/current" ;;
 *) [ ! -d "$root/releases" ] || look_into "$root"/releases/* ;;
 esac
 users_manager=
@@ -225,7 +225,11 @@ if target_of "$root/current"; then
 			fact intact yes
 		else
 			printf '%s\n' "$files"
-			find . -type f ! -path ./release.json ! -path ./sealed ! -path ./good -exec sha256sum {} + 2>/dev/null
+			# A large file takes a while, and a host that says nothing is taken for dead.
+			while sleep 15 >/dev/null 2>&1 && echo; do :; done &
+			sums=$(find . -type f ! -path ./release.json ! -path ./sealed ! -path ./good -exec sha256sum {} + 2>/dev/null)
+			kill "$!" 2>/dev/null
+			printf '%s\n' "$sums"
 		fi
 		read_texts "$files"
 		cd / || exit
@@ -252,7 +256,7 @@ for whole in "$root"/prepared/*.whole; do
 	fact prepared "${whole%.whole}"
 done
 
-if [ "$extent" != present ]; then
+if [ "$extent" != present ] && [ "$extent" != removal ]; then
 	[ -r "$root/freeze" ] && print_line freeze "$root/freeze"
 	# The file about the holder may outlive it; the lock does not.
 	if [ -r "$root/lock.holder" ] && ! flock -n "$root/lock" true; then
@@ -260,7 +264,7 @@ if [ "$extent" != present ]; then
 	fi
 fi
 case $extent in
-present | holds) ;;
+present | removal | holds) ;;
 *)
 	if cd "$root/releases" 2>/dev/null; then
 		find . -mindepth 2 -type f -printf 'stored %s %P\n' -name release.json -size -65536 -readable \
@@ -323,7 +327,7 @@ while [ $# -ge 2 ]; do
 	[ -w "$folder" ] && access=direct
 	if target_of "$path"; then
 		fact link "$access symlink $target"
-		[ "$target" = "$wanted" ] && continue
+		[ "$target" = "$wanted" ] && [ "$extent" != removal ] && continue
 	elif [ -d "$path" ]; then
 		fact link "$access folder"
 	elif [ -e "$path" ]; then

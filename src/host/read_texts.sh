@@ -5,7 +5,7 @@ while [ $# -ge 2 ]; do
 	key=$1
 	file=$2
 	shift 2
-	if [ ! -f "$file" ] || [ ! -r "$file" ] || [ "$(stat -L -c %s -- "$file")" -gt 65536 ]; then
+	if [ -L "$file" ] || [ ! -f "$file" ] || [ ! -r "$file" ] || [ "$(stat -L -c %s -- "$file")" -gt 65536 ]; then
 		continue
 	fi
 	# What a shell takes for a text has no NUL, and no control character but these.

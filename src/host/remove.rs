@@ -1,10 +1,12 @@
 //! Taking a service away from a host: its units, its links, its releases and their history.
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::script::Script;
 use super::session::{Session, SessionError};
 use crate::manifest::{Address, EnvironmentName, Manifest, UnitName, first_line};
-use crate::plan::{Holder, Layout};
+use crate::plan::{Holder, Layout, RemotePath};
 use crate::release::RunId;
 
 /// What the operator's own programs are run with, as in an activation.
@@ -30,10 +32,12 @@ pub enum RemoveError {
         said: String,
     },
     /// Links or files are left that only root may remove.
-    #[error("root's rights are needed to remove {}", paths.join(", "))]
+    #[error("root's rights are needed to remove {}", listed(links, copies))]
     Left {
-        /// Links lead nowhere now. Where a file is left, so is the service's root, to be removed by the next try.
-        paths: Vec<String>,
+        /// Links, which lead nowhere now.
+        links: Vec<RemotePath>,
+        /// Copies of files. While one is left, so is the service's root, which knows what stood there before.
+        copies: Vec<RemotePath>,
         /// The commands for those who read what they led to. They are to be run once the links are gone.
         untold: Vec<String>,
     },
@@ -45,6 +49,10 @@ pub enum RemoveError {
         /// What it said last.
         said: String,
     },
+}
+
+fn listed(links: &[RemotePath], copies: &[RemotePath]) -> String {
+    links.iter().chain(copies).map(RemotePath::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// What came of it.
@@ -60,6 +68,8 @@ pub enum Removal {
         told: Vec<String>,
         /// The folder that its releases were in.
         root: String,
+        /// What became of that folder.
+        folder: RootFolder,
     },
     /// There was nothing of it.
     Absent,
@@ -69,6 +79,16 @@ pub enum Removal {
     Frozen(Option<Holder>),
     /// A run is not over. Nothing was done.
     Pending(Option<RunId>),
+}
+
+/// What became of the folder with a service's releases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RootFolder {
+    /// It is gone.
+    Removed,
+    /// It is there, with what in it was not shipit's.
+    Kept,
 }
 
 /// Takes the manifest's service away. The environment and the host are for the commands of `on_change` to know.
@@ -97,7 +117,9 @@ pub async fn remove(
     ];
     script.call("remove", about.iter().chain(&links).chain(commands.iter().copied()));
     let (mut units, mut links, mut left, mut removal) = (Vec::new(), 0, Vec::new(), None);
+    let mut copies = Vec::new();
     let (mut told, mut untold) = (Vec::new(), Vec::new());
+    let mut folder = RootFolder::Removed;
     let command = |number: &str| Some((*commands.get(number.parse::<usize>().ok()?)?).clone());
     let finished = session
         .run(&script, IDLE, |line| {
@@ -105,12 +127,14 @@ pub async fn remove(
             match word {
                 "stopped" => units.extend(rest.parse()),
                 "unlinked" => links += 1,
-                "left" => left.push(rest.to_owned()),
+                "left" => left.extend(RemotePath::new(rest)),
+                "left_copy" => copies.extend(RemotePath::new(rest)),
                 "told" => told.extend(command(rest)),
                 "untold" => {
                     let (number, said) = rest.split_once(' ').unwrap_or((rest, ""));
                     untold.extend(command(number).map(|command| (command, said.to_owned())));
                 }
+                "kept" => folder = RootFolder::Kept,
                 "absent" => removal = Some(Removal::Absent),
                 "held" => removal = Some(Removal::Held(Holder::parse(rest))),
                 "frozen" => removal = Some(Removal::Frozen(Holder::parse(rest))),
@@ -120,20 +144,21 @@ pub async fn remove(
                 }
                 "removed" => {
                     let root = rest.to_owned();
-                    removal = Some(Removal::Removed { units: Vec::new(), links: 0, told: Vec::new(), root });
+                    let (units, told) = (Vec::new(), Vec::new());
+                    removal = Some(Removal::Removed { units, links: 0, told, root, folder });
                 }
                 _ => {}
             }
         })
         .await?;
     match removal {
-        Some(Removal::Removed { .. }) if !left.is_empty() => {
+        Some(Removal::Removed { .. }) if !left.is_empty() || !copies.is_empty() => {
             let untold = untold.into_iter().map(|(command, _)| command).collect();
-            Err(RemoveError::Left { paths: left, untold })
+            Err(RemoveError::Left { links: left, copies, untold })
         }
         Some(Removal::Removed { root, .. }) => match untold.into_iter().next() {
             Some((command, said)) => Err(RemoveError::Untold { command, said }),
-            None => Ok(Removal::Removed { units, links, told, root }),
+            None => Ok(Removal::Removed { units, links, told, root, folder }),
         },
         Some(other) => Ok(other),
         None => {

@@ -1,9 +1,10 @@
 # Takes a service away: stops and disables its units, removes every link that leads into its root, has those told who read
-# its files, and removes the root itself. Under the service's lock, and never while a run is under way.
+# its files, and removes the root, but for what in it is not shipit's. Under the service's lock, and never while a run is
+# under way.
 #
 # Output: "held HOLDER", "frozen HOLDER", "pending RUN" or "absent", and nothing was done; else "stopped UNIT",
-# "unlinked PATH", "left PATH" of what needs root's rights that are not to be had, "told NUMBER" of a command or
-# "untold NUMBER WHAT-IT-SAID", and at last "removed ROOT".
+# "unlinked PATH", "left PATH" of a link and "left_copy PATH" where root's rights are needed and not to be had, "told NUMBER" of a command or
+# "untold NUMBER WHAT-IT-SAID", and at last "kept ROOT" where something is left in it, and "removed ROOT".
 tab='	'
 
 remove_link() { # path
@@ -11,6 +12,9 @@ remove_link() { # path
 	by "$rights" "$1"
 	if $run_as rm -f -- "$1" >/dev/null 2>&1; then
 		printf 'unlinked %s\n' "$1"
+		# What a copy had taken the place of, before it became a link.
+		[ ! -e "$root/replaced$1" ] ||
+			$run_as sh -c "$put_back_program" sh "$1" "$root/replaced$1" "${1%/*}/.shipit-remove.dpkg-new" >/dev/null 2>&1
 	else
 		left=yes
 		printf 'left %s\n' "$1"
@@ -33,9 +37,24 @@ take_copies_away() {
 		else
 			left=yes
 			copies=left
-			printf 'left %s\n' "$place"
+			printf 'left_copy %s\n' "$place"
 		fi
 	done <"$root/installed"
+}
+
+# systemd refuses to stop what it has not loaded, though nothing is to be stopped.
+all_down() { # unit...
+	! service_manager show -p ActiveState --value -- "$@" | grep -qvx -e inactive -e failed -e ''
+}
+
+# Removes what deploys have made in the root, and the root with it when there is nothing else in it.
+leave_root() {
+	[ -d "$root" ] || return 0
+	for own in current pending releases runs incoming prepared replaced edited linked installed history.jsonl freeze \
+		lock.holder lock.holder.new activation.lock spare spare.new spare.lock .current.new .history.new .installed.new lock; do
+		rm -rf "${root:?}/$own" || return
+	done
+	rmdir "$root" 2>/dev/null || printf 'kept %s\n' "$root"
 }
 
 remove_if_ours() { # path
@@ -102,8 +121,14 @@ remove() { # root name environment host links link... text...
 			print_line frozen "$root/freeze"
 			return
 		elif [ -L "$root/pending" ]; then
-			printf 'pending %s\n' "$(readlink "$root/pending")"
-			return
+			run=$(readlink "$root/pending")
+			if service_manager is-active --quiet "shipit-${run##*/}"; then
+				printf 'pending %s\n' "$run"
+				return
+			fi
+			# It died. Whether all of what it did can be undone or not: it goes.
+			/bin/sh "$root/pending/program" recover own >/dev/null 2>&1 9>&- </dev/null
+			find "$unit_folder" -maxdepth 2 -name "shipit-recover-$name.service" -exec rm -f -- {} +
 		fi
 	fi
 	set -f
@@ -124,7 +149,7 @@ remove() { # root name environment host links link... text...
 	units=$(printf '%s\n' "$units" | sort -u)
 	# All at once: systemd knows what has to end before what.
 	# shellcheck disable=SC2086 # one argument a line
-	[ -z "$units" ] || service_manager stop -- $units 9>&- || return
+	[ -z "$units" ] || service_manager stop -- $units 9>&- || all_down $units || return
 	for unit in $units; do
 		case $unit in
 		*'*'*) continue ;;
@@ -159,9 +184,12 @@ remove() { # root name environment host links link... text...
 	fi
 	# Whoever still copies into it is waited for (activation/spare.sh).
 	[ ! -d "$root/spare.new" ] || { exec 8>>"$root/spare.lock" && flock -w 60 8; } || return
-	[ ! -d "$root" ] || rm -rf "${root:?}" || return
-	# Where the login user's uploads were, for a service of the system's.
-	[ -z "${login_home:-}" ] || rm -rf "$login_home/.local/share/shipit/${name:?}"
+	leave_root || return
+	# Where the login user's uploads were, for a service of the system's. One of the same name may be that user's own.
+	if [ -n "${login_home:-}" ]; then
+		rm -rf "$login_home/.local/share/shipit/${name:?}/incoming"
+		rmdir "$login_home/.local/share/shipit/$name" 2>/dev/null
+	fi
 	printf 'shipit %s: removed\n' "$name" | systemd-cat -t shipit 2>/dev/null
 	printf 'removed %s\n' "$root"
 }

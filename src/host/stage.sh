@@ -9,8 +9,8 @@ tab='	'
 # Lists are lines: no name in a release has a line break in it. They may be long: no list is an argument of a program.
 stage() { # root run-id landing ("-" for none) folders from-id ("-" for none) files-one-by-one files-and-links-together new-links spare ("-" for none, else "not:" and what of it is not wanted)
 	for old in "$1/incoming"/* "$3"/*; do
-		case ${old##*/} in
-		"$2") continue ;;
+		case $old in
+		*/"$2" | -/*) continue ;;
 		esac
 		# Twice: the sftp-server of a client that is gone may be writing still.
 		[ ! -e "$old" ] || rm -rf "$old" 2>/dev/null || rm -rf "$old" || return

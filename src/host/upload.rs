@@ -19,6 +19,9 @@ const STAGE: &str = include_str!("stage.sh");
 /// Copying what is unchanged may take a slow disk a while.
 pub(super) const IDLE: Duration = Duration::from_secs(120);
 
+/// Bytes a second that the slowest disk is taken to copy and compare.
+const SLOW_DISK: u64 = 8 * 1024 * 1024;
+
 /// How many files are opened here at once: a process may have 1024 open by default.
 const OPEN_AT_ONCE: usize = 200;
 
@@ -133,9 +136,13 @@ pub async fn stage(
             spare,
         ],
     );
+    // Files are copied and compared one by one, and a large one takes its time in silence.
+    let bytes: u64 =
+        files.iter().filter(|file| file.transfer == Transfer::TakeOver).map(|file| file.size).sum();
+    let idle = IDLE + Duration::from_secs(bytes / SLOW_DISK);
     let (mut staged, mut proven) = (None, Copies::Proven);
     let finished = session
-        .run(&script, IDLE, |line| match line {
+        .run(&script, idle, |line| match line {
             "spared" => proven = Copies::AllProven,
             "staged" => staged = Some(Copies::Unproven),
             "intact" => staged = Some(proven),

@@ -11,7 +11,7 @@ use super::facts::{Access, Facts};
 use super::layout::{Layout, LinkSpec, RemotePath};
 use super::refusal::Refusal;
 use super::step::{Privilege, Step};
-use crate::manifest::{HostPath, Installation, Manifest, Outside, UserName};
+use crate::manifest::{FileEntry, HostPath, Installation, Manifest, Outside, UserName};
 use crate::release::{Mode, ReleaseId, ReleasePath, Sha256Digest};
 
 /// What stands at a place where a copy is, or is to be.
@@ -93,10 +93,11 @@ impl FoundCopy {
         }
     }
 
-    /// Whether what was changed may be shown: everybody on the host can read it.
+    /// Whether what was changed may be shown: everybody on the host can read it, and could when it was put there.
     #[must_use]
     pub fn is_for_all(&self) -> bool {
-        self.placed.as_ref().is_some_and(|placed| placed.mode.is_for_all())
+        let is_now = matches!(&self.state, CopyState::File { mode, .. } if mode.is_for_all());
+        is_now && self.placed.as_ref().is_some_and(|placed| placed.mode.is_for_all())
     }
 
     fn edit(&self) -> Option<TextDiff> {
@@ -133,6 +134,26 @@ pub struct CopyChange {
     /// Its group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<UserName>,
+}
+
+/// A copy that is to go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CopyRemoval {
+    /// Where it stands, and what is there now.
+    #[serde(flatten)]
+    pub place: CopyPlace,
+    /// What comes to its place.
+    pub then: AfterCopy,
+}
+
+/// What comes to the place of a copy that goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AfterCopy {
+    /// What stood there before it, if anything did.
+    Before,
+    /// A link of the new release. What stood there before stays where it is kept.
+    Link,
 }
 
 /// A place outside of the release that is to become another one.
@@ -234,7 +255,7 @@ impl CopySteps {
             Step::Uninstall(removal) => {
                 let below = link.path.as_str().strip_prefix("~/");
                 let path = below.map(|below| home.join(below));
-                path.as_ref().map_or(link.path.as_str(), RemotePath::as_str) == removal.path.as_str()
+                path.as_ref().map_or(link.path.as_str(), RemotePath::as_str) == removal.place.path.as_str()
             }
             _ => false,
         })
@@ -366,7 +387,7 @@ impl Copying<'_> {
         })
     }
 
-    fn remove(&self, found: &FoundCopy, refusals: &mut Vec<Refusal>) -> Option<CopyPlace> {
+    fn remove(&self, found: &FoundCopy, refusals: &mut Vec<Refusal>) -> Option<CopyRemoval> {
         let placed = found.placed.as_ref()?;
         let was = self.before(found, placed.sha256);
         let (backup, edit) = self.allow(found, &was, None, refusals)?;
@@ -375,7 +396,11 @@ impl Copying<'_> {
             Access::Direct if placed.owner == self.facts.user => Privilege::User,
             Access::Direct | Access::Root => self.roots(),
         };
-        Some(CopyPlace { path: found.path.clone(), privilege, was, backup, edit })
+        let makes_way = |entry: &FileEntry| matches!(&entry.outside, Some(Outside::Link(link)) if absolute(&self.facts.home, link) == found.path);
+        let then =
+            if self.manifest.files.iter().any(makes_way) { AfterCopy::Link } else { AfterCopy::Before };
+        let place = CopyPlace { path: found.path.clone(), privilege, was, backup, edit };
+        Some(CopyRemoval { place, then })
     }
 
     /// Root's rights; who has them anyway needs no more.

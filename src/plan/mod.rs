@@ -17,7 +17,9 @@ mod rollback;
 mod step;
 mod units;
 
-pub use copies::{Before, CopyChange, CopyPlace, CopyState, Edits, FoundCopy, PlacedCopy};
+pub use copies::{
+    AfterCopy, Before, CopyChange, CopyPlace, CopyRemoval, CopyState, Edits, FoundCopy, PlacedCopy,
+};
 pub use deploy::{Inputs, Operator, Plan, Position, plan};
 pub use diff::{EnvChange, KeyChange, TextDiff};
 pub use facts::{

@@ -2,7 +2,7 @@
 //! release wants.
 use std::collections::BTreeSet;
 
-use super::copies::{CopyChange, CopyPlace, CopySteps};
+use super::copies::{CopyChange, CopyPlace, CopyRemoval, CopySteps};
 use super::deploy::Operator;
 use super::facts::{
     Access, Current, Facts, FoundLink, FoundUnit, LinkState, Manager, RootAccess, Sudo, Systemd,
@@ -172,7 +172,10 @@ pub(super) fn refuse_sudo(steps: &[Step], facts: &Facts, operator: Operator, ref
             Step::Install(CopyChange {
                 place: CopyPlace { path, privilege: Privilege::Root, .. }, ..
             })
-            | Step::Uninstall(CopyPlace { path, privilege: Privilege::Root, .. }) => {
+            | Step::Uninstall(CopyRemoval {
+                place: CopyPlace { path, privilege: Privilege::Root, .. },
+                ..
+            }) => {
                 refusals.push(Refusal::CopyNeedsRoot { path: path.clone(), by, why: why.clone() });
             }
             _ => {}

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::copies::{CopyChange, CopyPlace};
+use super::copies::{CopyChange, CopyRemoval};
 use super::diff::{EnvChange, TextDiff};
 use super::facts::LinkState;
 use super::files::TreeChange;
@@ -71,8 +71,8 @@ pub enum Step {
         #[serde(skip_serializing_if = "Skeleton::is_empty")]
         skeleton: Skeleton,
     },
-    /// Takes away a copy that the release to be switched to does not want; what stood there before it comes back.
-    Uninstall(CopyPlace),
+    /// Takes away a copy that the release to be switched to does not want.
+    Uninstall(CopyRemoval),
     /// Makes or repairs a link.
     Link(LinkChange),
     /// Makes a copy of one of the release's files outside of it, or makes it anew.
@@ -333,7 +333,7 @@ impl Step {
             Self::EnableLingering { .. } => Privilege::Root,
             Self::Link(link) => link.privilege,
             Self::Install(copy) => copy.place.privilege,
-            Self::Uninstall(copy) => copy.privilege,
+            Self::Uninstall(copy) => copy.place.privilege,
             Self::MakeUser { .. }
             | Self::JoinGroups { .. }
             | Self::Upload { .. }

@@ -53,6 +53,9 @@ pub(super) fn prepared(
             for file in files {
                 text.push_str(&format!("{} {} {}\n", file.sha256, file.mode, file.path));
             }
+            for link in skeleton.symlinks.iter().filter(|link| is_input(link.path.as_str())) {
+                text.push_str(&format!("symlink {} {}\n", link.target, link.path));
+            }
         }
         let hash = Sha256Digest::of(text.as_bytes()).to_string();
         let key = format!("{}-{}", how.name, hash.get(..16).unwrap_or_default());

@@ -1,7 +1,7 @@
 //! What a plan does to files outside of the release.
 use super::files_text::diff_lines;
 use super::line::Line;
-use crate::plan::{Before, CopyChange, CopyPlace, Privilege, Step};
+use crate::plan::{Before, CopyChange, CopyPlace, CopyRemoval, Privilege, Step};
 
 /// The section of a plan about them; nothing where there are none.
 pub(super) fn copies_lines(steps: &[Step]) -> Vec<Line> {
@@ -23,7 +23,7 @@ pub(super) fn copies_lines(steps: &[Step]) -> Vec<Line> {
                 lines.push(with_rights(line, place.privilege));
                 lines.extend(fate(place));
             }
-            Step::Uninstall(place) => {
+            Step::Uninstall(CopyRemoval { place, .. }) => {
                 let line =
                     Line::of("    ").red("-").plain(format!(" {}  (not in the new release)", place.path));
                 lines.push(with_rights(line, place.privilege));

@@ -5,7 +5,7 @@ use super::Reporter;
 use super::event::{Event, EventKind, Failure};
 use super::mask::Mask;
 use crate::host::JournalEntry;
-use crate::plan::{Before, CopyChange, CopyPlace, Detail, LinkState, Plan, Reason, Step};
+use crate::plan::{Before, CopyChange, CopyPlace, CopyRemoval, Detail, LinkState, Plan, Reason, Step};
 
 /// What the host cuts a line at, of a hook that says more than it hands on (`hook.sh`).
 const HOST_CUTS_AT: usize = 4096;
@@ -127,7 +127,7 @@ fn mask_step(step: &mut Step, mask: &Mask) {
             }
         }
         Step::Install(CopyChange { place: CopyPlace { was, edit, .. }, .. })
-        | Step::Uninstall(CopyPlace { was, edit, .. }) => {
+        | Step::Uninstall(CopyRemoval { place: CopyPlace { was, edit, .. }, .. }) => {
             if let Before::Symlink { target } = was {
                 hide(target, mask);
             }

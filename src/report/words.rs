@@ -71,7 +71,7 @@ pub(super) fn step_words(step: &Step, tense: Tense) -> String {
         }
         Step::Link(link) => link_words(link, tense),
         Step::Install(copy) => copy_words(install_verb(&copy.place.was, tense), &copy.place),
-        Step::Uninstall(place) => copy_words(tense.of("remove", "removing", "removed"), place),
+        Step::Uninstall(copy) => copy_words(tense.of("remove", "removing", "removed"), &copy.place),
         Step::Stop { unit } => {
             format!("{} {unit}, which the release does not have", tense.of("stop", "stopping", "stopped"))
         }

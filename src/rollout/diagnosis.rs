@@ -2,7 +2,7 @@
 use super::host_error::HostError;
 use crate::host::{FreezeError, HealthError, NoRoot, ProbeError, RemoveError, SessionError, UploadError};
 use crate::manifest::Problem;
-use crate::plan::Refusal;
+use crate::plan::{Refusal, RemotePath};
 use crate::ssh::{ChannelPurpose, SftpError, SftpErrorKind, SftpOperation, SshError};
 
 impl HostError {
@@ -143,9 +143,15 @@ impl HostError {
                 "nobody was told of the file; `shipit render` shows what a template became, with the line that is meant"
                     .to_owned(),
             ),
-            Self::Remove(RemoveError::Left { paths, untold }) => {
+            Self::Remove(RemoveError::Left { copies, .. }) if !copies.is_empty() => Some(
+                "run it again as somebody who may use sudo there, or on a terminal, where it can ask for the password: \
+                 what stood there before is still known, and comes back"
+                    .to_owned(),
+            ),
+            Self::Remove(RemoveError::Left { links, untold, .. }) => {
                 let then: String = untold.iter().map(|command| format!("; and then: {command}")).collect();
-                Some(format!("they lead nowhere now; on the host: sudo rm {}{then}", paths.join(" ")))
+                let words: Vec<String> = links.iter().map(RemotePath::as_word).collect();
+                Some(format!("they lead nowhere now; on the host: sudo rm {}{then}", words.join(" ")))
             }
             Self::Remove(RemoveError::Untold { command, .. }) => {
                 Some(format!("its files are gone, and whoever read them is to know; on the host: {command}"))

@@ -41,8 +41,8 @@ pub enum HostState {
         root: RemotePath,
         /// Whose service manager runs it.
         scope: Scope,
-        /// The one that failed.
-        failed: ReleaseId,
+        /// The one that it was switched to; `None`: what failed to be undone are the preparations.
+        failed: Option<ReleaseId>,
         /// The one that was to come back.
         back_to: Option<ReleaseId>,
         /// What could not be done.
@@ -169,9 +169,12 @@ impl std::fmt::Display for HostState {
                 }
                 if left.is_empty() { Ok(()) } else { write!(f, "; left behind: {}", left.join(", ")) }
             }
-            Self::RevertFailed { failed, why, .. } => {
-                write!(f, "the host was switched to release {failed}, and going back failed: {why}")
-            }
+            Self::RevertFailed { failed, why, .. } => match failed {
+                Some(failed) => {
+                    write!(f, "the host was switched to release {failed}, and going back failed: {why}")
+                }
+                None => write!(f, "the host was not switched, and undoing what was prepared failed: {why}"),
+            },
             Self::Unknown { run, settled_by } => write!(
                 f,
                 "the connection broke during run {run}, and the host could not be reached again: by {settled_by} it has \

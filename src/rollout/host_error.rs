@@ -57,7 +57,7 @@ pub enum HostError {
     #[error("the host went back by itself: {0}")]
     WentBack(String),
     /// The folder of the service can't be written to.
-    #[error("the service's folder on the host can't be written to")]
+    #[error("the service's folder on the host can't be written to, or its disk is full")]
     Unwritable,
     /// The host changed after the plan was made.
     #[error("the host changed since the plan was made: `current` was {was}, and is now {now}")]

@@ -10,7 +10,7 @@ use super::engine::{Agreement, Context, OtherRuns, Purpose, Reach};
 use super::failure::HostFailure;
 use super::gate::GateState;
 use super::host_error::HostError;
-use super::root_rights::{Passwords, become_root};
+use super::root_rights::{become_root, give_password};
 use super::transaction::Transaction;
 use crate::host::{
     Base, Claim, Copies, End, Extent, Incoming, Lock, LockOutcome, Recovery, Rights, Session, SessionError,
@@ -365,19 +365,13 @@ impl Prepared {
         self.give_sudo_password(context).await.map_err(|error| self.untouched(error))
     }
 
-    /// Asks for the sudo password where one is needed. A wrong one is asked for again, twice.
+    /// Asks for the sudo password where one is needed.
     async fn give_sudo_password(&mut self, context: &Context) -> Result<(), HostError> {
         if !self.plan.needs_root() || !matches!(self.facts.sudo, Sudo::Refused(_)) {
             return Ok(());
         }
         let by = self.facts.elevation;
-        let mut passwords = Passwords::new(&self.host, by, &context.sudo, &context.sudo_password).await;
-        while let Some(password) = passwords.next().await {
-            if self.session.set_sudo_password(&password, Duration::from_secs(30)).await? {
-                return Ok(());
-            }
-        }
-        Err(HostError::SudoPassword { by: by.program() })
+        give_password(&mut self.session, &self.host, by, &context.sudo, &context.sudo_password).await
     }
 
     /// Puts the files on the host.

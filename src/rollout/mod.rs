@@ -24,6 +24,6 @@ pub use failure::{HostFailure, HostState};
 pub use gate::{Gate, GateState};
 pub use host_error::{HostError, held_by};
 pub use host_run::{Goal, Prepared, connect_host};
-pub use root_rights::{SudoPrompt, become_root};
+pub use root_rights::{SudoPrompt, become_root, give_password};
 pub use verdict::{NotUp, conclude};
 pub use warnings::Warnings;

@@ -1,5 +1,6 @@
 //! Root's rights on a host, where they take a password: who is asked for it, and how often.
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -11,6 +12,9 @@ use crate::plan::Elevation;
 /// How often a password is asked for again.
 const RETRIES: usize = 3;
 
+/// How long sudo may take to look at a password: it may ask a directory on the network, and takes its time over a wrong one.
+const CHECK: Duration = Duration::from_secs(30);
+
 /// Who is asked for a sudo password. Called from a blocking thread, one question at a time.
 pub trait SudoPrompt: Send + Sync {
     /// The password for this host's sudo, or doas; `None` when there is nobody to ask.
@@ -18,7 +22,7 @@ pub trait SudoPrompt: Send + Sync {
 }
 
 /// The passwords to try on a host: the one that is known, then what the operator says.
-pub(super) struct Passwords<'a> {
+struct Passwords<'a> {
     host: &'a Address,
     by: Elevation,
     prompt: &'a Arc<dyn SudoPrompt>,
@@ -28,7 +32,7 @@ pub(super) struct Passwords<'a> {
 }
 
 impl<'a> Passwords<'a> {
-    pub(super) async fn new(
+    async fn new(
         host: &'a Address,
         by: Elevation,
         prompt: &'a Arc<dyn SudoPrompt>,
@@ -38,7 +42,7 @@ impl<'a> Passwords<'a> {
     }
 
     /// The next to try, after the one before was not taken. With `None` there is no more, and none is known any longer.
-    pub(super) async fn next(&mut self) -> Option<Password> {
+    async fn next(&mut self) -> Option<Password> {
         if self.tried > RETRIES {
             *self.known = None;
         } else if self.tried > 0 || self.known.is_none() {
@@ -50,6 +54,23 @@ impl<'a> Passwords<'a> {
         self.tried += 1;
         self.known.clone()
     }
+}
+
+/// Asks for the password that single commands of the session need to be root's. A wrong one is asked for again, twice.
+pub async fn give_password(
+    session: &mut Session,
+    host: &Address,
+    by: Elevation,
+    prompt: &Arc<dyn SudoPrompt>,
+    known: &Mutex<Option<Password>>,
+) -> Result<(), HostError> {
+    let mut passwords = Passwords::new(host, by, prompt, known).await;
+    while let Some(password) = passwords.next().await {
+        if session.set_sudo_password(&password, CHECK).await? {
+            return Ok(());
+        }
+    }
+    Err(HostError::SudoPassword { by: by.program() })
 }
 
 /// Has the session's programs run as root, without a password where that works.

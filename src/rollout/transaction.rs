@@ -429,7 +429,7 @@ impl<'a> Transaction<'a> {
             End::RevertFailed(why) => HostState::RevertFailed {
                 root: self.plan.root.clone(),
                 scope: self.layout.scope(),
-                failed: self.plan.release.clone(),
+                failed: (switched && self.teller.touched).then(|| self.plan.release.clone()),
                 back_to: before,
                 why: why.clone(),
             },

@@ -227,6 +227,68 @@ fn an_edit_of_a_file_that_not_everybody_may_read_is_not_shown() {
     ran.says("was changed by hand").never_says("hunter2").never_says("@@");
 }
 
+/// A person who puts a secret into a file takes care that nobody else reads it.
+#[test]
+fn an_edit_is_not_shown_once_the_file_is_for_its_owner_alone() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let made = Installed::new(&user);
+    made.entry("install: { path: ~/rotate, mode: '0644' }");
+    made.project.deploy();
+    let hidden = |arguments: &[&str]| {
+        let ran = made.project.shipit(arguments);
+        assert!(ran.all().contains("rotate"), "{}", ran.all());
+        assert!(!ran.all().contains("hunter2") && !ran.all().contains("@@"), "{}", ran.all());
+    };
+    user.run("chmod 600 ~/rotate && echo hunter2 >>~/rotate");
+    hidden(&["plan", "prod"]);
+    hidden(&["deploy", "prod"]);
+    hidden(&["plan", "prod", "--force"]);
+    user.run("mv ~/rotate ~/secret && ln -s secret ~/rotate");
+    hidden(&["plan", "prod"]);
+    hidden(&["plan", "prod", "--force"]);
+}
+
+/// Nothing was done yet, and there is nothing to undo.
+#[test]
+fn a_folder_that_can_not_be_made_leaves_the_service_untouched() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let made = Installed::new(&user);
+    let project = &made.project;
+    project.edit("deploy.yaml", &made.place, "~/shop/conf/rotate");
+    project.edit("deploy.yaml", ", owner: root, group: adm", "");
+    user.run("touch ~/shop");
+    project.shipit(&["deploy", "prod"]).exits(1).says("shop").says("FAILED (untouched)");
+    project.standing(&user).is_not_deployed();
+    assert_eq!(user.run("cat ~/shop"), "");
+    user.run("rm ~/shop");
+    project.deploy();
+    assert_eq!(user.run("ls ~/shop/conf"), "rotate\n");
+
+    // A folder that is gone takes the copy along.
+    user.run("rm -r ~/shop");
+    let ran = project.shipit(&["remove", "prod", "--yes"]).exits(0);
+    assert!(ran.stdout.contains("removed "), "{}", ran.all());
+    project.standing(&user).is_not_deployed();
+    assert_eq!(user.run(&format!("ls -d {} ~/shop 2>/dev/null; true", project.root(&user))), "");
+}
+
+#[test]
+fn a_copy_makes_way_for_a_link_though_it_had_taken_anothers_place() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let made = Installed::new(&user);
+    let (project, place) = (&made.project, &made.place);
+    user.run_as_root(&format!("echo theirs >{place}"));
+    made.entry(&format!("install: {{ path: {place}, mode: '0644' }}"));
+    project.shipit(&["deploy", "prod", "--force"]).exits(0);
+    made.entry(&format!("link: {place}"));
+    project.deploy();
+    assert_eq!(user.run(&format!("readlink {place}")), format!("{}/current/rotate\n", project.root(&user)));
+    project.deploy().says("nothing to do");
+    // What stood there is still known.
+    project.shipit(&["remove", "prod", "--yes"]).exits(0);
+    assert_eq!(user.run(&format!("cat {place}")), "theirs\n");
+}
+
 #[test]
 fn what_only_root_can_see_is_looked_at_with_roots_rights() {
     let Some(user) = TestUser::new(UserOptions::default()) else { return };
@@ -292,6 +354,29 @@ fn with_a_password_for_sudo_the_old_file_comes_back_as_well() {
 
     let refused = project.shipit(&["deploy", "prod"]).exits(8);
     refused.says(&format!("the file {place} needs root"));
+
+    // Gone at last, with the password as well.
+    project.shipit(&["remove", "prod", "--yes"]).exits(1).says(place).says("what stood there before");
+    let remove = project.shipit_on_a_terminal(&["remove", "prod", "--yes"], &[("sudo password", &password)]);
+    remove.exits(0);
+    assert_eq!(made.found(), "");
+    project.standing(&user).is_not_deployed();
+}
+
+/// The host alone can't take the file away again: that is done with the password, and then the run is gone through once more.
+#[test]
+fn with_a_password_for_sudo_a_first_deploy_that_fails_leaves_nothing() {
+    let options = UserOptions { sudo: Sudo::Password, ..UserOptions::default() };
+    let Some(user) = TestUser::new(options) else { return };
+    let made = Installed::new(&user);
+    let password = user.password.clone().unwrap();
+    made.project.write("service.sh", "#!/bin/sh\nexit 7\n");
+    let deploy = || made.project.shipit_on_a_terminal(&["deploy", "prod"], &[("sudo password", &password)]);
+    deploy().exits(3);
+    assert_eq!(made.found(), "");
+    made.project.standing(&user).is_not_deployed();
+    made.project.write("service.sh", "#!/bin/sh\nexec sleep infinity\n");
+    deploy().exits(0);
 }
 
 #[test]

@@ -89,6 +89,9 @@ fn deploys_and_goes_back(user: &TestUser) {
     project.edit("deploy.yaml", &never, "settle: 1s");
     project.deploy().says("started in North Carolina");
     project.deploy().says("nothing to do");
+    project.shipit(&["remove", "prod", "--yes"]).exits(0);
+    project.standing(user).is_not_deployed();
+    project.assert_untouched(user);
 }
 
 /// A first deploy with sudo's password typed once.
@@ -169,9 +172,13 @@ fn a_sudo_with_its_own_idea_of_the_path_is_no_obstacle() {
     let Some(user) = user_of(Sudo::Passwordless, "secure_path=/usr/bin") else { return };
     let project = Project::quick(&user);
     project.deploy().says("enabled lingering");
+}
+
+/// It reads all that it is given as well: what is still to be undone is not to be found there.
+#[test]
+fn a_sudo_that_keeps_all_input_keeps_nothing_from_going_back() {
     let Some(user) = user_of(Sudo::Passwordless, "log_input,log_output,use_pty") else { return };
-    let project = Project::quick(&user);
-    project.deploy().says("enabled lingering");
+    deploys_and_goes_back(&user);
 }
 
 #[test]

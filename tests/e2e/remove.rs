@@ -1,6 +1,8 @@
 //! `shipit remove` leaves no trace of a service, and none of its neighbours less.
 use crate::harness::{Child, Project};
 use crate::hosts::{Sudo, TestUser, UserOptions};
+use crate::system_project::SystemProject;
+use crate::trial::{deploy_until_pending, waiting};
 
 /// Everything on the host, but for logs and what programs keep open, that has the service's name.
 fn traces(user: &TestUser, name: &str) -> String {
@@ -97,4 +99,60 @@ fn links_that_take_root_are_named_where_there_is_no_sudo() {
     ran.says(&format!("sudo rm /usr/local/bin/{name} /etc/default/{name}.conf"));
     user.run_as_root(&format!("rm /usr/local/bin/{name} /etc/default/{name}.conf"));
     project.standing(&user).is_not_deployed();
+}
+
+#[test]
+fn what_is_not_shipits_in_the_root_stays() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let project = Project::quick(&user);
+    project.deploy();
+    let root = project.root(&user);
+    user.run(&format!("mkdir {root}/data && echo precious >{root}/data/orders"));
+    let ran = project.shipit(&["remove", "prod", "--yes"]).exits(0);
+    assert!(ran.stdout.contains("but for what in it is not shipit's"), "{}", ran.all());
+    project.standing(&user).is_not_deployed();
+    assert_eq!(
+        user.run(&format!("cd {root} && find . -type f -exec cat {{}} + && ls -A")),
+        "precious\ndata\n"
+    );
+}
+
+#[test]
+fn a_users_service_of_the_same_name_is_another_one() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let project = SystemProject::new(&user);
+    project.deploy();
+    let theirs = format!("~/.local/share/shipit/{}/releases", project.name);
+    user.run(&format!("mkdir -p {theirs} && touch {theirs}/kept"));
+    project.shipit(&["remove", "prod", "--yes"]).exits(0);
+    project.standing(&user).is_not_deployed();
+    assert_eq!(user.run(&format!("ls {theirs}")), "kept\n");
+}
+
+/// Where somebody has begun by hand, it goes on.
+#[test]
+fn a_root_that_was_deleted_leaves_links_to_remove() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let project = Project::quick(&user);
+    project.deploy();
+    user.run(&format!("systemctl --user stop {0} && rm -r {1}", project.name, project.root(&user)));
+    user.run("systemctl --user daemon-reload");
+    project.shipit(&["remove", "prod", "--yes"]).exits(0);
+    project.standing(&user).is_not_deployed();
+}
+
+/// Nobody has to mend a service to be rid of it.
+#[test]
+fn a_service_whose_way_back_has_failed_can_be_removed() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let (project, before) = waiting(&user, "timeout: 4s }");
+    let deploy = deploy_until_pending(&project, &[]);
+    deploy.signal("STOP");
+    let program = format!("{}/{}/bin/{}", project.root(&user), before.current, project.name);
+    user.run(&format!("rm {program}"));
+    deploy.signal("CONT");
+    deploy.wait().exits(4);
+    project.shipit(&["remove", "prod", "--yes"]).exits(0);
+    project.standing(&user).is_not_deployed();
+    assert_eq!(traces(&user, &project.name), "");
 }

@@ -116,3 +116,24 @@ fn a_job_of_a_deploy_has_to_end_well() {
     ran.says(&format!("{unit} was not up within 1s")).says("waiting");
     project.standing(&user).is_as(&before.0);
 }
+
+/// There is nothing to stop of a unit that systemd does not know what to make of.
+#[test]
+fn a_unit_that_systemd_does_not_take_goes_back_like_any_other() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let project = Project::quick(&user);
+    let name = &project.name;
+    with_units(&project, &[JOB, ("job.timer", &timer("dayly"))]);
+    project.shipit(&["deploy", "prod"]).exits(3).says("FAILED (reverted)").says(&format!("{name}-job.timer"));
+    project.standing(&user).is_not_deployed();
+
+    let manifest = std::fs::read_to_string(project.path("deploy.yaml")).unwrap();
+    project.edit("deploy.yaml", &format!(", {name}-job.service, {name}-job.timer"), "");
+    project.deploy();
+    let before = project.standing(&user);
+    project.write("deploy.yaml", &manifest);
+    project.shipit(&["deploy", "prod"]).exits(3).says("FAILED (reverted)");
+    project.standing(&user).is_as(&before);
+    project.write(&format!("{name}-job.timer"), &timer("daily"));
+    project.deploy();
+}

@@ -14,7 +14,9 @@ save_place() { # place expected backup direct|root
 	[ -e "$recovery" ] || { install_recovery && sync "$recovery" "${recovery%/*}" "$boot_units"; } || return
 	saved=$run/saved.$number
 	if [ "$3" != - ]; then
-		(umask 077 && mkdir -p -- "${3%/*}") && note_undo made "$3" || return
+		(umask 077 && mkdir -p -- "${3%/*}") || return
+		# An earlier one is kept under another name, and stays.
+		[ -e "$3" ] || [ -L "$3" ] || note_undo made "$3" || return
 	fi
 	by "$4"
 	$run_as sh -c "$save_program" sh "$1" "$2" "$saved" "$3" || return
@@ -32,11 +34,12 @@ install_copy() { # place file-of-release sha256 mode owner group direct|root exp
 	note_installed "$1" "$3 ${heard##*placed }$tab$2"
 }
 
-# Takes a copy away. What stood there before it comes back.
-uninstall_copy() { # place direct|root expected backup
+# Takes a copy away. What stood there before it comes back, unless the place is wanted for a link.
+uninstall_copy() { # place direct|root expected backup before|link
 	save_place "$1" "$3" "$4" "$2" || return
 	unfinished "$1"
 	before=$root/replaced$1
+	[ "$5" = before ] || before=-
 	if [ -e "$before" ] || [ -L "$before" ]; then
 		$run_as sh -c "$put_back_program" sh "$1" "$before" "$new" || return
 		note_undo moved "$before" "$run/replaced.$number" && mv -T -- "$before" "$run/replaced.$number" || return
@@ -80,7 +83,9 @@ is_back() { # place saved
 	*"$newline$1$newline"*) return ;;
 	esac
 	if [ "$2" = - ]; then
-		[ -x "${1%/*}/" ] && [ ! -e "$1" ] && [ ! -L "$1" ]
+		# Without its folder, it is not there either.
+		nearest_folder "${1%/*}"
+		[ -x "$folder/" ] && [ ! -e "$1" ] && [ ! -L "$1" ]
 	else
 		[ -f "$2" ] && [ ! -L "$2" ] && [ ! -L "$1" ] && cmp -s "$2" "$1" &&
 			[ "$(stat -c '%a %u %g' "$2")" = "$(stat -c '%a %u %g' "$1")" ]

@@ -16,17 +16,11 @@ install_recovery() {
 	ln -sfT "../${recovery##*/}" "$boot_units/${recovery##*/}"
 }
 
-remove_recovery() {
-	rm -f "$boot_units/${recovery##*/}" "$recovery"
-}
-
-# The run is over: whoever comes by sees none. The link may be another run's by now.
+# The run is over: whoever comes by sees none. The link, and what goes back at the next boot, may be another run's by now.
 leave_nothing_pending() {
 	# shellcheck disable=SC3013 # dash and busybox know -ef
-	if [ "$root/pending" -ef "$run" ]; then
+	if [ ! -e "$root/pending" ] || [ "$root/pending" -ef "$run" ]; then
 		rm -f "$boot_units/${recovery##*/}" "$recovery" "$root/pending"
-	else
-		remove_recovery
 	fi
 }
 

@@ -11,7 +11,7 @@ use crate::host::upload::Copies;
 use crate::manifest::{
     Address, EnvironmentName, HookPoint, Scope, ServiceUser, UnitName, UserKind, UserName,
 };
-use crate::plan::{CopyChange, CopyPlace, Layout, Privilege, RemotePath, Step};
+use crate::plan::{AfterCopy, CopyChange, CopyPlace, CopyRemoval, Layout, Privilege, RemotePath, Step};
 use crate::release::{ReleaseId, RunId};
 
 /// How long a step may say nothing. systemd gives a start and a stop 90 s each by default (`DefaultTimeoutStartSec=`,
@@ -237,9 +237,13 @@ impl Run<'_> {
                 (Part::Session, words(["make_link", link.path.as_str(), link.target.as_str(), rights]))
             }
             Step::Install(copy) => (Part::Session, install(copy)),
-            Step::Uninstall(place) => {
+            Step::Uninstall(CopyRemoval { place, then }) => {
                 let (expected, rights) = (place.was.expected(), rights(place.privilege));
-                let call = ["uninstall_copy", place.path.as_str(), rights, &expected, backup(place)];
+                let then = match then {
+                    AfterCopy::Before => "before",
+                    AfterCopy::Link => "link",
+                };
+                let call = ["uninstall_copy", place.path.as_str(), rights, &expected, backup(place), then];
                 (Part::Session, words(call))
             }
             Step::Switch { to, .. } => (Part::Unit, words(["switch", &to.to_string()])),

@@ -82,8 +82,11 @@ launch() {
 	say log || heard_of_nobody
 	transient_unit --quiet --collect --unit="shipit-$run_id" \
 		--description="shipit: activation of $service" /bin/sh "$run/program" run || {
-		echo "the activation could not be started" >&2
-		give_up "the activation could not be started"
+		# It may have been, while nothing was heard of it. A run that has not begun by now never will.
+		if mv -fT "$run/state.pending" "$run/gone"; then
+			echo "the activation could not be started" >&2
+			give_up "the activation could not be started"
+		fi
 	}
 	follow 1
 }

@@ -16,9 +16,20 @@ note_undo() { # kind argument...
 	printf '%s\n' "$line" >>"$run/undo"
 }
 
+# A shell may keep a here-document in a file (bash before 5.1 does), for which there may be no room: then the loop that reads
+# it does not run at all.
+begin_notes() {
+	notes_left=$notes
+}
+
+end_notes() {
+	[ -z "$notes_left" ] || undo_failed "the notes of what was done could not be read"
+}
+
 # Notes what could not be undone. Of what was said, the last line says why.
-undo_failed() { # what said
-	why=${2##*"$newline"}
+undo_failed() { # what [said]
+	why=${2:-}
+	why=${why##*"$newline"}
 	failures="$failures $1${why:+ (${why##*: })};"
 }
 
@@ -34,7 +45,9 @@ current_back() { # target
 undo_links() {
 	# Not by way of a file: the disk may be full.
 	notes=$(tac "$run/undo" 2>/dev/null)
+	begin_notes
 	while IFS=$tab read -r kind path target rights; do
+		notes_left=
 		case $kind in
 		current)
 			# It may never have been switched.
@@ -73,6 +86,7 @@ undo_links() {
 	done <<-NOTES
 		$notes
 	NOTES
+	end_notes
 	[ -z "$failures" ]
 }
 
@@ -80,7 +94,13 @@ undo_links() {
 # No job takes longer than 4 minutes; systemd's own limits are usually far below. Nothing here can be ended by a signal to
 # the run: timeout(1) could.
 back() { # stop|start|restart unit
-	service_manager --no-block "$1" -- "$2" || return
+	if ! service_manager --no-block "$1" -- "$2"; then
+		# systemd refuses to stop what it has not loaded, or could not: that is as stopped as can be.
+		[ "$1" = stop ] || return
+		read_properties "$(properties "$2")"
+		[ "$active" = inactive ]
+		return
+	fi
 	[ -z "$block" ] || return 0
 	read_clock
 	last_call=$((now + 240000))
@@ -114,7 +134,9 @@ undo_units() { # stop|start
 	stop) notes=$(tac "$run/undo" 2>/dev/null) ;;
 	*) notes=$(cat "$run/undo" 2>/dev/null) ;;
 	esac
+	begin_notes
 	while IFS=$tab read -r kind unit before _; do
+		notes_left=
 		if [ "$kind:$1:$block" = reload:start: ]; then
 			service_manager reload -- "$unit" || back restart "$unit" || failures="$failures $unit could not be reloaded;"
 		fi
@@ -146,6 +168,7 @@ undo_units() { # stop|start
 	done <<-NOTES
 		$notes
 	NOTES
+	end_notes
 }
 
 # Nothing was done yet, and this run's folder is not ours to write to.

@@ -1,4 +1,4 @@
-# Waits until a run that is alive is over.
+# Waits until a run that is alive is over. Output: a line of nothing now and then, for whoever takes silence for a dead host.
 #
 # Arguments: the run's folder, its id, how many seconds it waits for its word, whether the service's lock is ours ("own").
 root=${1%/runs/*}
@@ -16,6 +16,7 @@ while service_manager is-active --quiet "shipit-$2" || {
 }; do
 	sleep 0.2
 	read -r now _ </proc/uptime
+	[ "$(((${now%.*} - ${begun%.*}) % 10))" != 0 ] || echo
 	if [ "$((${now%.*} - ${begun%.*}))" -ge "$3" ] && left_alone &&
 		! grep -q '^pending ' "$1/log"; then
 		# It hangs, and whoever should have told it is gone, too.
