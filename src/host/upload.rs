@@ -306,8 +306,8 @@ fn source(artifact: &Artifact) -> Result<Source, UploadError> {
 
 /// Opens a file that is as it was when it was hashed.
 pub(super) fn open_unchanged(artifact: &Artifact) -> Result<File, UploadError> {
-    let (path, modified) = match &artifact.content {
-        Content::File { path, modified } => (path, modified),
+    let path = match &artifact.content {
+        Content::File { path, .. } => path,
         // It is in memory.
         Content::Text(_) => {
             return Err(UploadError::LocalChanged { path: artifact.path.to_string() });
@@ -317,7 +317,7 @@ pub(super) fn open_unchanged(artifact: &Artifact) -> Result<File, UploadError> {
     let failed = |source| UploadError::Local { path: shown(), source };
     let file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
-    if metadata.len() != artifact.size || metadata.modified().ok() != *modified {
+    if !artifact.is_still(&metadata) {
         return Err(UploadError::LocalChanged { path: shown() });
     }
     Ok(file)

@@ -36,12 +36,6 @@ impl ExecCommand {
         let program = words.next().filter(|word| !word.is_empty()).ok_or(ExecError::Empty)?;
         Ok(Self { prefixes, program, arguments: words.collect() })
     }
-
-    /// Whether a failure of the command doesn't count: the prefix `-`.
-    #[must_use]
-    pub fn may_fail(&self) -> bool {
-        self.prefixes.contains('-')
-    }
 }
 
 /// Splits into words as `extract_first_word()` in systemd's `src/basic/extract-word.c` does with unquoting on.
@@ -159,7 +153,6 @@ mod tests {
         let command = parse("-@/usr/bin/a 'b c' \"d\\x41\\\"\" e\\sf %i %% %h/x").unwrap();
         assert_eq!((command.prefixes.as_str(), command.program.as_str()), ("-@", "/usr/bin/a"));
         assert_eq!(command.arguments, ["b c", "dA\"", "e f", "2", "%", "%h/x"]);
-        assert!(command.may_fail());
         assert_eq!(parse("\"/opt/my app/%p\"").unwrap().program, "/opt/my app/worker");
         assert_eq!(parse("!!/a").unwrap().prefixes, "!!");
         assert_eq!(parse("/a \\q \\101 \\x4").unwrap().arguments, ["\\q", "A", "\\x4"]);

@@ -8,6 +8,23 @@ use super::read_problem::ManifestProblem;
 const READ_ONLY_ROOTS: [(&str, &str); 3] =
     [("/etc/logrotate.d/", "logrotate"), ("/etc/cron.d/", "cron"), ("/etc/sudoers.d/", "sudo")];
 
+/// Places that the service's own binary and env file are linked from.
+#[must_use]
+pub(super) fn taken_places(manifest: &Manifest) -> Vec<Problem> {
+    let binary = manifest.binary.as_ref().map(|_| ("binary", manifest.binary_link()));
+    let env_file = manifest.env_file.as_ref().map(|_| ("env_file", manifest.env_file_link()));
+    let own: Vec<_> = binary.into_iter().chain(env_file).collect();
+    let entries = manifest.files.iter().enumerate().filter_map(|(index, entry)| {
+        let place = entry.outside.as_ref()?.place().as_str();
+        let (key, path) = own.iter().find(|(_, path)| path == place)?;
+        let kind = ManifestProblem::TakenPlace { path: path.clone(), key };
+        let span = manifest.spans.get(&format!("files[{index}]"));
+        let help = format!("give the file another place, or leave out `{key}`");
+        Some(Problem::new(kind, &manifest.source).at_maybe(span).help(help))
+    });
+    entries.collect()
+}
+
 /// Looks at the links of a service whose releases belong to its login user.
 #[must_use]
 pub(super) fn lint_links(manifest: &Manifest) -> Vec<Problem> {
@@ -71,5 +88,23 @@ mod tests {
         ] {
             assert_eq!(warnings(&manifest(scope, link, host)), [""; 0], "{scope} {link} {host}");
         }
+    }
+
+    #[test]
+    fn a_place_of_the_services_own_files_is_taken() {
+        let problems = |keys: &str| {
+            let text = format!("name: a\nunit: a.service\n{keys}\nenvironments: {{p: {{hosts: [h]}}}}\n");
+            let loaded = parse(&SourceText::new("deploy.yaml", text));
+            let problems = loaded.err().map(|error| error.problems).unwrap_or_default();
+            problems.iter().map(|problem| problem.kind.to_string()).collect::<Vec<_>>()
+        };
+        let link = "files: [{source: a, link: /usr/local/bin/a}]";
+        assert_eq!(problems(link), [""; 0]);
+        assert_eq!(
+            problems(&format!("binary: b\n{link}")),
+            ["`/usr/local/bin/a` is where `binary` is linked from"]
+        );
+        let install = "env_file: e\nfiles: [{source: a, install: /etc/default/a.conf}]";
+        assert_eq!(problems(install), ["`/etc/default/a.conf` is where `env_file` is linked from"]);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::lint_links::lint_links;
+use super::lint_links::{lint_links, taken_places};
 use super::model::Manifest;
 use super::problem::{FileProblem, Problem, any_error};
 use super::source::SourceText;
@@ -87,6 +87,7 @@ pub fn parse(source: &Arc<SourceText>) -> Result<Loaded, LoadError> {
             None
         }
     };
+    problems.extend(manifest.iter().flat_map(taken_places));
     problems.extend(manifest.iter().flat_map(lint_links));
     problems.sort_by_key(|problem| problem.span.as_ref().map_or(0, |span| span.start));
     match manifest {

@@ -63,7 +63,7 @@ pub use http_url::{HttpUrl, UrlError};
 pub use load::{LoadError, Loaded, load, parse};
 pub use model::{
     Confirm, DEFAULT_HEALTH_TIMEOUT, DEFAULT_KEEP_RELEASES, DEFAULT_SETTLE, DropIn, Environment, Host,
-    KnownHosts, Manifest, OnChange, Scope, SelectError, Spans, UnitSource,
+    KnownHosts, Manifest, OnChange, Scope, SelectError, Spans, UnitSource, binary_link,
 };
 pub use name::{
     CredentialName, DropInName, EnvironmentName, HostName, NameError, PreparedName, ServiceName, Tag,

@@ -116,6 +116,12 @@ impl Scope {
     }
 }
 
+/// Where the binary of a service is linked to on a host.
+#[must_use]
+pub fn binary_link(service: &ServiceName) -> String {
+    format!("/usr/local/bin/{service}")
+}
+
 /// A unit file of the release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnitSource {
@@ -331,7 +337,7 @@ impl Manifest {
     /// Where the binary is linked to on a host.
     #[must_use]
     pub fn binary_link(&self) -> String {
-        format!("/usr/local/bin/{}", self.name)
+        binary_link(&self.name)
     }
 
     /// Where the env file is linked to on a host.

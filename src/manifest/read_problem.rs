@@ -192,6 +192,14 @@ pub enum ManifestProblem {
         /// Where.
         path: String,
     },
+    /// A file for a place where shipit puts another one of the service's.
+    #[error("`{path}` is where `{key}` is linked from")]
+    TakenPlace {
+        /// Where.
+        path: String,
+        /// Of what.
+        key: &'static str,
+    },
     /// Something that runs no program of the service's gets a secret.
     #[error("`{unit}` is no service: it can't have credentials")]
     CredentialsOfNoService {
@@ -313,6 +321,7 @@ impl ManifestProblem {
             Self::EntryPath { .. } => "entry_path",
             Self::DuplicatePath { .. } => "duplicate_path",
             Self::HostPath(_) => "host_path",
+            Self::TakenPlace { .. } => "taken_place",
             Self::DuplicatePlace { .. } => "duplicate_place",
             Self::CredentialsOfNoService { .. } => "credentials_of_no_service",
             Self::CredentialsOfUsersUnit { .. } => "credentials_of_users_unit",

@@ -148,12 +148,6 @@ impl UnitFile {
         });
     }
 
-    /// Whether there is such a section.
-    #[must_use]
-    pub fn has_section(&self, name: &str) -> bool {
-        self.sections.iter().any(|section| section.name == name)
-    }
-
     /// The assignments to a list, without those that an empty assignment took back.
     #[must_use]
     pub fn values(&self, section: &str, key: &str) -> Vec<&Entry> {
@@ -208,7 +202,7 @@ mod tests {
         let values: Vec<&str> =
             file.values("Service", "ExecStart").iter().map(|e| e.value.as_str()).collect();
         assert_eq!(values, ["/b"]);
-        assert!(file.has_section("X-Y"));
+        assert!(file.sections.iter().any(|section| section.name == "X-Y"));
     }
 
     #[test]

@@ -203,13 +203,13 @@ impl Layout {
         let mut links = Vec::new();
         if manifest.binary.is_some() {
             links.push(LinkSpec {
-                path: LinkPath(format!("/usr/local/bin/{name}")),
+                path: LinkPath(manifest.binary_link()),
                 target: format!("current/bin/{name}"),
             });
         }
         if manifest.env_file.is_some() {
             links.push(LinkSpec {
-                path: LinkPath(format!("/etc/default/{name}.conf")),
+                path: LinkPath(manifest.env_file_link()),
                 target: format!("current/env/{name}.conf"),
             });
         }

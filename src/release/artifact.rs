@@ -1,6 +1,6 @@
 //! A file of a release: its place, its mode, its bytes.
 use std::fmt;
-use std::io;
+use std::fs::Metadata;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -214,20 +214,15 @@ pub struct Artifact {
 }
 
 impl Artifact {
-    /// Whether the file still has the size and the time of last change that it had when it was hashed. An upload asks
-    /// before and after it reads, and the host hashes what arrived.
-    ///
-    /// # Errors
-    ///
-    /// When the file is gone, or can't be asked.
-    pub fn is_unchanged(&self) -> io::Result<bool> {
-        match &self.content {
-            Content::Text(_) => Ok(true),
-            Content::File { path, modified } => {
-                let metadata = std::fs::metadata(path)?;
-                Ok(metadata.len() == self.size && metadata.modified().ok() == *modified)
-            }
-        }
+    /// Whether a file with this metadata still has the size and the time of last change that it had when it was hashed.
+    /// An upload asks when it has opened it, and the host hashes what arrived.
+    #[must_use]
+    pub fn is_still(&self, metadata: &Metadata) -> bool {
+        let modified = match &self.content {
+            Content::Text(_) => return true,
+            Content::File { modified, .. } => modified,
+        };
+        metadata.len() == self.size && metadata.modified().ok() == *modified
     }
 }
 

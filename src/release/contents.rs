@@ -4,7 +4,7 @@ use super::artifact::{Artifact, Content, Role};
 use super::digest::Sha256Digest;
 use super::sources::Release;
 use crate::manifest::exec::{ExecCommand, resolve_specifiers};
-use crate::manifest::{Scope, UnitFile, UnitKind, UnitName};
+use crate::manifest::{Scope, UnitFile, UnitKind, UnitName, binary_link};
 
 impl Release {
     /// The hash of the binary, if the release has one.
@@ -28,7 +28,7 @@ impl Release {
         if !matches!(self.binary, Some(BinaryKind::Elf { .. })) {
             return false;
         }
-        let linked = format!("/usr/local/bin/{}", self.service);
+        let linked = binary_link(&self.service);
         let starts = self.unit(unit).and_then(|file| file.value("Service", "ExecStart"));
         starts.is_some_and(|start| {
             ExecCommand::parse(&start.value, unit, Scope::User).is_ok_and(|command| command.program == linked)

@@ -139,12 +139,6 @@ impl ContentDigest {
         Self(Sha256Digest::of(text.as_bytes()))
     }
 
-    /// The hash itself.
-    #[must_use]
-    pub fn as_sha256(&self) -> &Sha256Digest {
-        &self.0
-    }
-
     /// The first 8 hex digits: the end of a release id.
     #[must_use]
     pub fn short(&self) -> String {
@@ -203,7 +197,7 @@ mod tests {
     fn the_content_digest_is_the_documented_text() {
         let text = format!("shipit content 1\n{EMPTY} 0755 bin/api\n{EMPTY} 0600 env/api.conf\n");
         let release = [artifact(Role::EnvFile, b""), artifact(Role::Binary, b"")];
-        assert_eq!(ContentDigest::of(&release).as_sha256(), &Sha256Digest::of(text.as_bytes()));
+        assert_eq!(ContentDigest::of(&release).0, Sha256Digest::of(text.as_bytes()));
     }
 
     #[test]

@@ -56,12 +56,6 @@ impl RunId {
         let seconds = Timestamp::from_second(now.as_second()).unwrap_or(now);
         Self(ReleaseId { created: seconds, digest: format!("{random:08x}") })
     }
-
-    /// When it began, to the second.
-    #[must_use]
-    pub fn begun(&self) -> Timestamp {
-        self.0.created
-    }
 }
 
 impl fmt::Display for RunId {
