@@ -11,7 +11,7 @@ use super::global::{ConnectArgs, GlobalArgs, ManifestArgs};
 use super::inspect::{Answer, inspect};
 use super::selection;
 use crate::host::{Extent, probe};
-use crate::manifest::{UnitKind, UnitName};
+use crate::manifest::{Manifest, UnitKind, UnitName};
 use crate::plan::{Facts, FoundUnit, Hold, Holder, PendingRun, RunLife};
 use crate::release::{ReleaseId, RunId};
 use crate::report::{bytes, duration};
@@ -35,6 +35,9 @@ pub(super) struct StatusArgs {
 struct Status {
     release: Option<ReleaseId>,
     units: Vec<UnitStatus>,
+    /// Files that are not as the release brought them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    changed_by_hand: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pending: Option<PendingStatus>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,21 +72,29 @@ pub(super) async fn status(args: &StatusArgs, global: &GlobalArgs) -> Result<Exi
     let environment = manifest.environment(args.environment.as_deref())?;
     inspect(environment, &args.connect, global, (manifest.scope, Purpose::Look), async |session, _host| {
         let facts = probe(session, &manifest, Extent::Holds).await?;
-        Ok(Status::of(facts))
+        Ok(Status::of(facts, &manifest))
     })
     .await
 }
 
 impl Status {
-    fn of(facts: Facts) -> Self {
+    fn of(facts: Facts, manifest: &Manifest) -> Self {
         let held = |hold| match hold {
             Hold::Free => None,
             Hold::By(holder) => Some(HoldStatus { holder }),
         };
+        let changed_by_hand = facts.changed_by_hand();
         let units = facts.units.into_iter().map(|(unit, found)| UnitStatus { unit, found });
+        let mut units: Vec<UnitStatus> = units.collect();
+        // As the manifest has them, then what releases have besides: an instance 10 comes behind an instance 9.
+        units.sort_by_key(|status| {
+            let mut wanted = manifest.started_units();
+            wanted.position(|(name, _)| *name == status.unit).unwrap_or(usize::MAX)
+        });
         Self {
             release: facts.current.release().cloned(),
-            units: units.collect(),
+            units,
+            changed_by_hand,
             pending: facts
                 .pending
                 .map(|PendingRun { id, life }| PendingStatus { run: id, alive: life == RunLife::Alive }),
@@ -99,6 +110,9 @@ impl Answer for Status {
         let mut text = format!("{release}\n");
         for UnitStatus { unit, found } in &self.units {
             unit_line(&mut text, unit, found);
+        }
+        for path in &self.changed_by_hand {
+            let _ = writeln!(text, "  changed by hand: {path}");
         }
         if let Some(PendingStatus { run, alive }) = &self.pending {
             let _ = match alive {

@@ -88,6 +88,19 @@ impl Facts {
     pub(super) fn scope_of(&self, unit: &UnitName, services: Scope) -> Scope {
         if self.users_units.contains(unit) { Scope::User } else { services }
     }
+
+    /// The files of the service that are not as its release brought them: those of the release by their path in it, and
+    /// copies of them by theirs. Of what only root may read, nothing is known.
+    #[must_use]
+    pub fn changed_by_hand(&self) -> Vec<String> {
+        let recorded = self.record.iter().flat_map(|record| &record.artifacts);
+        let changed = recorded.filter(|file| {
+            self.files.get(file.path.as_str()).is_some_and(|found| found.sha256 != file.sha256)
+        });
+        let copies = self.copies.iter().filter(|copy| copy.is_edited());
+        let files = changed.map(|file| format!("current/{}", file.path));
+        files.chain(copies.map(|copy| copy.path.to_string())).collect()
+    }
 }
 
 /// A Linux user of the host.

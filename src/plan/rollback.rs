@@ -103,8 +103,13 @@ pub fn plan_rollback(inputs: &RollbackInputs<'_>) -> Result<Plan, Vec<Refusal>> 
     steps.extend(copies.installs);
     steps.extend(past);
     let units = record.all_units();
-    let stays = units.iter().map(|unit| &unit.name).collect();
-    refuse_other_scope(&record.users_units, &stays, facts, &mut refusals);
+    let stays = units.iter().map(|unit| (&unit.name, unit.start)).collect();
+    refuse_other_scope(
+        &record.users_units,
+        &units.iter().map(|unit| &unit.name).collect(),
+        facts,
+        &mut refusals,
+    );
     steps.extend(units::farewell(manifest, &layout, facts, &stays, &wanted));
     steps.push(Step::Switch { from: current.cloned(), to: release.id.clone() });
     let differs = differences(facts, record);

@@ -1,6 +1,6 @@
 //! The steps of a deploy that have to do with units: which of them are enabled and started, why, and how they are watched.
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::deploy::{Changes, Inputs};
 use super::facts::{Facts, FoundLink, FoundUnit, LinkState};
@@ -8,22 +8,26 @@ use super::layout::{Layout, LinkSpec};
 use super::preflight::is_enabled;
 use super::step::{Reason, Step, WatchedUnit};
 use crate::manifest::{Manifest, OnChange, UnitKind, UnitName};
-use crate::release::ReleaseRecord;
+use crate::release::{ReleaseRecord, UnitStart};
 
 /// What is done, before the switch, to units that the new release does not have.
 pub(super) fn leaving(inputs: &Inputs<'_>, layout: &Layout) -> Vec<Step> {
-    let Inputs { manifest, facts, .. } = *inputs;
-    let stays: BTreeSet<&UnitName> = manifest.started_units().map(|(name, _)| name).collect();
+    let Inputs { manifest, facts, release, .. } = *inputs;
+    let start = |unit: &UnitName| {
+        if release.wants_enabling(unit) { UnitStart::Enabled } else { UnitStart::Deploy }
+    };
+    let stays = manifest.started_units().map(|(name, _)| (name, start(name))).collect();
     farewell(manifest, layout, facts, &stays, &Layout::links(manifest))
 }
 
 /// Stops the units that do not stay, has them no longer start at boot, and removes the links to unit files that are not
-/// wanted any more. What is not a link of the service's own is left as it is, and so is the unit that it brings.
+/// wanted any more. What is not a link of the service's own is left as it is, and so is the unit that it brings. One that stays
+/// and starts at boot no longer is disabled, too, if it was the release before that wanted it.
 pub(super) fn farewell(
     manifest: &Manifest,
     layout: &Layout,
     facts: &Facts,
-    stays: &BTreeSet<&UnitName>,
+    stays: &BTreeMap<&UnitName, UnitStart>,
     wanted: &[LinkSpec],
 ) -> Vec<Step> {
     let target_of = |file: &str| layout.root().join(&Layout::unit_target(file));
@@ -44,7 +48,7 @@ pub(super) fn farewell(
         recorded.iter().any(|known| known.name == *unit)
             || manifest.started_units().any(|(name, _)| name == unit)
     };
-    let goes = |unit: &UnitName| is_ours(unit) && !stays.contains(unit) && !is_anothers(unit);
+    let goes = |unit: &UnitName| is_ours(unit) && !stays.contains_key(unit) && !is_anothers(unit);
     let mut leaving: Vec<(&UnitName, &FoundUnit)> =
         facts.units.iter().filter(|(unit, _)| goes(unit)).collect();
     // What would start others goes first, then in the reverse of the order they were started in.
@@ -52,14 +56,28 @@ pub(super) fn farewell(
     leaving.sort_by_key(|(unit, _)| (!unit.kind().triggers(), Reverse(started(unit))));
     let runs = |found: &FoundUnit| !matches!(found.active_state.as_str(), "" | "inactive");
     let stops = leaving.iter().filter(|(_, found)| runs(found));
-    let disables = leaving.iter().filter(|(_, found)| is_enabled(found));
+    let was_enabled = |unit: &UnitName| {
+        recorded.iter().any(|known| known.name == *unit && known.start == UnitStart::Enabled)
+    };
+    let loses_boot = |unit: &UnitName| {
+        let stays = stays.get(unit).is_some_and(|start| *start != UnitStart::Enabled);
+        stays && was_enabled(unit) && !is_anothers(unit)
+    };
+    let staying = facts.units.iter().filter(|(unit, _)| loses_boot(unit));
+    let disables: Vec<&UnitName> = leaving
+        .iter()
+        .copied()
+        .chain(staying)
+        .filter(|(_, found)| is_enabled(found))
+        .map(|(unit, _)| unit)
+        .collect();
     let unlinks = facts.links.iter().filter_map(|found| {
         let (_, file) = Layout::unit_file(&found.path)?;
         let goes = !wanted.iter().any(|spec| spec.path == found.path) && leads_to_us(found, file);
         goes.then(|| Step::Unlink { path: found.path.clone(), target: target_of(file) })
     });
     let stops = stops.map(|(unit, _)| Step::Stop { unit: (*unit).clone() });
-    let disables = disables.map(|(unit, _)| Step::Disable { unit: (*unit).clone() });
+    let disables = disables.into_iter().map(|unit| Step::Disable { unit: unit.clone() });
     stops.chain(disables).chain(unlinks).collect()
 }
 

@@ -227,6 +227,26 @@ fn an_edit_of_a_file_that_not_everybody_may_read_is_not_shown() {
     ran.says("was changed by hand").never_says("hunter2").never_says("@@");
 }
 
+#[test]
+fn status_tells_of_edits() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let made = Installed::new(&user);
+    made.entry(&format!("install: {{ path: {}, mode: '0644' }}", made.place));
+    made.project.deploy();
+    let status = || made.project.shipit(&["status", "prod"]).exits(0).stdout;
+    assert!(!status().contains("changed by hand"), "{}", status());
+    user.run_as_root(&format!("echo more >>{}", made.place));
+    user.run(&format!(
+        "echo '# more' >>{}/current/units/{}.service",
+        made.project.root(&user),
+        made.project.name
+    ));
+    let edited = status();
+    assert!(edited.contains(&format!("  changed by hand: {}\n", made.place)), "{edited}");
+    let unit = format!("  changed by hand: current/units/{}.service\n", made.project.name);
+    assert!(edited.contains(&unit), "{edited}");
+}
+
 /// A person who puts a secret into a file takes care that nobody else reads it.
 #[test]
 fn an_edit_is_not_shown_once_the_file_is_for_its_owner_alone() {

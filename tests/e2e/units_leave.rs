@@ -136,3 +136,26 @@ fn a_unit_that_moved_to_another_service_stays_up() {
     project.deploy().never_says(&worker);
     assert_eq!(state(&project, &user, &worker), there);
 }
+
+#[test]
+fn a_unit_that_no_longer_wants_to_start_at_boot_does_not() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let project = Project::quick(&user);
+    let worker = add_worker(&project);
+    project.deploy();
+    let there = state(&project, &user, &worker);
+    project.write(&worker, "[Service]\nExecStart=/bin/sleep infinity\n");
+    let working = std::fs::read_to_string(project.path("service.sh")).unwrap();
+    project.write("service.sh", "#!/bin/sh\nexit 3\n");
+    project.shipit(&["deploy", "prod"]).exits(3);
+    assert_eq!(state(&project, &user, &worker), there);
+    project.write("service.sh", &working);
+    project.deploy().says(&format!("disabled {worker}"));
+    let now = state(&project, &user, &worker);
+    assert!(now.contains("ActiveState=active\nUnitFileState=static\n"), "{now}");
+    assert!(!now.contains(".wants/") || !now.contains(&format!(".wants/{worker}")), "{now}");
+    assert!(!now.contains("-alias.service"), "{now}");
+    project.deploy().says("nothing to do");
+    project.shipit(&["rollback", "prod"]).exits(0);
+    assert_eq!(state(&project, &user, &worker), there);
+}

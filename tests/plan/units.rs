@@ -115,3 +115,21 @@ fn a_unit_of_the_users_is_linked_from_that_users_folder_and_can_not_change_hands
     let refused = service.plan(&facts).unwrap_err();
     assert!(matches!(refused.as_slice(), [Refusal::ScopeChanged { .. }]), "{refused:?}");
 }
+
+#[test]
+fn a_unit_that_no_longer_starts_at_boot_is_disabled_unless_somebody_else_enabled_it() {
+    let service = Service::new();
+    let mut facts = service.deployed_host();
+    let record = |service: &Service, facts: &Facts| {
+        Some(ReleaseRecord::of(facts.current.release().unwrap().clone(), &service.release()))
+    };
+    facts.record = record(&service, &facts);
+    service.edit("api.service", "[Install]\nWantedBy=default.target\n", "");
+    assert_eq!(
+        steps(&service.plan(&facts).unwrap()),
+        ["upload", "seal", "disable", "switch", "reload_manager", "restart", "observe", "ask_health"]
+    );
+    // That release is there already, and the unit is enabled all the same.
+    facts.record = record(&service, &facts);
+    assert!(!steps(&service.plan(&facts).unwrap()).contains(&"disable"));
+}
