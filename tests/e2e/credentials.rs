@@ -101,7 +101,6 @@ fn a_failed_deploy_gives_the_service_its_old_secret_back() {
     project.edit("deploy.yaml", "settle:", "health: { command: 'false', timeout: 1s }\nsettle:");
     shipit(&project, "new", &["deploy", "prod"]).exits(3);
     let invocation = project.property(&user, "InvocationID");
-    let journal =
-        user.run(&format!("journalctl -q --no-pager -o cat _SYSTEMD_INVOCATION_ID={}", invocation.trim()));
+    let journal = user.journal(&format!("-o cat _SYSTEMD_INVOCATION_ID={}", invocation.trim()));
     assert!(journal.contains(&format!("token is {}", sum("old"))), "{journal}");
 }

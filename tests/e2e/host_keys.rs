@@ -27,7 +27,7 @@ fn new_key(project: &Project, name: &str, passphrase: &str) -> String {
 
 /// Whether sshd has let the user in since the test began, or turned it away: it was told the user's name.
 fn reached_login(user: &TestUser) -> bool {
-    !user.run_as_root(&format!("journalctl -q -t sshd --no-pager | grep -F {} || true", user.user)).is_empty()
+    user.journal("-t sshd").contains(&user.user)
 }
 
 #[test]

@@ -188,7 +188,7 @@ fn deploys(shell: Shell) {
     let ran = ran.exits(0);
     // What arrived is what was written.
     ran.says(&format!("| root is {root}")).says(&format!("| here is {root}/releases/"));
-    let journal = user.run(&format!("journalctl --user -o cat --no-pager --user-unit='{}'", site.unit));
+    let journal = user.journal(&format!("-o cat _SYSTEMD_USER_UNIT='{}'", site.unit));
     assert!(journal.contains(&format!("A is {}\nend of A\n", long("env").trim_end())), "{journal}");
     assert!(journal.contains(&format!("B is {}\n", hostile("var").replace(['"', '\\'], ""))), "{journal}");
     site.shipit(&["deploy", "prod"]).exits(0).says("nothing to do");

@@ -84,7 +84,7 @@ fn sudos_password_is_asked_for_once_and_seen_nowhere() {
     assert!(counts[0] > 0, "the watch saw no sudo");
     assert_eq!(counts[1], 0, "the password was in an argument list or an environment");
     assert!(user.lingers());
-    let log = user.run_as_root("journalctl -q --no-pager -t sudo");
+    let log = user.journal("-t sudo");
     assert!(!log.contains(&password));
     let stored = user.run_as_root(&format!("grep -rlF {password} {} || true", user.home));
     assert_eq!(stored, "");

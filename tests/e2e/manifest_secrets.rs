@@ -160,7 +160,7 @@ fn every_kind_of_secret_reaches_the_service_and_stays_nowhere_else() {
     ));
     assert!(history.contains("\"verdict\":\"deployed\""), "{history}");
     values.not_in("the records of the run", &history);
-    let journal = user.run_as_root(&format!("journalctl --since=@{} --output=export --all", since.trim()));
+    let journal = user.journal(&format!("--since=@{} --output=export --all", since.trim()));
     assert!(journal.contains(&project.name), "it is the journal of the deploy");
     values.not_in("the journal", &journal);
 }

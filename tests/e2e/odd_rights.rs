@@ -61,7 +61,7 @@ impl<'a> Watch<'a> {
         user.run_as_root(&format!("systemctl stop {unit}"));
         let seen = user.run_as_root(&format!(
             "grep -acF '{program}' /run/{unit}; grep -acF {password} /run/{unit}; rm /run/{unit}
-             journalctl -q --no-pager | grep -cF {password}; grep -rlF {password} '{}' /tmp /run/user | wc -l
+             journalctl --sync; journalctl -q --no-pager | grep -cF {password}; grep -rlF {password} '{}' /tmp /run/user | wc -l
              find /var/log/sudo-io -type f -exec zcat -f {{}} + 2>/dev/null | grep -acF {password}; true",
             user.home
         ));
@@ -159,7 +159,7 @@ fn a_wrong_password_counts_once() {
         assert_eq!(ran.code, Some(8), "{}", ran.all());
         project.assert_untouched(&user);
         let failures = user.run_as_root(&format!(
-            "journalctl -q --no-pager _COMM=sudo | grep 'authentication failure;' | grep -c 'user={}$'; true",
+            "journalctl --sync; journalctl -q --no-pager _COMM=sudo | grep 'authentication failure;' | grep -c 'user={}$'; true",
             user.user
         ));
         // No answer is no try.

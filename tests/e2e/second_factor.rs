@@ -100,7 +100,7 @@ fn a_deploy_past_a_key_and_a_question_of_pam() {
     ran.never_says(&password);
     assert_eq!(ran.stdout.matches(&asks).count(), 1, "{}", ran.all());
     assert!(ran.stdout.contains("The second step"), "what PAM says is shown with -v: {}", ran.all());
-    let journal = user.run_as_root("journalctl -q --no-pager -o cat");
+    let journal = user.journal("-o cat");
     assert!(
         journal.contains(&format!("Accepted keyboard-interactive/pam for {}", user.user)),
         "it was PAM that let us in, after the key"
@@ -152,6 +152,6 @@ fn pam_asks_for_a_password_and_in_another_round_for_a_code() {
     assert_eq!(ran.code, Some(0), "{}", ran.all());
     assert!(ran.stdout.contains("1 host deployed"), "{}", ran.all());
     ran.never_says(&password).never_says("918273").never_says("000000");
-    let journal = user.run_as_root("journalctl -q --no-pager -o cat");
+    let journal = user.journal("-o cat");
     assert!(journal.contains(&format!("Accepted keyboard-interactive/pam for {}", user.user)));
 }

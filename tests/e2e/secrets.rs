@@ -333,7 +333,7 @@ fn no_secret_of_any_kind_is_seen_by_anybody_else_in_a_deploy_and_a_revert() {
     let left = user.run_as_root(&format!(
         "umask 077; cat >/run/{0}.secrets <<'SECRETS'\n{list}\nSECRETS
          grep -rlaFf /run/{0}.secrets {1} /tmp /var/tmp /var/log /var/lib/systemd /run/user /run/systemd /etc 2>/dev/null
-         journalctl -q --no-pager -o export --since=@{2} | grep -aFf /run/{0}.secrets
+         journalctl --sync; journalctl -q --no-pager -o export --since=@{2} | grep -aFf /run/{0}.secrets
          rm /run/{0}.secrets",
         project.name,
         user.home,

@@ -152,7 +152,7 @@ fn a_unit_that_no_longer_wants_to_start_at_boot_does_not() {
     project.write("service.sh", &working);
     project.deploy().says(&format!("disabled {worker}"));
     let now = state(&project, &user, &worker);
-    assert!(now.contains("ActiveState=active\nUnitFileState=static\n"), "{now}");
+    assert!(now.contains("ActiveState=active\nUnitFileState=linked\n"), "{now}");
     assert!(!now.contains(".wants/") || !now.contains(&format!(".wants/{worker}")), "{now}");
     assert!(!now.contains("-alias.service"), "{now}");
     project.deploy().says("nothing to do");

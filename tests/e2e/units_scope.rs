@@ -155,5 +155,5 @@ fn a_power_cut_while_the_host_waits_takes_both_managers_back() {
             && both(&user, name) == here
     });
     project.standing(&user).is_as(&standing);
-    assert!(!user.run(&format!("journalctl --user -b -u {name}-desk")).contains("this is new"));
+    assert!(!user.journal(&format!("-b _SYSTEMD_USER_UNIT={name}-desk.service")).contains("this is new"));
 }

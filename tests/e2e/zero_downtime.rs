@@ -130,7 +130,7 @@ fn a_unit_that_can_be_reloaded_goes_on_running() {
     project.edit(&format!("{name}.conf"), "North Carolina", "Virginia");
     project.deploy().says(&format!("reloaded {name}.service, which goes on running (env file changed)"));
     assert_eq!(project.property(&user, "InvocationID"), begun);
-    assert!(user.run(&format!("journalctl --user -u {name} -o cat --no-pager")).contains("reloaded"));
+    assert!(user.journal(&format!("-o cat _SYSTEMD_USER_UNIT={name}.service")).contains("reloaded"));
     project.deploy().says("unchanged");
 
     // A reload that fails takes the release back, and the service is still the same start.

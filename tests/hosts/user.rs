@@ -288,6 +288,12 @@ impl TestUser {
         stdout_of(&self.root(script), script)
     }
 
+    /// What the host's journal has, all that was written up to now included (journalctl(1), `--sync`).
+    #[track_caller]
+    pub fn journal(&self, arguments: &str) -> String {
+        self.run_as_root(&format!("journalctl --sync && journalctl --quiet --no-pager {arguments}"))
+    }
+
     /// Whether the user's services run without a login (loginctl(1), enable-linger).
     pub fn lingers(&self) -> bool {
         let file = format!("/var/lib/systemd/linger/{}", self.user);
