@@ -72,6 +72,18 @@ impl HostKey {
             Err(_) => Err("the key is damaged, or of a type that is not known"),
         }
     }
+
+    /// From the last two fields of a line that revokes: a certificate there stands for the key that it is for, as in
+    /// OpenSSH (sshkey_equal_public() of sshkey.c). Who revokes the file that a host shows means the host.
+    pub(super) fn parse_revoked(key_type: &str, encoded: &str) -> Result<Self, &'static str> {
+        let key = Self::parse(key_type, encoded)?;
+        let parsed = parse_public_key(&key.blob).ok();
+        match parsed.as_ref().and_then(|parsed| parsed.key_data().certificate()) {
+            None => Ok(key),
+            Some(certificate) => Self::of(&PublicKey::from(certificate.public_key().clone()))
+                .ok_or("the certificate is for a key that has no encoding"),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,7 +205,11 @@ fn parse_line(line: &str) -> Result<Option<(Marker, Names, HostKey)>, &'static s
         names = next()?;
     }
     let (key_type, encoded) = (next()?, next()?);
-    Ok(Some((marker, Names::parse(names)?, HostKey::parse(key_type, encoded)?)))
+    let key = match marker {
+        Marker::Revoked => HostKey::parse_revoked(key_type, encoded),
+        Marker::None | Marker::CertAuthority => HostKey::parse(key_type, encoded),
+    };
+    Ok(Some((marker, Names::parse(names)?, key?)))
 }
 
 /// What the files say about a key.

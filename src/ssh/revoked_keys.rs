@@ -68,7 +68,7 @@ fn in_list(content: &[u8], shown: &Shown) -> io::Result<bool> {
         }
         let mut fields = line.split([' ', '\t']).filter(|field| !field.is_empty());
         let (key_type, encoded) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
-        let key = HostKey::parse(key_type, encoded)
+        let key = HostKey::parse_revoked(key_type, encoded)
             .map_err(|why| invalid(format!("line {} is no public key: {why}", index + 1)))?;
         if key == shown.key || Some(&key) == authority {
             return Ok(true);

@@ -183,6 +183,13 @@ const FILES: &[&str] = &[
     "web1.example.com {ed}\n@revoked *\n",
     "web1.example.com {ed}\n@revoked * rubbish\n",
     "web1.example.com {ed}\n@revoked {ed}\n",
+    // A certificate where a key is expected.
+    "web1.example.com {ed}\n@revoked * {ed_good-cert}\n",
+    "web1.example.com {ed}\n@revoked * {ed_expired-cert}\n",
+    "web1.example.com {ed}\n@revoked web2.example.com {ed_good-cert}\n",
+    "web1.example.com {ed}\n@revoked * {rsa_good-cert}\n",
+    "web1.example.com {ed_good-cert}\n",
+    "web1.example.com {ed_good-cert}\nweb1.example.com {ed}\n",
 ];
 
 /// Where what is known decides which key is asked for: files about a host with the keys `ed`, `ec` and `rsa`.
@@ -231,6 +238,9 @@ const AUTHORITIES: &[&str] = &[
     "@cert-authority * {ca}\n@revoked web2.example.com {ca}\n",
     "web1.example.com {ed}\n@revoked * {ca}\n",
     "@revoked * {ca}\n",
+    "@cert-authority * {ca}\n@revoked * {ed_good-cert}\n",
+    "@cert-authority * {ca}\n@revoked * {ed_ca2-cert}\n",
+    "@cert-authority * {ca}\n@revoked * {ec_good-cert}\n",
     "",
 ];
 
@@ -409,6 +419,9 @@ fn revocation_lists() -> Vec<Situation> {
         "rubbish\n",
         "{ed}\nrubbish\n",
         "{ed}\r\n",
+        "{ed_good-cert}\n",
+        "{other}\n{ed_expired-cert} root@web1\n",
+        "{ec_good-cert}\n{rsa_good-cert}\n",
     ] {
         let line = "RevokedHostKeys {case}/list";
         all.push(Situation::new("ed", known).file("list", list).config(line));
