@@ -248,11 +248,14 @@ impl Connection {
         let further = std::mem::take(&mut *self.further());
         futures::future::join_all(further.into_iter().map(|connection| Box::pin(connection.close()))).await;
         self.inner.ending_writer.set(LostCause::ClosedHere);
-        let goodbye = self.inner.handle.disconnect(Disconnect::ByApplication, "", "").await;
-        if goodbye.is_ok() {
-            // Until the message is on its way, which takes no round trip; and never for long.
-            let _ = tokio::time::timeout(GOODBYE, self.inner.ending.socket_closed()).await;
-        }
+        // Until the message is on its way, which takes no round trip; and never for long: on a link that takes nothing more
+        // there is not even room for the message.
+        let _ = tokio::time::timeout(GOODBYE, async {
+            if self.inner.handle.disconnect(Disconnect::ByApplication, "", "").await.is_ok() {
+                self.inner.ending.socket_closed().await;
+            }
+        })
+        .await;
     }
 
     async fn program(

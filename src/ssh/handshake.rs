@@ -25,7 +25,7 @@ use super::peer::Peer;
 use super::proxy_command::{Complaints, ProxyCommand};
 use super::rsa_size;
 use super::target::Target;
-use super::wire::{Grip, Opening, Stream, Wire};
+use super::wire::{Grip, Opening, Stream, Wire, patience};
 
 /// What we can receive on a channel before we have to say that there is room again. 2 MiB would cap a download at
 /// 50 ms round trip to 40 MB/s.
@@ -192,7 +192,7 @@ async fn attempt(
     reached: Reached,
 ) -> Result<Result<Verified, Box<Shown>>, SshError> {
     let Reached { stream, peer, complaints } = reached;
-    let (wire, grip) = Wire::new(stream);
+    let (wire, grip) = Wire::new(stream, patience(options.keepalive_interval, options.keepalive_max));
     let config = Arc::new(config(target, options)?);
     let (ending_writer, ending) = ending::ending();
     let ending_writer = Arc::new(ending_writer);

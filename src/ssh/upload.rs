@@ -390,12 +390,11 @@ impl<'a> Stripe<'a> {
             push(&mut under_way, self.close(copies.source)).await;
         }
         let mut result = sent;
-        while let Some(answered) = self.answer(&mut under_way).await {
+        // Who has stalled once is not waited for again.
+        while !matches!(&result, Err(SftpError { kind: SftpErrorKind::Stalled { .. }, .. })) {
+            let Some(answered) = self.answer(&mut under_way).await else { break };
             if result.is_ok() {
                 result = answered;
-            }
-            if matches!(&result, Err(SftpError { kind: SftpErrorKind::Stalled { .. }, .. })) {
-                break;
             }
         }
         result

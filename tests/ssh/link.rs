@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use shipit::ssh::{LostCause, Source, SshError, Target, Upload, connect};
+use shipit::ssh::{LostCause, SftpErrorKind, Source, SshError, Target, Upload, connect};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 
-use crate::relay::{counting, delaying};
+use crate::relay::{counting, delaying, taking};
 use crate::server::Server;
 
 fn at(port: u16) -> Target {
@@ -68,6 +68,41 @@ async fn a_host_that_stops_answering_is_noticed() {
         }
     };
     assert!(matches!(error, SshError::ConnectionLost { source: LostCause::KeepaliveTimeout }), "{error:?}");
+}
+
+/// russh asks no questions while it waits to get rid of something, and the system would try for a quarter of an hour.
+#[tokio::test]
+async fn a_link_that_dies_in_an_upload_is_noticed_and_holds_nobody() {
+    let Some(server) = Server::start("") else { return };
+    let port = taking(server.port, 1 << 20).await;
+    let known = format!("[127.0.0.1]:{port} {}\n", server.public_key("host_ed25519"));
+    std::fs::write(server.path("known_hosts"), known).unwrap();
+    let content: std::sync::Arc<[u8]> = vec![7; 64 << 20].into();
+    let upload = |name| {
+        let path = server.path(name).to_str().unwrap().to_owned();
+        [Upload { path, mode: 0o644, source: Source::Bytes(content.clone()), reuse: None }]
+    };
+
+    let mut options = server.options();
+    options.keepalive_interval = Duration::from_millis(200);
+    options.keepalive_max = 2;
+    let connection = connect(&at(port), &options).await.unwrap();
+    let pool = connection.sftp_pool(8).await.unwrap();
+    let ended =
+        tokio::time::timeout(Duration::from_secs(60), pool.write_files(&upload("one"), &|_| ())).await;
+    let error = ended.expect("the silence was not noticed").unwrap_err();
+    let lost = SftpErrorKind::ConnectionLost { source: LostCause::KeepaliveTimeout };
+    assert_eq!(format!("{:?}", error.kind), format!("{lost:?}"));
+
+    // One who gives up before that is let go at once, though not even a goodbye leaves.
+    options.keepalive_interval = Duration::from_secs(3600);
+    let connection = connect(&at(port), &options).await.unwrap();
+    let pool = connection.sftp_pool(8).await.unwrap();
+    let stuck = tokio::time::timeout(Duration::from_secs(3), pool.write_files(&upload("two"), &|_| ())).await;
+    assert!(stuck.is_err(), "{stuck:?}");
+    tokio::time::timeout(Duration::from_secs(30), connection.close())
+        .await
+        .expect("a goodbye waits for ever");
 }
 
 /// Counted as how deep the messages depend on each other: what is sent after an answer has come in is one deeper than that.

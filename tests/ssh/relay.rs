@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
@@ -94,6 +94,32 @@ pub(crate) async fn silenceable(port: u16) -> (u16, impl Fn()) {
         }
     });
     (address.port(), move || silent.store(made.load(SeqCst), SeqCst))
+}
+
+/// Returns the port to connect to. Of each connection so many bytes are taken from the client, and then not one more, as by a
+/// link that is gone: what the client sends stays with it once the system keeps no more.
+pub(crate) async fn taking(port: u16, bytes: u64) -> u16 {
+    let socket = TcpSocket::new_v4().unwrap();
+    // Sockets that are accepted have it from here.
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let listener = socket.listen(16).unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).await.unwrap();
+            let (from_client, mut to_client) = client.into_split();
+            let (mut from_server, mut to_server) = server.into_split();
+            tokio::spawn(async move {
+                let mut taken = from_client.take(bytes);
+                let _ = tokio::io::copy(&mut taken, &mut to_server).await;
+                // Open, and not read from.
+                std::future::pending::<()>().await;
+            });
+            tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+        }
+    });
+    address.port()
 }
 
 fn pass(from: OwnedReadHalf, to: OwnedWriteHalf, one_way: Duration) {
