@@ -208,7 +208,7 @@ impl Session {
     ) -> Result<Finished, SessionError> {
         let frame = std::mem::take(&mut self.before_next) + &self.frame(place, script);
         let (begun_at, bytes) = (Instant::now(), frame.len());
-        self.send(frame).await?;
+        self.send(frame, idle).await?;
         let mut begun = false;
         loop {
             while let Some(line) = take_line(&mut self.stdout) {
@@ -314,10 +314,14 @@ impl Session {
         script.as_str().to_owned()
     }
 
-    async fn send(&mut self, frame: String) -> Result<(), SessionError> {
+    /// A shell that is there may take nothing for as long as it may say nothing. To start one may take a person's answer.
+    async fn send(&mut self, frame: String, idle: Duration) -> Result<(), SessionError> {
         let frame = if self.channel.is_some() { frame } else { self.beginning() + &frame };
         match (&mut self.channel, &self.rights) {
-            (Some((stdin, _)), _) => stdin.write(frame.into_bytes()).await?,
+            (Some((stdin, _)), _) => {
+                let written = tokio::time::timeout(idle, stdin.write(frame.into_bytes())).await;
+                written.map_err(|_| SessionError::Silent { idle })??;
+            }
             (none, Rights::Login) => {
                 *none = Some(self.connection.start_with_input(SHELL, frame.into_bytes()).await?.split());
             }
