@@ -173,7 +173,7 @@ async fn settle_key(
         Ok(verified) => return Ok(verified),
         Err(key) => host_keys::ask(target, options, &key).await?,
     }
-    // The key is on file now. Whatever is shown this time is judged by that.
+    // The key is accepted now. Whatever is shown this time is judged by that.
     let reached = way.stream(target, options).await?;
     let to = reached.peer.to_string();
     match attempt(target, options, reached).await? {

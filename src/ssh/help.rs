@@ -127,7 +127,7 @@ impl HostKeyError {
             },
             Self::Forged { .. }
             | Self::TooShort { .. }
-            | Self::NotRecorded { .. }
+            | Self::NowhereToRecord { .. }
             | Self::Unreadable { .. } => Vec::new(),
         }
     }
@@ -167,7 +167,10 @@ impl HostKeyError {
                 "give the host a longer key, or one of another kind: ssh-keygen -t ed25519 -f /etc/ssh/ssh_host_ed25519_key"
                     .to_owned()
             }
-            Self::NotRecorded { .. } | Self::Unreadable { .. } => return None,
+            Self::NowhereToRecord { .. } => {
+                "have ssh_config name a file: UserKnownHostsFile; for a key that nothing may keep, /dev/null".to_owned()
+            }
+            Self::Unreadable { .. } => return None,
         })
     }
 }

@@ -67,13 +67,11 @@ pub enum HostKeyError {
         /// How long it has to be.
         required: u32,
     },
-    /// The key was accepted and could not be written down; it would be asked about again, so this is an error.
-    #[error("cannot add the host key to {}", file.display())]
-    NotRecorded {
-        /// The file.
-        file: PathBuf,
-        /// What the system said.
-        source: io::Error,
+    /// The key was accepted, and there is no file to write it to: `UserKnownHostsFile none`. ssh gives up as well.
+    #[error("the host key of {target} is new, and there is no known_hosts file to keep it in")]
+    NowhereToRecord {
+        /// The login.
+        target: Target,
     },
     /// A known_hosts file is there and cannot be read. It might hold a revocation.
     #[error("cannot read {}", file.display())]

@@ -1,8 +1,8 @@
 //! Whether to believe a host: reads the known_hosts files, applies what the options say about unknown keys, and writes
 //! down keys that were accepted.
 //!
-//! A question is asked with no connection open: the handshake is given up, and made again once the key is on file. So
-//! a person can take their time, and what is trusted in the end is what the file says.
+//! A question is asked with no connection open: the handshake is given up, and made again once the key is accepted. So
+//! a person can take their time, and what is trusted in the end is what the files say, or this very key.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -79,24 +79,17 @@ pub(super) async fn decide(target: &Target, options: &ConnectOptions, shown: Sho
             UnknownHostKey::Ask | UnknownHostKey::Accept if options.known_hosts.pinned.is_some() => {
                 Decision::Refuse(unknown(target, options, &shown.key, Refusal::NotPinned, unproved))
             }
+            UnknownHostKey::Ask if was_accepted(target, options, &shown.key).await => Decision::Trust,
             UnknownHostKey::Ask => Decision::Ask(shown.into()),
             UnknownHostKey::Refuse => {
                 let pinned = options.known_hosts.pinned.is_some();
                 let refusal = if pinned { Refusal::NotPinned } else { Refusal::NotAsked };
                 Decision::Refuse(unknown(target, options, &shown.key, refusal, unproved))
             }
-            UnknownHostKey::Accept => {
-                // One at a time, so that two connections do not write the same line.
-                let _turn = options.prompter.turn().await;
-                match judge(target, options, &shown) {
-                    Ok(Standing::Known) => Decision::Trust,
-                    Ok(Standing::Unknown(_)) => match record(options, target, &shown.key) {
-                        Ok(()) => Decision::Trust,
-                        Err(error) => Decision::Refuse(error),
-                    },
-                    Err(error) => Decision::Refuse(error),
-                }
-            }
+            UnknownHostKey::Accept => match accept(target, options, &shown).await {
+                Ok(()) => Decision::Trust,
+                Err(error) => Decision::Refuse(error),
+            },
         },
         Err(error) => match (options.unknown_host_key, &*error) {
             (UnknownHostKey::TrustAny, HostKeyError::Changed { .. }) => {
@@ -109,7 +102,7 @@ pub(super) async fn decide(target: &Target, options: &ConnectOptions, shown: Sho
 }
 
 /// Asks the operator about an unknown key, unless another connection's question has settled it meanwhile. After `Ok`
-/// the key is on file.
+/// the key is accepted.
 pub(super) async fn ask(
     target: &Target,
     options: &ConnectOptions,
@@ -120,15 +113,49 @@ pub(super) async fn ask(
         Standing::Known => return Ok(()),
         Standing::Unknown(unproved) => unproved,
     };
+    if was_accepted(target, options, &shown.key).await {
+        return Ok(());
+    }
     let question = HostKeyQuestion {
         target: target.clone(),
         key_type: shown.key.key_type.clone(),
         fingerprint: shown.key.fingerprint(),
     };
     match turn.accept_host_key(question).await {
-        Answer::Accepted => record(options, target, &shown.key),
+        Answer::Accepted => accept(target, options, shown).await,
         Answer::Refused => Err(unknown(target, options, &shown.key, Refusal::ByOperator, unproved)),
     }
+}
+
+async fn was_accepted(target: &Target, options: &ConnectOptions, key: &HostKey) -> bool {
+    let (name, port) = options.known_as(target);
+    options.accepted_keys.accepting().await.has(name, port, key)
+}
+
+/// Takes a key that is not known for the host's from now on. One that can't be written down counts for this run, as ssh
+/// goes on for this connection.
+async fn accept(target: &Target, options: &ConnectOptions, shown: &Shown) -> Result<(), Box<HostKeyError>> {
+    let (name, port) = options.known_as(target);
+    // One at a time, so that two connections do not write the same line.
+    let mut accepting = options.accepted_keys.accepting().await;
+    match judge(target, options, shown)? {
+        Standing::Known => return Ok(()),
+        Standing::Unknown(_) if accepting.has(name, port, &shown.key) => return Ok(()),
+        Standing::Unknown(_) => {}
+    }
+    let Some(path) = options.known_hosts.user.first() else {
+        return Err(HostKeyError::NowhereToRecord { target: target.clone() }.into());
+    };
+    // Neither is to be overlooked: nobody has compared it with anything.
+    let (print, file) = (shown.key.fingerprint(), path.display());
+    match record(path, options, target, &shown.key) {
+        Ok(()) => tracing::warn!("added the host key of {target} ({print}) to {file}"),
+        Err(error) => tracing::warn!(
+            "cannot add the host key of {target} ({print}) to {file}: {error}; it is believed in this run"
+        ),
+    }
+    accepting.add(name, port, shown.key.clone());
+    Ok(())
 }
 
 enum Standing {
@@ -220,35 +247,31 @@ fn unknown(
     })
 }
 
-/// Adds a key to the first of the user's files.
-fn record(options: &ConnectOptions, target: &Target, key: &HostKey) -> Result<(), Box<HostKeyError>> {
-    let Some(path) = options.known_hosts.user.first() else {
-        let source = io::Error::new(io::ErrorKind::NotFound, "no known_hosts file is configured");
-        return Err(HostKeyError::NotRecorded { file: Path::new("known_hosts").to_owned(), source }.into());
-    };
-    let failed = |source| Box::new(HostKeyError::NotRecorded { file: path.clone(), source });
-    // The characters OpenSSH won't write either, since they have a meaning there, and white space.
-    let special = |c: char| "@?*#[]|'\"\\,!".contains(c) || c.is_whitespace() || c.is_control();
+/// Adds a key to a file.
+fn record(path: &Path, options: &ConnectOptions, target: &Target, key: &HostKey) -> io::Result<()> {
     let (name, port) = options.known_as(target);
-    if name.is_empty() || name.contains(special) {
-        return Err(failed(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "the host's name cannot be written there",
-        )));
+    if !may_stand_there(name) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the host's name cannot be written there"));
     }
     let field = if options.host_keys.hash_names {
         let mut salt = [0; known_hosts::HASH_LENGTH];
-        getrandom::fill(&mut salt).map_err(|error| failed(io::Error::other(error)))?;
+        getrandom::fill(&mut salt).map_err(io::Error::other)?;
         let hashed = known_hosts::hashed_field(name, port, &salt);
-        hashed.ok_or_else(|| failed(io::Error::other("the name cannot be hashed")))?
+        hashed.ok_or_else(|| io::Error::other("the name cannot be hashed"))?
     } else {
         known_hosts::host_field(name, port)
     };
-    let line = format!("{field} {}\n", key.encode());
-    append(path, &line).map_err(failed)?;
-    // Not to be overlooked: nobody has compared it with anything.
-    tracing::warn!("added the host key of {target} ({}) to {}", key.fingerprint(), path.display());
-    Ok(())
+    append(path, &format!("{field} {}\n", key.encode()))
+}
+
+/// Whether a name means itself in known_hosts, and nothing else. As an alias it may have a port.
+fn may_stand_there(name: &str) -> bool {
+    let special = |c: char| "@?*#[]|'\"\\,!".contains(c) || c.is_whitespace() || c.is_control();
+    let host = match name.strip_prefix('[').and_then(|rest| rest.rsplit_once("]:")) {
+        Some((host, port)) if port.parse::<u16>().is_ok() => host,
+        _ => name,
+    };
+    !host.is_empty() && !host.contains(special)
 }
 
 /// In a single write, so that processes that add lines at the same time do not mix them up.
@@ -311,7 +334,7 @@ mod tests {
     fn recording_makes_a_private_file_in_a_private_directory() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join(".ssh/known_hosts");
-        record(&options(&path), &target("Web1", 2222), &key()).unwrap();
+        record(&path, &options(&path), &target("Web1", 2222), &key()).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("[web1]:2222 {}\n", key().encode()));
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
         let parsed = load(&files(path)).unwrap();
@@ -324,8 +347,8 @@ mod tests {
         let path = dir.path().join("known_hosts");
         let mut options = options(&path);
         options.host_keys.hash_names = true;
-        record(&options, &target("Web1", 2222), &key()).unwrap();
-        record(&options, &target("web1", 22), &key()).unwrap();
+        record(&path, &options, &target("Web1", 2222), &key()).unwrap();
+        record(&path, &options, &target("web1", 22), &key()).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.lines().all(|line| line.starts_with("|1|")), "{text}");
         assert_ne!(text.lines().next(), text.lines().nth(1));
@@ -346,8 +369,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("known_hosts");
         std::fs::write(&path, "# no newline").unwrap();
-        record(&options(&path), &target("web1", 22), &key()).unwrap();
-        record(&options(&path), &target("web2", 22), &key()).unwrap();
+        record(&path, &options(&path), &target("web1", 22), &key()).unwrap();
+        record(&path, &options(&path), &target("web2", 22), &key()).unwrap();
         let expected = format!("# no newline\nweb1 {0}\nweb2 {0}\n", key().encode());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
     }
@@ -356,10 +379,23 @@ mod tests {
     fn a_name_that_means_something_else_there_is_not_written() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("known_hosts");
-        for host in ["*", "a,b", "!a", "a b", "a\nb", "[a]", "#a", "@revoked", ""] {
-            record(&options(&path), &target(host, 22), &key()).unwrap_err();
+        for host in ["*", "a,b", "!a", "a b", "a\nb", "[a]", "#a", "@revoked", "", "[]:22", "[*]:22", "[a]:x"]
+        {
+            record(&path, &options(&path), &target(host, 22), &key()).unwrap_err();
         }
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn an_alias_may_have_a_port() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("known_hosts");
+        let mut options = options(&path);
+        options.host_key_alias = Some("[web1]:99".into());
+        record(&path, &options, &target("10.0.0.1", 2222), &key()).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("[web1]:99 {}\n", key().encode()));
+        let shown = Shown { key: key(), certificate: None };
+        assert!(matches!(judge(&target("10.0.0.1", 2222), &options, &shown), Ok(Standing::Known)));
     }
 
     #[test]
@@ -370,7 +406,7 @@ mod tests {
         options.host_key_alias = Some("the-db".into());
         let target = target("10.0.0.1", 2222);
         let shown = Shown { key: key(), certificate: None };
-        record(&options, &target, &key()).unwrap();
+        record(&path, &options, &target, &key()).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("the-db {}\n", key().encode()));
         assert!(matches!(judge(&target, &options, &shown), Ok(Standing::Known)));
         options.host_key_alias = None;

@@ -22,6 +22,7 @@
 //! | `fuzzing` | the readers of foreign text, for the fuzzer |
 //! | `error`, `auth_failure`, `host_key_error`, `sftp_error`, `help` | what can go wrong, and what to do about it |
 
+mod accepted_keys;
 mod agent;
 mod answers;
 mod auth;
@@ -75,6 +76,7 @@ mod upload;
 mod user_key_algorithms;
 mod wire;
 
+pub use accepted_keys::AcceptedKeys;
 pub use auth_failure::{Attempt, AttemptOutcome, AuthenticationFailure, Credential};
 pub use certificates::CertificateFile;
 pub use child::child;

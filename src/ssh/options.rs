@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::accepted_keys::AcceptedKeys;
 use super::config::AddressFamily;
 use super::hop::Proxy;
 use super::key_text::GivenKey;
@@ -74,6 +75,8 @@ pub struct ConnectOptions {
     pub keepalive_max: usize,
     /// Whom to ask.
     pub prompter: Prompter,
+    /// Keys of hosts that were accepted in this run.
+    pub accepted_keys: AcceptedKeys,
     /// Private keys already decrypted in this run.
     pub key_ring: KeyRing,
     /// Passwords given in this run.
@@ -120,6 +123,7 @@ impl ConnectOptions {
             keepalive_interval: Duration::from_secs(15),
             keepalive_max: 3,
             prompter: Prompter::new(prompt),
+            accepted_keys: AcceptedKeys::default(),
             key_ring: KeyRing::default(),
             passwords: Passwords::default(),
             pace: Pace::default(),

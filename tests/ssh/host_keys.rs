@@ -1,7 +1,11 @@
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 
-use shipit::ssh::{Answer, HostKeyError, Refusal, SshError, UnknownHostKey, connect};
+use secrecy::SecretString;
+use shipit::ssh::{
+    Answer, HostKeyError, HostKeyQuestion, Prompt, Refusal, SshError, UnknownHostKey, connect,
+};
 
 use crate::server::{Operator, Server};
 
@@ -104,4 +108,70 @@ async fn the_kind_of_key_on_file_is_asked_for() {
     let Some(server) = Server::start("") else { return };
     server.trust("host_ecdsa");
     connect(&server.target(), &server.options()).await.unwrap();
+}
+
+/// `/dev/null`, and a file that can't be written: ssh connects to both.
+#[tokio::test]
+async fn a_file_that_keeps_nothing_keeps_nobody_from_a_host_that_was_accepted() {
+    let Some(server) = Server::start("") else { return };
+    for file in ["/dev/null", "/proc/no-such-file"] {
+        for policy in [UnknownHostKey::Ask, UnknownHostKey::Accept] {
+            let asked = Arc::new(AtomicUsize::new(0));
+            let operator = Operator { passphrase: "", answer: Answer::Accepted, asked: Arc::clone(&asked) };
+            let mut options = server.options_with(operator);
+            options.known_hosts.user = vec![file.into()];
+            options.unknown_host_key = policy;
+            connect(&server.target(), &options).await.unwrap();
+            // And asks no second time in the same run.
+            connect(&server.target(), &options).await.unwrap();
+            let expected = usize::from(policy == UnknownHostKey::Ask);
+            assert_eq!(asked.load(Ordering::SeqCst), expected, "{file}, {policy:?}");
+            // Who takes only what is on file is not told of it.
+            options.unknown_host_key = UnknownHostKey::Refuse;
+            let error = host_key(server.refusal(&options).await);
+            assert!(matches!(error, HostKeyError::Unknown { .. }), "{error:?}");
+        }
+    }
+    let mut options = server.options_with(crate::server::Nobody);
+    options.known_hosts.user.clear();
+    options.unknown_host_key = UnknownHostKey::Accept;
+    let error = host_key(server.refusal(&options).await);
+    assert!(matches!(error, HostKeyError::NowhereToRecord { .. }), "{error:?}");
+}
+
+/// Somebody who thinks it over until the other end of the channel is dropped.
+struct Slow {
+    asked: mpsc::Sender<()>,
+    answer: Mutex<mpsc::Receiver<()>>,
+}
+
+impl Prompt for Slow {
+    fn passphrase(&self, _: &Path) -> Option<SecretString> {
+        None
+    }
+
+    fn accept_host_key(&self, _: &HostKeyQuestion) -> Answer {
+        self.asked.send(()).unwrap();
+        let _ = self.answer.lock().unwrap().recv();
+        Answer::Accepted
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_accepts_new_keys_does_not_wait_while_another_host_is_asked_about() {
+    let (Some(asking), Some(new)) = (Server::start(""), Server::start("")) else { return };
+    let (asked, hears) = mpsc::channel();
+    let (answer, waits) = mpsc::channel();
+    let mut options = asking.options_with(Slow { asked, answer: Mutex::new(waits) });
+    options.unknown_host_key = UnknownHostKey::Ask;
+    let (target, slow) = (asking.target(), options.clone());
+    let question = tokio::spawn(async move { connect(&target, &slow).await });
+    tokio::task::spawn_blocking(move || hears.recv().unwrap()).await.unwrap();
+
+    options.unknown_host_key = UnknownHostKey::Accept;
+    options.connect_timeout = std::time::Duration::from_secs(5);
+    options.identities = vec![new.path("id")];
+    connect(&new.target(), &options).await.unwrap();
+    drop(answer);
+    question.await.unwrap().unwrap();
 }
