@@ -203,20 +203,20 @@ impl Login<'_> {
         if self.questions.reused.iter().any(|reused| reused == words) {
             return None;
         }
-        let password = self.options.passwords.get(&self.failure.target, words)?;
+        let password = self.options.passwords.get(&self.asker, words)?;
         self.questions.reused.push(words.to_owned());
         Some(password)
     }
 
     fn keep(&self, given: Given) {
         for (words, password) in given.passwords {
-            self.options.passwords.keep(&self.failure.target, words, password);
+            self.options.passwords.keep(&self.asker, words, password);
         }
     }
 
     fn forget(&self, given: Given) {
         for (words, _) in given.passwords {
-            self.options.passwords.forget(&self.failure.target, &words);
+            self.options.passwords.forget(&self.asker, &words);
         }
     }
 }

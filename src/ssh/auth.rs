@@ -21,18 +21,20 @@ use super::handshake::Client;
 use super::method::Method;
 use super::offer::RsaSignatures;
 use super::options::ConnectOptions;
+use super::passwords::Asker;
 use super::target::Target;
 
 /// How long a person may take who is in between: to touch a token, to confirm on another device. As long as sshd waits for
 /// a login (LoginGraceTime).
 pub(super) const A_PERSON: Duration = Duration::from_secs(120);
 
-/// Logs in.
+/// Logs in. `host_key` is what the host has shown.
 pub(super) async fn authenticate(
     handle: &mut Handle<Client>,
     target: &Target,
     options: &ConnectOptions,
     ending: &Ending,
+    host_key: &[u8],
 ) -> Result<(), SshError> {
     let (agent, trouble) = if options.methods.contains(&Method::PublicKey) {
         Agent::connect(options, handle.agent_session_binding()).await
@@ -47,8 +49,19 @@ pub(super) async fn authenticate(
         agent: trouble,
     };
     let questions = Questions::default();
-    let mut login =
-        Login { handle, options, ending, agent, rsa: None, taken: None, halfway: false, questions, failure };
+    let asker = Asker { login: target.clone(), host_key: host_key.to_owned() };
+    let mut login = Login {
+        handle,
+        options,
+        ending,
+        asker,
+        agent,
+        rsa: None,
+        taken: None,
+        halfway: false,
+        questions,
+        failure,
+    };
     login.run().await
 }
 
@@ -57,6 +70,8 @@ pub(super) struct Login<'a> {
     pub(super) handle: &'a mut Handle<Client>,
     pub(super) options: &'a ConnectOptions,
     pub(super) ending: &'a Ending,
+    /// Who gets passwords that were given before in this run.
+    pub(super) asker: Asker,
     pub(super) agent: Option<Agent>,
     /// What RSA keys sign with on this server, once it has been asked.
     pub(super) rsa: Option<RsaSignatures>,

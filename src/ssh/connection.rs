@@ -87,7 +87,7 @@ pub async fn connect(target: &Target, options: &ConnectOptions) -> Result<Connec
     let _turn = options.pace.turn(door).await;
     let verified = handshake(target, options).await?;
     let Verified { mut handle, peer, server_version, ending, ending_writer, host_key } = verified;
-    authenticate(&mut handle, target, options, &ending).await?;
+    authenticate(&mut handle, target, options, &ending, &host_key).await?;
     let (target, options, further) = (target.clone(), options.clone(), Mutex::default());
     Ok(Connection {
         inner: Arc::new(Inner {

@@ -12,7 +12,16 @@ use super::target::Target;
 /// goes. What may be a one-time code never gets in.
 #[derive(Clone, Default)]
 pub struct Passwords {
-    taken: Arc<Mutex<HashMap<(Target, String), SecretString>>>,
+    taken: Arc<Mutex<HashMap<(Asker, String), SecretString>>>,
+}
+
+/// Who asks for a password: a login, on a machine that has proved to have this key. Behind two jump hosts, or under one
+/// `HostKeyAlias` and another, the same name and port may be those of two machines, and what was typed for one is none of
+/// the other's business.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Asker {
+    pub(super) login: Target,
+    pub(super) host_key: Vec<u8>,
 }
 
 impl fmt::Debug for Passwords {
@@ -23,17 +32,17 @@ impl fmt::Debug for Passwords {
 
 impl Passwords {
     /// The one that this login took when it asked in these words.
-    pub(super) fn get(&self, login: &Target, words: &str) -> Option<SecretString> {
+    pub(super) fn get(&self, asker: &Asker, words: &str) -> Option<SecretString> {
         let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.get(&(login.clone(), words.to_owned())).cloned()
+        taken.get(&(asker.clone(), words.to_owned())).cloned()
     }
 
-    pub(super) fn keep(&self, login: &Target, words: String, password: SecretString) {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner).insert((login.clone(), words), password);
+    pub(super) fn keep(&self, asker: &Asker, words: String, password: SecretString) {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).insert((asker.clone(), words), password);
     }
 
-    pub(super) fn forget(&self, login: &Target, words: &str) {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner).remove(&(login.clone(), words.to_owned()));
+    pub(super) fn forget(&self, asker: &Asker, words: &str) {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).remove(&(asker.clone(), words.to_owned()));
     }
 }
 

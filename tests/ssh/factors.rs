@@ -173,6 +173,29 @@ async fn a_password_that_one_login_took_is_given_to_no_other() {
     assert!(!second.heard().iter().any(|heard| heard.contains("old")), "{:?}", second.heard());
 }
 
+/// As behind two jump hosts, where one address is that of two machines.
+#[tokio::test]
+async fn a_password_that_one_machine_took_is_not_given_to_another_under_its_name() {
+    let first = Gate::start(vec![Proof::Password("old")]).await;
+    let second = Gate::start(vec![Proof::Password("new")]).await;
+    let person = Person::who_says(&[("deploy@127.0.0.1's password:", &["old", "new"])]);
+    let mut options = first.options(person.clone());
+    let known = options.known_hosts.user[0].clone();
+    let key = std::fs::read_to_string(second.dir.path().join("host.pub")).unwrap();
+    let lines = std::fs::read_to_string(&known).unwrap() + &format!("[127.0.0.1]:{} {key}", first.port);
+    std::fs::write(&known, lines).unwrap();
+    connect(&first.target(), &options).await.unwrap();
+    options.address = Some(([127, 0, 0, 1], second.port).into());
+    connect(&first.target(), &options).await.unwrap();
+    assert_eq!(person.asked().len(), 2);
+    assert!(!second.heard().iter().any(|heard| heard.contains("old")), "{:?}", second.heard());
+    // Each has its own from now on.
+    connect(&first.target(), &options).await.unwrap();
+    options.address = None;
+    connect(&first.target(), &options).await.unwrap();
+    assert_eq!(person.asked().len(), 2);
+}
+
 #[tokio::test]
 async fn nobody_is_asked_where_there_is_no_terminal() {
     let gate = Gate::start(vec![Proof::Key, Proof::Rounds(code("1"))]).await;
