@@ -219,7 +219,9 @@ impl Routes {
         }
         if !config.server_alive_interval.is_zero() {
             options.keepalive_interval = config.server_alive_interval;
-            options.keepalive_max = usize::try_from(config.server_alive_count_max).unwrap_or(usize::MAX);
+            // ssh gives up at once then, when it would ask; russh never would.
+            let count = config.server_alive_count_max.max(1);
+            options.keepalive_max = usize::try_from(count).unwrap_or(usize::MAX);
         }
         Ok(options)
     }
@@ -235,5 +237,41 @@ fn methods(config: &HostConfig) -> Vec<Method> {
     match &config.preferred_authentications {
         Some(names) => names.iter().filter_map(|name| Method::named(name)).filter(allowed).collect(),
         None => Method::ALL.into_iter().filter(allowed).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::config::{Files, Reader};
+    use super::super::prompt::Nobody;
+    use super::*;
+
+    /// What these lines of ssh_config come to.
+    async fn options(lines: &str) -> ConnectOptions {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config");
+        std::fs::write(&path, format!("User ada\n{lines}\n")).unwrap();
+        let config = SshConfig::new(Files::Only(path), Reader::Own, dir.path());
+        let defaults = ConnectOptions::new(Path::new("/nonexistent"), Arc::new(Nobody));
+        let routes = Routes::new(config, defaults, Flags::default());
+        let login = Login { host: "web1".to_owned(), user: None, port: None };
+        routes.to(&login).await.unwrap().options.clone()
+    }
+
+    #[tokio::test]
+    async fn no_time_to_connect_is_no_wish_to_fail() {
+        let usual = options("").await.connect_timeout;
+        assert_eq!(options("ConnectTimeout 0").await.connect_timeout, usual);
+        assert_eq!(options("ConnectTimeout 0s\nConnectTimeout 3").await.connect_timeout, usual);
+        assert_eq!(options("ConnectTimeout 3").await.connect_timeout, Duration::from_secs(3));
+    }
+
+    /// For russh, no question at all means that none is ever too many.
+    #[tokio::test]
+    async fn a_dead_link_is_noticed_whatever_is_configured() {
+        let options = options("ServerAliveInterval 5\nServerAliveCountMax 0").await;
+        assert_eq!((options.keepalive_interval, options.keepalive_max), (Duration::from_secs(5), 1));
     }
 }

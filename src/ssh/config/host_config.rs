@@ -38,7 +38,7 @@ pub struct HostConfig {
     pub address_family: AddressFamily,
     /// `BindAddress`: the address of this machine to connect from.
     pub bind_address: Option<String>,
-    /// `ConnectTimeout`.
+    /// `ConnectTimeout`. With zero, ssh has no limit of its own: it is as if it were not set.
     pub connect_timeout: Option<Duration>,
     /// `ConnectionAttempts`.
     pub connection_attempts: u32,
@@ -220,7 +220,11 @@ impl Understanding<'_> {
                 _ => None,
             }),
             bind_address: self.text(Keyword::BindAddress),
-            connect_timeout: self.settings.word(Keyword::ConnectTimeout).and_then(value::time),
+            connect_timeout: self
+                .settings
+                .word(Keyword::ConnectTimeout)
+                .and_then(value::time)
+                .filter(|limit| !limit.is_zero()),
             connection_attempts: self.count(Keyword::ConnectionAttempts, 1),
             server_alive_interval: self.alive_interval(),
             server_alive_count_max: self.count(Keyword::ServerAliveCountMax, 3),
