@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::keyword::{Form, Keyword};
+use super::keyword::{Form, Keyword, Meaning, meaning};
 use super::settings::{Setting, Settings, Written};
 
 /// The lines of keywords that shipit acts on.
@@ -14,13 +14,22 @@ use super::settings::{Setting, Settings, Written};
 pub(super) struct Dump(BTreeMap<Keyword, Vec<String>>);
 
 impl Dump {
-    /// Reads what ssh printed. Keywords that are not known, from a later version, are left out.
+    /// Reads what ssh printed. Keywords that are not known, from a later version, are left out. Older versions print some by
+    /// their older names, and one by both: `ChallengeResponseAuthentication` was a setting of its own up to 8.6.
     pub(super) fn parse(text: &str) -> Self {
         let mut lines: BTreeMap<Keyword, Vec<String>> = BTreeMap::new();
         for line in text.lines() {
             let (name, value) = line.split_once(' ').unwrap_or((line, ""));
-            if let Some(keyword) = Keyword::all().find(|keyword| keyword.as_str() == name) {
-                lines.entry(keyword).or_default().push(value.to_owned());
+            let Some(Meaning::Setting(keyword)) = meaning(name) else { continue };
+            let values = lines.entry(keyword).or_default();
+            match keyword.form() {
+                // What was forbidden under one of the names is.
+                Form::Choice(_) if !values.is_empty() => {
+                    if value == "no" {
+                        *values = vec![value.to_owned()];
+                    }
+                }
+                _ => values.push(value.to_owned()),
             }
         }
         Self(lines)
@@ -221,6 +230,28 @@ mod tests {
         let older = Dump::parse("userknownhostsfile ~/k\n")
             .settings(&Baseline::new(Dump::parse(&older)), &Homes::One);
         assert_eq!(older.get(Keyword::UserKnownHostsFile).unwrap().written, Written::Raw);
+    }
+
+    #[test]
+    fn older_names_are_understood() {
+        let old = |challenge: &str, interactive: &str, types: &str| {
+            format!(
+                "{BASELINE}challengeresponseauthentication {challenge}\nkbdinteractiveauthentication {interactive}\n\
+                 pubkeyacceptedkeytypes {types}\n"
+            )
+        };
+        let set = |dump: &str| {
+            let baseline = Dump::parse(&old("yes", "yes", "ssh-ed25519,ssh-rsa"));
+            Dump::parse(dump).settings(&Baseline::new(baseline), &Homes::One)
+        };
+        let (interactive, types) = (Keyword::KbdInteractiveAuthentication, Keyword::PubkeyAcceptedAlgorithms);
+        let plain = set(&old("yes", "yes", "ssh-ed25519,ssh-rsa"));
+        assert_eq!((plain.word(interactive), plain.word(types)), (None, None));
+        for (challenge, kbd) in [("no", "yes"), ("yes", "no"), ("no", "no")] {
+            let set = set(&old(challenge, kbd, "ssh-ed25519"));
+            assert_eq!(set.word(interactive), Some("no"), "{challenge}, {kbd}");
+            assert_eq!(set.word(types), Some("ssh-ed25519"));
+        }
     }
 
     #[test]
