@@ -264,7 +264,8 @@ pub(super) fn meaning(word: &str) -> Option<Meaning> {
 
 impl Keyword {
     /// All of them.
-    pub(super) fn all() -> impl Iterator<Item = Self> {
+    #[cfg(test)]
+    fn all() -> impl Iterator<Item = Self> {
         let mut seen = Vec::new();
         SETTINGS.iter().filter_map(move |(_, keyword, _)| {
             let new = !seen.contains(keyword);
