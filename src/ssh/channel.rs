@@ -210,27 +210,38 @@ impl Drain {
             }
             Some(ChannelMsg::Eof) => {
                 self.output_over = true;
-                let _ = self.queue.send(Ok(Event::EndOfOutput));
-                return Next::More;
+                return self.keep(Event::EndOfOutput);
             }
             Some(_) => return Next::More,
         };
-        let level = self.level.bytes.fetch_add(size(&output), Ordering::AcqRel) + size(&output);
+        self.keep(Event::Output(output))
+    }
+
+    fn keep(&self, event: Event) -> Next {
+        let cost = event.cost();
+        let level = self.level.bytes.fetch_add(cost, Ordering::AcqRel) + cost;
         if let Backlog::Fail(limit) = self.backlog
             && level > limit
         {
             let _ = self.queue.send(Err(SshError::BacklogExceeded { limit }));
             return Next::Abandon;
         }
-        let _ = self.queue.send(Ok(Event::Output(output)));
+        let _ = self.queue.send(Ok(event));
         Next::More
     }
 }
 
-fn size(output: &Output) -> usize {
-    match output {
-        Output::Stdout(bytes) | Output::Stderr(bytes) => bytes.len(),
-        Output::Exit(_) => 0,
+impl Event {
+    /// About what it takes to keep one, whatever is in it. Without it a host that sends nothing, often, would fill the memory.
+    const ITSELF: usize = 64;
+
+    /// How much memory it takes.
+    fn cost(&self) -> usize {
+        let content = match self {
+            Self::Output(Output::Stdout(bytes) | Output::Stderr(bytes)) => bytes.len(),
+            Self::Output(Output::Exit(_)) | Self::EndOfOutput => 0,
+        };
+        Self::ITSELF + content
     }
 }
 
@@ -248,8 +259,8 @@ impl Received {
 
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Event>, SshError>> {
         let Some(result) = ready!(self.queue.poll_recv(context)) else { return Poll::Ready(Ok(None)) };
-        if let Ok(Event::Output(output)) = &result {
-            self.level.bytes.fetch_sub(size(output), Ordering::AcqRel);
+        if let Ok(event) = &result {
+            self.level.bytes.fetch_sub(event.cost(), Ordering::AcqRel);
             self.level.lowered.notify_one();
         }
         Poll::Ready(result.map(Some))
