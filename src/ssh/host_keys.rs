@@ -38,12 +38,10 @@ pub(super) enum Decision {
     Refuse(Box<HostKeyError>),
 }
 
-/// Reads all the files. They are small, and a connection needs them at once.
+/// Reads all the files. They are small, and a connection needs them at once. Where keys are pinned, the files name no host;
+/// what they revoke is revoked all the same: the manifest may be older than that.
 pub(super) fn load(files: &KnownHostsFiles) -> Result<Vec<KnownHostsFile>, Box<HostKeyError>> {
-    if let Some(pinned) = &files.pinned {
-        return Ok(vec![pinned.file.clone()]);
-    }
-    let mut parsed = Vec::new();
+    let mut parsed: Vec<_> = files.pinned.iter().map(|pinned| pinned.file.clone()).collect();
     for path in files.user.iter().chain(&files.global) {
         match std::fs::read(path) {
             Ok(content) => {
@@ -56,7 +54,7 @@ pub(super) fn load(files: &KnownHostsFiles) -> Result<Vec<KnownHostsFile>, Box<H
                         Weight::Heavy => tracing::warn!("{path}:{line}: {reason}; line ignored"),
                     }
                 }
-                parsed.push(file);
+                parsed.push(if files.pinned.is_some() { file.revocations() } else { file });
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             // Not to be passed over: it might say that the key is revoked.

@@ -166,6 +166,12 @@ impl KnownHostsFile {
         &self.path
     }
 
+    /// What it says must not be believed, and nothing else of it.
+    pub(super) fn revocations(mut self) -> Self {
+        self.entries.retain(|entry| entry.marker == Marker::Revoked);
+        self
+    }
+
     /// Never fails: what cannot be understood is in `bad_lines`.
     pub(super) fn parse(path: PathBuf, content: &[u8]) -> Self {
         let mut file = Self { path, entries: Vec::new(), bad_lines: Vec::new() };

@@ -146,7 +146,7 @@ pub struct KnownHostsFiles {
     pub user: Vec<PathBuf>,
     /// The machine's. Never written.
     pub global: Vec<PathBuf>,
-    /// Keys that the manifest names. The files do not count for hosts that have them.
+    /// Keys that the manifest names. Of the files, only what they revoke counts for hosts that have them.
     pub pinned: Option<Arc<PinnedKeys>>,
 }
 

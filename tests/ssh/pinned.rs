@@ -232,6 +232,11 @@ fn pinned_keys_take_the_place_of_the_users_files() {
     std::fs::write(server.path("deploy.yaml"), own).unwrap();
     project.shipit(&["status"]);
     assert_eq!(project.logins(), 2);
+    // An administrator who has heard of a lost key need not wait for the manifest.
+    let revoked = format!("@revoked * {}\n", server.public_key("host_ed25519"));
+    std::fs::write(server.path(".ssh/known_hosts"), revoked).unwrap();
+    project.shipit(&["status"]).exits(6).says("has been revoked");
+    assert_eq!(project.logins(), 2);
 }
 
 #[test]
