@@ -95,7 +95,7 @@ pub(super) async fn carry_out(change: Change<'_>, global: &GlobalArgs) -> Result
     let command = aim.command();
     let name = match command {
         Command::Rollback => "rollback",
-        Command::Deploy | Command::Plan | Command::Status => "deploy",
+        Command::Deploy | Command::Plan => "deploy",
     };
     let run = Run::begin(global);
     let asker = Asker::in_run(global, &run);
@@ -224,7 +224,7 @@ fn question(command: Command, preparations: &[Preparation], environment: &str) -
     };
     match command {
         Command::Rollback => format!("Roll back {hosts} of {environment}{but}?"),
-        Command::Deploy | Command::Plan | Command::Status => {
+        Command::Deploy | Command::Plan => {
             format!("Deploy to {hosts} of {environment}{but}?")
         }
     }
