@@ -95,7 +95,7 @@ pub(super) async fn carry_out(change: Change<'_>, global: &GlobalArgs) -> Result
     let command = aim.command();
     let name = match command {
         Command::Rollback => "rollback",
-        Command::Deploy | Command::Plan | Command::Status => "deploy",
+        Command::Deploy | Command::Plan => "deploy",
     };
     let run = Run::begin(global);
     let asker = Asker::in_run(global, &run);
@@ -107,7 +107,9 @@ pub(super) async fn carry_out(change: Change<'_>, global: &GlobalArgs) -> Result
         hosts: hosts.iter().map(|host| host.address.clone()).collect(),
         shipit: env!("CARGO_PKG_VERSION"),
     });
-    let goals = match goals(&aim, (&manifest, &environment, &secrets), hosts, &run, global).await {
+    let secrets = Arc::new(secrets);
+    let goals = goals(&aim, (&manifest, &environment, &secrets), hosts, &run, global);
+    let goals = match run.supervise(goals).await.flatten() {
         Ok(goals) => goals,
         Err(error) => {
             run.abandon(error.exit()).await;
@@ -149,8 +151,12 @@ pub(super) async fn carry_out(change: Change<'_>, global: &GlobalArgs) -> Result
         let preparations = prepare_all(&context, goals).await;
         if consent == Consent::Asked && changes(&preparations) > 0 {
             let question = question(command, &preparations, environment.name.as_str());
-            let asked = tokio::task::spawn_blocking(move || asker.confirm(&question)).await;
-            if !asked.unwrap_or(false) {
+            let asked = tokio::task::spawn_blocking(move || asker.confirm(&question));
+            let agreed = tokio::select! {
+                asked = asked => asked.unwrap_or(false),
+                () = context.interrupt.wait() => false,
+            };
+            if !agreed {
                 return (leave_all(&context, preparations), Answer::No);
             }
         }
@@ -160,18 +166,19 @@ pub(super) async fn carry_out(change: Change<'_>, global: &GlobalArgs) -> Result
     if command == Command::Deploy && matches!(answer, Answer::Yes) {
         local_hook::after(&context.manifest, &environment, &outcomes, &run).await;
     }
-    let exit = run.finish(&outcomes).await;
-    match answer {
-        Answer::Yes => Ok(exit),
-        Answer::No if exit == Exit::Done => Err(CliError::Declined),
-        Answer::No => Ok(exit),
-    }
+    let result = match (answer, Exit::of_outcomes(&outcomes)) {
+        (Answer::No, Exit::Done) if run.interrupt.is_set() => Err(CliError::Stopped),
+        (Answer::No, Exit::Done) => Err(CliError::Declined),
+        (Answer::No | Answer::Yes, exit) => Ok(exit),
+    };
+    run.finish(&outcomes, result.as_ref().map_or_else(CliError::exit, |exit| *exit)).await;
+    result
 }
 
 /// What each host is to be brought to.
 async fn goals(
     aim: &Aim,
-    (manifest, environment, secrets): (&Manifest, &Environment, &Secrets),
+    (manifest, environment, secrets): (&Manifest, &Environment, &Arc<Secrets>),
     hosts: Vec<Host>,
     run: &Run,
     global: &GlobalArgs,
@@ -183,7 +190,13 @@ async fn goals(
         }
         Aim::Deploy => {
             local_hook::before(manifest, environment, run).await?;
-            run.aside(|| selection::releases(global, manifest, environment, hosts, secrets))
+            // Large files take a while, and somebody may want it to end meanwhile.
+            let (global, secrets, aside) = (global.clone(), Arc::clone(secrets), run.aside());
+            let (manifest, environment) = (manifest.clone(), environment.clone());
+            let made = tokio::task::spawn_blocking(move || {
+                aside.work(|| selection::releases(&global, &manifest, &environment, hosts, &secrets))
+            });
+            made.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
         }
     }
 }
@@ -211,7 +224,7 @@ fn question(command: Command, preparations: &[Preparation], environment: &str) -
     };
     match command {
         Command::Rollback => format!("Roll back {hosts} of {environment}{but}?"),
-        Command::Deploy | Command::Plan | Command::Status => {
+        Command::Deploy | Command::Plan => {
             format!("Deploy to {hosts} of {environment}{but}?")
         }
     }

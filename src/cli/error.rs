@@ -114,6 +114,9 @@ pub(super) enum CliError {
     /// The operator ended a local hook.
     #[error("stopped by the operator: no host was connected to")]
     InterruptedHook,
+    /// The operator ended a command that has no run to end well.
+    #[error("stopped by the operator")]
+    Stopped,
     /// The operator left without waiting.
     #[error("left before the hosts were done")]
     Left(Vec<(Address, Phase)>),
@@ -147,7 +150,7 @@ impl CliError {
             | Self::GivenKey { .. }
             | Self::SshConfig(_) => Exit::Usage,
             Self::Declined | Self::Local { .. } | Self::Hook { .. } => Exit::Failed,
-            Self::Left(_) | Self::InterruptedHook => Exit::Interrupted,
+            Self::Left(_) | Self::InterruptedHook | Self::Stopped => Exit::Interrupted,
         }
     }
 
@@ -224,7 +227,7 @@ impl Diagnostic for Shown {
             CliError::GivenKey { .. } => "shipit::cli::given_key",
             CliError::SshConfig(_) => "shipit::ssh::config",
             CliError::Hook { .. } => "shipit::hook::local",
-            CliError::Left(_) | CliError::InterruptedHook => "shipit::interrupted",
+            CliError::Left(_) | CliError::InterruptedHook | CliError::Stopped => "shipit::interrupted",
             CliError::Local { .. } => "shipit::system",
         };
         Some(Box::new(code))

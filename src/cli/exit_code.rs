@@ -1,7 +1,7 @@
 //! The exit codes, which scripts and CI rely on. `docs/exit-codes.md` is their reference.
 use std::process::ExitCode;
 
-use crate::host::{FreezeError, HealthError, ProbeError, RemoveError, SessionError, UploadError};
+use crate::host::{FreezeError, ProbeError, SessionError};
 use crate::report::Verdict;
 use crate::rollout::{HostError, Outcome};
 use crate::ssh::{ChannelPurpose, SftpError, SftpOperation, SshError};
@@ -72,7 +72,7 @@ impl Exit {
     /// The one that needs a person most.
     #[must_use]
     pub fn most_urgent(exits: impl Iterator<Item = Self>) -> Self {
-        const URGENCY: [Exit; 9] = [
+        const URGENCY: [Exit; 10] = [
             Exit::NeedsAttention,
             Exit::Reverted,
             Exit::Interrupted,
@@ -80,6 +80,7 @@ impl Exit {
             Exit::Unreachable,
             Exit::Refused,
             Exit::Locked,
+            Exit::Usage,
             Exit::Failed,
             Exit::Done,
         ];
@@ -107,16 +108,10 @@ impl Exit {
     /// The code for what went wrong on a host that is as it was.
     #[must_use]
     pub fn of_error(error: &HostError) -> Self {
+        if let Some(error) = error.ssh() {
+            return Self::of_ssh(error);
+        }
         match error {
-            HostError::Ssh(error)
-            | HostError::Session(SessionError::Ssh(error))
-            | HostError::Probe(ProbeError::Session(SessionError::Ssh(error)))
-            | HostError::Freeze(FreezeError::Session(SessionError::Ssh(error)))
-            | HostError::Remove(RemoveError::Session(SessionError::Ssh(error)))
-            | HostError::Upload(UploadError::Ssh(error) | UploadError::Session(SessionError::Ssh(error)))
-            | HostError::Health(HealthError::Ssh(error) | HealthError::Session(SessionError::Ssh(error))) => {
-                Self::of_ssh(error)
-            }
             HostError::Session(SessionError::NoShell { .. } | SessionError::NoRoot { .. })
             | HostError::Probe(ProbeError::Session(SessionError::NoShell { .. }))
             | HostError::Freeze(FreezeError::Session(SessionError::NoShell { .. })) => Self::Refused,
@@ -158,6 +153,14 @@ impl From<Exit> for ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// One that was left out would be a success.
+    #[test]
+    fn every_code_counts_for_several_hosts() {
+        for exit in Exit::ALL {
+            assert_eq!(Exit::most_urgent([Exit::Done, exit].into_iter()), exit);
+        }
+    }
 
     /// The reference can't go stale.
     #[test]

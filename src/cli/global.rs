@@ -12,6 +12,7 @@ use crate::ssh::config::Files;
 
 use super::askpass::Seat;
 use super::problem::{Color, Look};
+use super::signals::Signals;
 
 /// Arguments of every command.
 #[derive(Debug, Clone, Args)]
@@ -34,6 +35,9 @@ pub(super) struct GlobalArgs {
     /// What nobody may see. No argument: it goes where these go, to all that prints.
     #[arg(skip)]
     pub mask: Mask,
+    /// What the operator, or the machine, wants meanwhile. No argument either.
+    #[arg(skip)]
+    pub signals: Signals,
 }
 
 /// Which manifest.

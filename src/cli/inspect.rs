@@ -84,12 +84,22 @@ pub(super) async fn ask<T>(
 
 fn print<T: Answer>(host: &Address, answer: &T, format: Format) {
     let text = match format {
-        Format::Text => sanitise(&format!("{host}  {}", answer.text())),
+        Format::Text => sanitise(&format!("{host}  {}", indented(&answer.text()))),
         Format::Json => serde_json::to_string(&HostAnswer { v: SCHEMA_VERSION, host, answer })
             .map_or_else(|_| String::new(), |line| escape_controls(&line) + "\n"),
     };
     // `shipit status | head` is fine.
     let _ = io::stdout().write_all(text.as_bytes());
+}
+
+/// A text whose lines after the first begin with a blank: what a host says must not look like another host's line.
+fn indented(text: &str) -> String {
+    let mut lines = text.lines();
+    let mut indented = lines.next().unwrap_or_default().to_owned() + "\n";
+    for line in lines {
+        let _ = writeln!(indented, "{}{line}", if line.starts_with(' ') { "" } else { "  " });
+    }
+    indented
 }
 
 pub(super) fn failure_text(host: &Address, failure: &HostFailure) -> String {
@@ -124,6 +134,12 @@ pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_answer_looks_like_another_hosts() {
+        assert_eq!(indented("frozen: x\nweb2  fine\n  it\n"), "frozen: x\n  web2  fine\n  it\n");
+        assert_eq!(indented("nothing\n"), "nothing\n");
+    }
 
     #[test]
     fn columns_are_as_wide_as_they_must_be() {

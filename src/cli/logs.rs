@@ -19,7 +19,9 @@ use super::secret_values::Secrets;
 use super::selection;
 use crate::host::{JournalEntry, JournalQuery, Reading, files_stream, journal_stream};
 use crate::manifest::Address;
-use crate::report::{Events, JournalStyle, Mask, journal_line, mask_journal_entry, sanitise};
+use crate::report::{
+    Events, JournalStyle, Mask, SCHEMA_VERSION, escape_controls, journal_line, mask_journal_entry, sanitise,
+};
 use crate::rollout::{Reach, connect_host, own_logs_hint};
 use crate::ssh::{ExitStatus, Output, SshError};
 
@@ -47,6 +49,12 @@ pub(super) struct LogsArgs {
     #[command(flatten)]
     pub connect: ConnectArgs,
 }
+
+/// How long to wait before connecting again, at first.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+
+/// The longest piece of a line that is kept in memory.
+const LONGEST_LINE: usize = 1024 * 1024;
 
 /// The longest wait before a broken connection is made anew.
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
@@ -193,14 +201,11 @@ pub(super) async fn logs(args: &LogsArgs, global: &GlobalArgs) -> Result<Exit, C
     let mut printer = Printer::new(global, hosts.len() > 1);
     let mut exit = Exit::Done;
     let mut held: Vec<(Address, Box<JournalEntry>)> = Vec::new();
-    let failed = |source| CliError::Local { what: "signals can't be listened for", source };
-    let mut terminations =
-        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).map_err(failed)?;
+    let mut signals = global.signals.claim();
     loop {
         let said = tokio::select! {
             said = receiver.recv() => said,
-            _ = tokio::signal::ctrl_c() => break,
-            _ = terminations.recv() => break,
+            () = signals.next() => break,
         };
         match said {
             None => break,
@@ -254,10 +259,16 @@ async fn read_host(
     reading: Reading,
     sender: &mpsc::Sender<Said>,
 ) -> Result<(), SshError> {
-    let mut wait = Duration::from_secs(1);
+    let mut wait = FIRST_WAIT;
     let mut connected_once = false;
     loop {
-        match read_once(reach, host, &mut source, reading, sender, &mut connected_once).await {
+        let mut heard = false;
+        let read =
+            read_once(reach, host, &mut source, reading, sender, &mut connected_once, &mut heard).await;
+        if heard {
+            wait = FIRST_WAIT;
+        }
+        match read {
             Ok(Ended::Refused) => {
                 let _ = sender.send(Said::Refused).await;
                 return Ok(());
@@ -289,6 +300,7 @@ async fn read_once(
     reading: Reading,
     sender: &mpsc::Sender<Said>,
     connected_once: &mut bool,
+    heard: &mut bool,
 ) -> Result<Ended, SshError> {
     let (events, _nobody) = Events::channel();
     // A connection of its own: its output is held back when the operator's terminal is slow.
@@ -299,12 +311,12 @@ async fn read_once(
     if reading == Reading::Once {
         stdin.close().await;
     }
-    let mut buffer = Vec::new();
+    let mut lines = Lines::default();
     let mut complained = false;
     let mut status = None;
     while let Some(said) = output.next().await? {
         match said {
-            Output::Stdout(bytes) => buffer.extend(bytes),
+            Output::Stdout(bytes) => lines.push(&bytes),
             Output::Stderr(bytes) => {
                 complained = true;
                 for line in String::from_utf8_lossy(&bytes).lines().filter(|line| !line.trim().is_empty()) {
@@ -313,16 +325,13 @@ async fn read_once(
             }
             Output::Exit(exit) => status = Some(exit),
         }
-        let mut begin = 0;
-        while let Some(length) = buffer[begin..].iter().position(|byte| *byte == b'\n') {
-            let line = String::from_utf8_lossy(&buffer[begin..begin + length]);
-            begin += length + 1;
+        while let Some(line) = lines.next() {
             let Some(said) = source.take(host, &line) else { continue };
+            *heard = true;
             if sender.send(said).await.is_err() {
                 return Ok(Ended::Read);
             }
         }
-        buffer.drain(..begin);
     }
     connection.close().await;
     // While following, the program ends by a signal however journalctl ended.
@@ -330,11 +339,46 @@ async fn read_once(
     Ok(if refused { Ended::Refused } else { Ended::Read })
 }
 
+/// The lines of what comes in pieces. One that is longer than anything meant for people comes in several.
+#[derive(Default)]
+struct Lines {
+    bytes: Vec<u8>,
+    /// Up to where there is no end of a line.
+    searched: usize,
+}
+
+impl Lines {
+    fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    fn next(&mut self) -> Option<String> {
+        let rest = self.bytes.get(self.searched..).unwrap_or_default();
+        let end = rest.iter().position(|byte| *byte == b'\n').map(|at| self.searched + at);
+        let (length, skipped) = match end {
+            Some(end) => (end, 1),
+            None if self.bytes.len() >= LONGEST_LINE => (LONGEST_LINE, 0),
+            None => {
+                self.searched = self.bytes.len();
+                return None;
+            }
+        };
+        let line = String::from_utf8_lossy(self.bytes.get(..length).unwrap_or_default()).into_owned();
+        self.bytes.drain(..length + skipped);
+        self.searched = 0;
+        Some(line)
+    }
+}
+
 /// At once: who follows a log wants to see it.
 fn print(line: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{line}")?;
     stdout.flush()
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).map_or_else(|_| String::new(), |line| escape_controls(&line))
 }
 
 /// Prints entries in the format asked for.
@@ -365,7 +409,7 @@ impl Printer {
             &masked
         };
         let line = match self.format {
-            Format::Json => serde_json::to_string(&HostEntry { v: 1, host, entry }).unwrap_or_default(),
+            Format::Json => json(&HostEntry { v: SCHEMA_VERSION, host, entry }),
             Format::Text => {
                 let label = self.label(host);
                 journal_line(entry, label.as_deref(), &self.style)
@@ -385,7 +429,7 @@ impl Printer {
     fn line(&mut self, host: &Address, line: &str) -> io::Result<()> {
         let line = self.mask.text(line);
         let line = match self.format {
-            Format::Json => serde_json::to_string(&HostLine { v: 1, host, line: &line }).unwrap_or_default(),
+            Format::Json => json(&HostLine { v: SCHEMA_VERSION, host, line: &line }),
             Format::Text => {
                 let text = sanitise(&line);
                 let text = text.trim_end();
@@ -414,5 +458,27 @@ impl Printer {
         if let Some(help) = error.help() {
             let _ = writeln!(io::stderr(), "  help: {}", sanitise(&help));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_come_as_they_are_and_endless_ones_in_pieces() {
+        let mut lines = Lines::default();
+        lines.push(b"one\ntw");
+        assert_eq!(lines.next().as_deref(), Some("one"));
+        assert_eq!(lines.next(), None);
+        lines.push(b"o\n\n");
+        assert_eq!((lines.next().as_deref(), lines.next().as_deref()), (Some("two"), Some("")));
+        for _ in 0..LONGEST_LINE / 1000 + 1 {
+            lines.push(&[b'x'; 1000]);
+            if let Some(line) = lines.next() {
+                assert_eq!(line.len(), LONGEST_LINE);
+            }
+        }
+        assert!(lines.bytes.len() < 1000);
     }
 }

@@ -32,6 +32,7 @@ mod say;
 mod scan;
 mod secret_values;
 mod selection;
+mod signals;
 mod status;
 mod warn;
 
@@ -123,25 +124,34 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
     let runtime =
         runtime.map_err(|source| CliError::Local { what: "the runtime could not be started", source })?;
     let result = runtime.block_on(async {
-        match &command {
-            Command::Check(_) => Ok(Exit::Done),
-            Command::Plan(args) => plan::plan(args, &global).await,
-            Command::Render(args) => render::render(args, &global).await,
-            Command::Deploy(args) => deploy::deploy(args, &global).await,
-            Command::Status(args) => status::status(args, &global).await,
-            Command::Rollback(args) => rollback::rollback(args, &global).await,
-            Command::Logs(args) => logs::logs(args, &global).await,
-            Command::Releases(args) => releases::releases(args, &global).await,
-            Command::History(args) => history::history(args, &global).await,
-            Command::Lock(args) => freeze::lock(args, &global).await,
-            Command::Unlock(args) => freeze::unlock(args, &global).await,
-            Command::Remove(args) => remove::remove(args, &global).await,
-            Command::Hosts(args) => hosts::hosts(args, &global).await,
+        let failed = |source| CliError::Local { what: "signals can't be listened for", source };
+        global.signals.listen().map_err(failed)?;
+        tokio::select! {
+            result = carry_out(&command, &global) => result,
+            () = global.signals.unclaimed() => Err(CliError::Stopped),
         }
     });
     // A thread that waits for the operator's answer must not keep the process.
     runtime.shutdown_background();
     result
+}
+
+async fn carry_out(command: &Command, global: &GlobalArgs) -> Result<Exit, CliError> {
+    match command {
+        Command::Check(_) => Ok(Exit::Done),
+        Command::Plan(args) => plan::plan(args, global).await,
+        Command::Render(args) => render::render(args, global).await,
+        Command::Deploy(args) => deploy::deploy(args, global).await,
+        Command::Status(args) => status::status(args, global).await,
+        Command::Rollback(args) => rollback::rollback(args, global).await,
+        Command::Logs(args) => logs::logs(args, global).await,
+        Command::Releases(args) => releases::releases(args, global).await,
+        Command::History(args) => history::history(args, global).await,
+        Command::Lock(args) => freeze::lock(args, global).await,
+        Command::Unlock(args) => freeze::unlock(args, global).await,
+        Command::Remove(args) => remove::remove(args, global).await,
+        Command::Hosts(args) => hosts::hosts(args, global).await,
+    }
 }
 
 fn set_up_reports(global: &GlobalArgs) {

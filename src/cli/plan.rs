@@ -86,7 +86,8 @@ pub(super) async fn plan(args: &PlanArgs, global: &GlobalArgs) -> Result<Exit, C
         .filter_map(|preparation| Some(Arc::clone(&preparation.result.as_ref().ok()?.plan)))
         .collect();
     let outcomes = leave_all(&context, preparations);
-    let exit = run.finish(&outcomes).await;
+    let exit = Exit::of_outcomes(&outcomes);
+    run.finish(&outcomes, exit).await;
     if global.format == Format::Text {
         show(&context.manifest.hooks, &plans, global)
             .map_err(|source| CliError::Local { what: "the plan could not be printed", source })?;

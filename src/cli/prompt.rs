@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::askpass::Askpass;
 use super::global::GlobalArgs;
 use super::run::{Run, Shown};
+use super::signals::Signals;
 use crate::host::Password;
 use crate::manifest::Address;
 use crate::plan::Elevation;
@@ -28,6 +29,7 @@ pub(super) struct Asker {
     askpass: Option<Askpass>,
     suspend: Suspend,
     shown: Option<Shown>,
+    signals: Signals,
     /// The keys whose passphrase was asked for: asked again, the one before was wrong.
     asked: Arc<Mutex<HashSet<PathBuf>>>,
 }
@@ -41,6 +43,7 @@ impl Asker {
             askpass: Askpass::find(global.seat()),
             suspend: Suspend::none(),
             shown: None,
+            signals: global.signals.clone(),
             asked: Arc::default(),
         }
     }
@@ -103,6 +106,7 @@ impl Asker {
         if !self.available {
             return None;
         }
+        let _terminal = self.signals.has_terminal();
         self.ask(|| rpassword::prompt_password(question)).ok().map(SecretString::from)
     }
 
@@ -118,9 +122,15 @@ impl Asker {
     }
 }
 
-fn line(question: &str) -> Option<Zeroizing<String>> {
+/// Not holding on to standard error: who is interrupted by it has something to say.
+fn show(question: &str) -> io::Result<()> {
     let mut stderr = io::stderr().lock();
-    write!(stderr, "{question}").and_then(|()| stderr.flush()).ok()?;
+    write!(stderr, "{question}")?;
+    stderr.flush()
+}
+
+fn line(question: &str) -> Option<Zeroizing<String>> {
+    show(question).ok()?;
     let mut answer = Zeroizing::new(String::new());
     match io::stdin().read_line(&mut answer) {
         Ok(1..) => Some(Zeroizing::new(answer.trim_end_matches(['\n', '\r']).to_owned())),
@@ -129,8 +139,7 @@ fn line(question: &str) -> Option<Zeroizing<String>> {
 }
 
 fn yes(question: &str) -> bool {
-    let mut stderr = io::stderr().lock();
-    let asked = write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush());
+    let asked = show(&format!("{question} [y/N] "));
     let mut answer = String::new();
     asked.is_ok()
         && io::stdin().read_line(&mut answer).is_ok()

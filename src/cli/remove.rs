@@ -74,7 +74,7 @@ pub(super) async fn remove(args: &RemoveArgs, global: &GlobalArgs) -> Result<Exi
     if !args.yes {
         let names: Vec<String> = hosts.iter().map(|host| host.address.to_string()).collect();
         let asker = Asker::new(global);
-        if !asker.is_available() {
+        if !asker.sits_at_a_terminal() {
             return Err(CliError::UnconfirmedRemoval { service: manifest.name.to_string() });
         }
         let question = format!(
@@ -93,7 +93,7 @@ pub(super) async fn remove(args: &RemoveArgs, global: &GlobalArgs) -> Result<Exi
     inspect(environment, &args.connect, global, (manifest.scope, Purpose::Change), async |session, host| {
         let facts = probe(session, &manifest, Extent::Removal).await?;
         session.elevate(facts.elevation);
-        if matches!(facts.sudo, Sudo::Refused(_)) && asker.is_available() {
+        if matches!(facts.sudo, Sudo::Refused(_)) && asker.sits_at_a_terminal() {
             give_password(session, host, facts.elevation, &prompt, &known).await?;
         }
         match remove_from(session, &manifest, &environment.name, host).await? {

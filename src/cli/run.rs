@@ -4,17 +4,20 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
 use super::error::CliError;
 use super::exit_code::Exit;
 use super::global::{Format, GlobalArgs};
+use super::signals::Claim;
 use crate::report::{
     Colour, Event, EventKind, Events, JsonReporter, Mask, MaskedReporter, PlainReporter, Reporter, RunCounts,
     Suspend, TerminalReporter, TextStyle, Verbosity,
 };
 use crate::rollout::{Interrupt, Outcome, Phases, Warnings};
+
+/// How long the end of a run that was interrupted may take to be shown.
+const LONGEST_END: Duration = Duration::from_secs(2);
 
 /// A run under way.
 pub(super) struct Run {
@@ -32,6 +35,7 @@ pub(super) struct Run {
     pub warnings: Warnings,
     /// What nobody may see.
     pub mask: Mask,
+    signals: tokio::sync::Mutex<Claim>,
     reporter: JoinHandle<()>,
     begun: Instant,
 }
@@ -65,6 +69,7 @@ impl Run {
             phases: Phases::default(),
             warnings: Warnings::default(),
             mask: global.mask.clone(),
+            signals: tokio::sync::Mutex::new(global.signals.claim()),
             reporter,
             begun: Instant::now(),
         }
@@ -74,13 +79,11 @@ impl Run {
     /// once.
     pub(super) async fn supervise<T>(&self, work: impl Future<Output = T>) -> Result<T, CliError> {
         tokio::pin!(work);
-        let failed = |source| CliError::Local { what: "signals can't be listened for", source };
-        let mut interrupts = signal(SignalKind::interrupt()).map_err(failed)?;
-        let mut terminations = signal(SignalKind::terminate()).map_err(failed)?;
+        let mut signals = self.signals.lock().await;
         loop {
             tokio::select! {
                 done = &mut work => return Ok(done),
-                () = either(&mut interrupts, &mut terminations) => {
+                () = signals.next() => {
                     if self.interrupt.is_set() {
                         self.events.send(EventKind::Left);
                         self.shown.wait();
@@ -94,14 +97,12 @@ impl Run {
     }
 
     /// Ends the run: the totals are reported, and everything before them has been shown when this returns.
-    pub(super) async fn finish(self, outcomes: &[Outcome]) -> Exit {
+    pub(super) async fn finish(self, outcomes: &[Outcome], exit: Exit) {
         let mut counts = RunCounts::default();
         for outcome in outcomes {
             counts.add(outcome.verdict());
         }
-        let exit = Exit::of_outcomes(outcomes);
         self.over(counts, exit).await;
-        exit
     }
 
     /// Ends a run that came to its end before any host was connected to.
@@ -118,12 +119,32 @@ impl Run {
             exit_code: exit.code(),
             elapsed: self.begun.elapsed(),
         });
-        // A reporter that broke does not change how the run ended.
-        let _ = self.reporter.await;
+        let mut signals = self.signals.lock().await;
+        tokio::select! {
+            // One that broke does not change how the run ended.
+            _ = self.reporter => {}
+            // A question that is still open keeps it from showing anything.
+            () = tokio::time::sleep(LONGEST_END), if self.interrupt.is_set() => {}
+            () = signals.next() => {}
+        }
     }
 
-    /// Does what writes to the terminal by itself: below all that has happened, and while nothing is drawn.
-    pub(super) fn aside<T>(&self, work: impl FnOnce() -> T) -> T {
+    /// For what writes to the terminal by itself.
+    pub(super) fn aside(&self) -> Aside {
+        Aside { shown: self.shown.clone(), suspend: self.suspend.clone() }
+    }
+}
+
+/// A place on the terminal below all that has happened, where nothing is drawn.
+#[derive(Debug, Clone)]
+pub(super) struct Aside {
+    shown: Shown,
+    suspend: Suspend,
+}
+
+impl Aside {
+    /// Does the work there, in the calling thread.
+    pub(super) fn work<T>(&self, work: impl FnOnce() -> T) -> T {
         self.shown.wait();
         self.suspend.suspend(work)
     }
@@ -145,13 +166,6 @@ impl Shown {
         let (number, changed) = &*self.number;
         let shown = number.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = changed.wait_timeout_while(shown, LONGEST, |shown| *shown < sent);
-    }
-}
-
-async fn either(one: &mut Signal, other: &mut Signal) {
-    tokio::select! {
-        _ = one.recv() => {}
-        _ = other.recv() => {}
     }
 }
 

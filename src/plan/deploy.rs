@@ -288,6 +288,8 @@ impl Changes {
         let dropped = changes.dropped.iter().filter(|path| is_other(path)).cloned();
         let paths: Vec<String> = changes.tree.new_paths(facts).map(str::to_owned).chain(dropped).collect();
         paths.iter().for_each(|path| changes.other(manifest, path));
+        changes.binary |= changes.dropped.iter().any(|path| path.starts_with("bin/"));
+        changes.env |= changes.dropped.iter().any(|path| path.starts_with("env/"));
         // "units/api.service.d/limits.conf": the unit is another one without it.
         let folders =
             changes.dropped.iter().filter_map(|path| path.strip_prefix("units/")?.split_once(".d/"));

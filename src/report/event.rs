@@ -224,8 +224,6 @@ pub enum Command {
     Deploy,
     /// `shipit plan`
     Plan,
-    /// `shipit status`
-    Status,
     /// `shipit rollback`
     Rollback,
 }

@@ -63,7 +63,7 @@ fn mask_event(kind: &mut EventKind, mask: &Mask) {
             if let Some(failure) = failure {
                 mask_failure(failure, mask);
             }
-            warnings.iter_mut().for_each(text);
+            warnings.iter_mut().for_each(|text| *text = mask.cut_text(text));
         }
         EventKind::Waiting { what: _, holder } => {
             if let Some(holder) = holder {
@@ -98,7 +98,9 @@ pub fn mask_journal_entry(entry: &mut JournalEntry, mask: &Mask) {
 fn mask_failure(failure: &mut Failure, mask: &Mask) {
     let Failure { code: _, causes, state, help, details } = failure;
     hide(state, mask);
-    causes.iter_mut().chain(help).chain(details).for_each(|text| hide(text, mask));
+    help.iter_mut().for_each(|text| hide(text, mask));
+    // The host, or what asked it, has cut long lines, perhaps in the middle of a secret.
+    causes.iter_mut().chain(details).for_each(|text| *text = mask.cut_text(text));
 }
 
 fn masked_plan(plan: &Plan, mask: &Mask) -> Plan {

@@ -254,7 +254,6 @@ fn command_word(command: Command) -> &'static str {
     match command {
         Command::Deploy => "deploy",
         Command::Plan => "plan",
-        Command::Status => "status",
         Command::Rollback => "roll back",
     }
 }

@@ -9,19 +9,16 @@ impl HostError {
     /// A stable name for the kind of error.
     #[must_use]
     pub fn code(&self) -> String {
+        if let Some(error) = self.ssh() {
+            return ssh_code(error).to_owned();
+        }
         let code = match self {
-            Self::Ssh(error)
-            | Self::Session(SessionError::Ssh(error))
-            | Self::Probe(ProbeError::Session(SessionError::Ssh(error)))
-            | Self::Health(HealthError::Ssh(error) | HealthError::Session(SessionError::Ssh(error))) => {
-                ssh_code(error)
-            }
-            Self::Freeze(FreezeError::Session(SessionError::Ssh(error))) => ssh_code(error),
-            Self::Freeze(_) => "shipit::lock::freeze",
-            Self::Remove(RemoveError::Session(SessionError::Ssh(error))) => ssh_code(error),
-            Self::Remove(_) => "shipit::remove",
+            Self::Ssh(error) => ssh_code(error),
             Self::Session(SessionError::NoShell { .. })
+            | Self::Freeze(FreezeError::Session(SessionError::NoShell { .. }))
             | Self::Probe(ProbeError::Session(SessionError::NoShell { .. })) => "shipit::preflight::no_shell",
+            Self::Freeze(_) => "shipit::lock::freeze",
+            Self::Remove(_) => "shipit::remove",
             Self::Session(SessionError::NoRoot { .. }) => "shipit::preflight::no_root",
             Self::Session(_) => "shipit::host::session",
             Self::Probe(ProbeError::Home { .. }) => "shipit::preflight::home",
@@ -53,14 +50,14 @@ impl HostError {
         code.to_owned()
     }
 
-    /// What is wrong with the connection, where that is what failed.
-    pub(super) fn ssh(&self) -> Option<&SshError> {
+    /// What is wrong with the connection, where that is what failed. Not so of a removal: what was done by then is done.
+    #[must_use]
+    pub fn ssh(&self) -> Option<&SshError> {
         match self {
             Self::Ssh(error)
             | Self::Session(SessionError::Ssh(error))
             | Self::Probe(ProbeError::Session(SessionError::Ssh(error)))
             | Self::Freeze(FreezeError::Session(SessionError::Ssh(error)))
-            | Self::Remove(RemoveError::Session(SessionError::Ssh(error)))
             | Self::Upload(UploadError::Ssh(error) | UploadError::Session(SessionError::Ssh(error)))
             | Self::Health(HealthError::Ssh(error) | HealthError::Session(SessionError::Ssh(error))) => {
                 Some(error)
@@ -187,7 +184,6 @@ fn misses_the_network(line: &str) -> bool {
 
 fn upload_code(error: &UploadError) -> &'static str {
     match error {
-        UploadError::Session(SessionError::Ssh(error)) | UploadError::Ssh(error) => ssh_code(error),
         UploadError::Sftp { .. } => "shipit::upload::sftp",
         UploadError::Local { .. } => "shipit::upload::local",
         UploadError::LocalChanged { .. } => "shipit::upload::local_changed",

@@ -258,8 +258,13 @@ pub async fn prepare_all(context: &Arc<Context>, hosts: Vec<(Host, Draft)>) -> V
 /// Carries out the plans of all hosts that have one; tells of every host's end.
 pub async fn carry_out_all(context: &Arc<Context>, preparations: Vec<Preparation>) -> Vec<Outcome> {
     // What is to be done once is done on the first host, or it is there already from an earlier run.
-    let once =
-        context.manifest.hooks.host_at(HookPoint::BeforeActivate).any(|hook| hook.hosts == HookHosts::Once);
+    // A rollback runs no hooks.
+    let once = context.record.command == Command::Deploy
+        && context
+            .manifest
+            .hooks
+            .host_at(HookPoint::BeforeActivate)
+            .any(|hook| hook.hosts == HookHosts::Once);
     let mut position = Position::First;
     for preparation in &preparations {
         match (&preparation.result, position) {

@@ -41,8 +41,8 @@ pub enum HostState {
         root: RemotePath,
         /// Whose service manager runs it.
         scope: Scope,
-        /// The one that it was switched to; `None`: what failed to be undone are the preparations.
-        failed: Option<ReleaseId>,
+        /// What could not be undone as a whole.
+        undone: Undone,
         /// The one that was to come back.
         back_to: Option<ReleaseId>,
         /// What could not be done.
@@ -55,6 +55,17 @@ pub enum HostState {
         /// By when the host has settled.
         settled_by: Timestamp,
     },
+}
+
+/// What a way back that failed was from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Undone {
+    /// A switch to this release.
+    Switch(ReleaseId),
+    /// What was made ready for one.
+    Preparations,
+    /// A run of somebody's that had not come to its end.
+    EarlierRun,
 }
 
 /// A failure on one host: what, the state it leaves, and what was said around it.
@@ -169,11 +180,14 @@ impl std::fmt::Display for HostState {
                 }
                 if left.is_empty() { Ok(()) } else { write!(f, "; left behind: {}", left.join(", ")) }
             }
-            Self::RevertFailed { failed, why, .. } => match failed {
-                Some(failed) => {
-                    write!(f, "the host was switched to release {failed}, and going back failed: {why}")
+            Self::RevertFailed { undone, why, .. } => match undone {
+                Undone::Switch(release) => {
+                    write!(f, "the host was switched to release {release}, and going back failed: {why}")
                 }
-                None => write!(f, "the host was not switched, and undoing what was prepared failed: {why}"),
+                Undone::Preparations => {
+                    write!(f, "the host was not switched, and undoing what was prepared failed: {why}")
+                }
+                Undone::EarlierRun => write!(f, "going back from an earlier run failed: {why}"),
             },
             Self::Unknown { run, settled_by } => write!(
                 f,

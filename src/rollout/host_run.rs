@@ -7,15 +7,15 @@ use tokio::task::JoinHandle;
 
 use super::draft::Draft;
 use super::engine::{Agreement, Context, OtherRuns, Purpose, Reach};
-use super::failure::HostFailure;
+use super::failure::{HostFailure, HostState, Undone};
 use super::gate::GateState;
 use super::host_error::HostError;
 use super::root_rights::{become_root, give_password};
 use super::transaction::Transaction;
 use crate::host::{
-    Base, Claim, Copies, End, Extent, Incoming, Lock, LockOutcome, Recovery, Rights, Session, SessionError,
-    Whose, explain, is_bundled, probe, read_edited, read_rendered, recover, stage, sweep, upload,
-    wait_for_run,
+    Base, Claim, Copies, End, Extent, Incoming, Lock, LockOutcome, Reached, Recovery, Rights, Session,
+    SessionError, Whose, explain, is_bundled, probe, read_edited, read_rendered, recover, stage, sweep,
+    upload, wait_for_run,
 };
 use crate::manifest::{Address, Host, Scope};
 use crate::plan::{
@@ -234,6 +234,17 @@ async fn settle(
         RunLife::Dead => {
             let recovery = recover(session, &layout, &run, whose).await;
             let recovery = recovery.map_err(|error| untouched(error.into()))?;
+            let failed_back = |why: String| {
+                let state = HostState::RevertFailed {
+                    root: layout.root().clone(),
+                    scope: layout.scope(),
+                    undone: Undone::EarlierRun,
+                    back_to: facts.current.release().cloned(),
+                    why: why.clone(),
+                };
+                let error = Box::new(HostError::Unrecovered { run: run.clone(), why });
+                HostFailure { error, state, journal: Vec::new() }
+            };
             let (outcome, result) = match recovery {
                 // Its client is about to start it.
                 Recovery::Alive => {
@@ -244,11 +255,16 @@ async fn settle(
                 Recovery::Over(End::Committed) => (RecoveryOutcome::Committed, Ok(())),
                 Recovery::Over(End::Reverted(_)) => (RecoveryOutcome::Reverted, Ok(())),
                 Recovery::Over(End::RevertFailed(why))
-                | Recovery::NoManager(why)
-                | Recovery::Failed { why, .. } => (RecoveryOutcome::Failed, Err(why)),
+                | Recovery::Failed { why, reached: Reached::Switch } => {
+                    (RecoveryOutcome::Failed, Err(failed_back(why)))
+                }
+                Recovery::NoManager(why) | Recovery::Failed { why, reached: Reached::Preparation } => {
+                    let error = HostError::Unrecovered { run: run.clone(), why };
+                    (RecoveryOutcome::Failed, Err(untouched(error)))
+                }
             };
             events.send(EventKind::Recovered { run: run.clone(), outcome });
-            result.map_err(|why| untouched(HostError::Unrecovered { run, why }))
+            result
         }
     }
 }
@@ -269,6 +285,22 @@ async fn wait_for_other(
     Ok(wait_for_run(session, layout, run, context.patience, whose).await?)
 }
 
+/// Waits for what the first host does for all, as long as the operator does. From the switch on it is quicker, and safer, to
+/// go through with it.
+async fn may_switch(context: &Context, plan: &Plan) -> Result<(), HostError> {
+    let switches = plan.steps.iter().any(|step| matches!(step, Step::Switch { .. }));
+    if switches && plan.last_shared_step().is_none() {
+        let state = tokio::select! {
+            state = context.gate.pass() => state,
+            () = context.interrupt.wait() => return Err(HostError::Interrupted),
+        };
+        if state == GateState::Failed {
+            return Err(HostError::FirstHostFailed);
+        }
+    }
+    if context.interrupt.is_set() { Err(HostError::Interrupted) } else { Ok(()) }
+}
+
 impl Prepared {
     /// Carries out the plan.
     pub async fn carry_out(mut self, context: &Context) -> Result<Verdict, HostFailure> {
@@ -281,6 +313,9 @@ impl Prepared {
         if self.plan.is_empty() {
             return Ok(Verdict::Unchanged);
         }
+        if context.interrupt.is_set() {
+            return Err(self.untouched(HostError::Interrupted));
+        }
         let layout = Layout::new(&self.facts.home, &context.manifest);
         self.give_sudo_password(context).await.map_err(|error| self.untouched(error))?;
         // Held to the end of this function.
@@ -290,14 +325,9 @@ impl Prepared {
             return Ok(Verdict::Unchanged);
         }
         let copies = self.stage_and_upload(context, &layout).await?;
-        if context.interrupt.is_set() {
-            // From the switch on it is quicker, and safer, to go through with it.
+        if let Err(error) = may_switch(context, &plan).await {
             let _ = sweep(&mut self.session, &layout, &self.run).await;
-            return Err(self.untouched(HostError::Interrupted));
-        }
-        if plan.last_shared_step().is_none() && context.gate.pass().await == GateState::Failed {
-            let _ = sweep(&mut self.session, &layout, &self.run).await;
-            return Err(self.untouched(HostError::FirstHostFailed));
+            return Err(self.untouched(error));
         }
         let result = Transaction::new(self, context, &layout, copies).run().await;
         if let Err(HostFailure { error, .. }) = &result
@@ -323,7 +353,12 @@ impl Prepared {
             waited = true;
             events.send(EventKind::Waiting { what: Wait::Lock, holder });
         });
-        match outcome.await.map_err(|error| self.untouched(error.into()))? {
+        let outcome = tokio::select! {
+            outcome = outcome => outcome.map_err(|error| self.untouched(error.into()))?,
+            // Without our input, the program that waits for the lock ends.
+            () = context.interrupt.wait() => return Err(self.untouched(HostError::Interrupted)),
+        };
+        match outcome {
             LockOutcome::Locked(now) => {
                 if waited && context.agreement == Agreement::ToTheOutcome {
                     self.plan_again(context).await?;

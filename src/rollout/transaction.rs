@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::engine::{Context, Phase, RunRecord};
-use super::failure::{HostFailure, HostState};
+use super::failure::{HostFailure, HostState, Undone};
 use super::host_error::HostError;
 use super::host_run::{Prepared, connect_host, current_text};
 use super::teller::Teller;
@@ -252,6 +252,8 @@ impl<'a> Transaction<'a> {
                 Ok(Verdict::Deployed)
             }
             Ok(Stop::Over(end)) => {
+                self.remove_left().await;
+                let end = self.put_back_left(end).await;
                 let why = match &end {
                     End::Reverted(why) | End::RevertFailed(why) => why.clone(),
                     End::Committed => String::new(),
@@ -429,7 +431,10 @@ impl<'a> Transaction<'a> {
             End::RevertFailed(why) => HostState::RevertFailed {
                 root: self.plan.root.clone(),
                 scope: self.layout.scope(),
-                failed: (switched && self.teller.touched).then(|| self.plan.release.clone()),
+                undone: match switched && self.teller.touched {
+                    true => Undone::Switch(self.plan.release.clone()),
+                    false => Undone::Preparations,
+                },
                 back_to: before,
                 why: why.clone(),
             },

@@ -95,23 +95,6 @@ fn ending(end: Option<&End>) -> String {
 }
 
 impl NotUp {
-    /// The unit it is about.
-    #[must_use]
-    pub fn unit(&self) -> &UnitName {
-        match self {
-            Self::Failed { unit, .. }
-            | Self::Restarting { unit, .. }
-            | Self::StartTimedOut { unit, .. }
-            | Self::Ended { unit }
-            | Self::State { unit, .. }
-            | Self::NotStarted { unit }
-            | Self::StartedAgain { unit }
-            | Self::NeverElapses { unit }
-            | Self::WrongExecutable { unit, .. }
-            | Self::ExecutableUnreadable { unit } => unit,
-        }
-    }
-
     /// What usually causes it.
     #[must_use]
     pub fn cause(&self) -> Option<&'static str> {

@@ -84,6 +84,14 @@ fn a_fine_manifest_says_so_in_one_line() {
 }
 
 #[test]
+fn for_programs_there_is_a_line_a_problem_and_one_that_adds_up() {
+    let project = Project::new();
+    project.write("deploy.yaml", "name: api\nbinry: x\n");
+    insta::assert_snapshot!("json_broken", project.check_with(&["--format", "json"]));
+    insta::assert_snapshot!("json_fine", Project::new().check_with(&["--format", "json"]));
+}
+
+#[test]
 fn every_problem_of_the_manifest_at_once() {
     let project = Project::new();
     project.write(

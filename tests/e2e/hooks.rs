@@ -221,17 +221,9 @@ fn the_host_runs_on_failure_when_the_client_is_gone() {
     });
 }
 
-#[test]
-fn what_runs_once_runs_on_one_host_and_the_others_wait_for_it() {
-    let (Some(one), Some(two)) =
-        (TestUser::new(UserOptions::default()), TestUser::new(UserOptions::default()))
-    else {
-        return;
-    };
-    if one.key_path.is_none() {
-        return crate::hosts::skip("two users are needed");
-    }
-    let project = Project::quick(&one);
+/// A project for two hosts, with the second one's key. The first host runs a hook for both.
+fn for_two(one: &TestUser, two: &TestUser, hook: &str) -> (Project, String) {
+    let project = Project::quick(one);
     let both = format!("hosts: [{}, {}]", one.destination(), two.destination());
     project.edit("deploy.yaml", &format!("hosts: [{}]", one.destination()), &both);
     // The links in /usr/local/bin can only be one user's.
@@ -239,12 +231,29 @@ fn what_runs_once_runs_on_one_host_and_the_others_wait_for_it() {
     project.edit("deploy.yaml", &format!("env_file: {}.conf\n", project.name), "");
     let unit = format!("{}.service", project.name);
     project.write(&unit, "[Service]\nExecStart=/bin/sleep 1000\n\n[Install]\nWantedBy=default.target\n");
-    set_hooks(&project, "  before_activate: [ { run: 'sleep 2; echo migrated; touch ~/done', once: true } ]");
+    set_hooks(&project, &format!("  before_activate: [ {{ run: '{hook}', once: true }} ]"));
     let key = fs::read_to_string(two.key_path.as_ref().unwrap()).unwrap();
     project.write("second_key", &key);
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(project.path("second_key"), fs::Permissions::from_mode(0o600)).unwrap();
     let identity = project.path("second_key").display().to_string();
+    (project, identity)
+}
+
+fn two_users() -> Option<(TestUser, TestUser)> {
+    let users = (TestUser::new(UserOptions::default())?, TestUser::new(UserOptions::default())?);
+    if users.0.key_path.is_none() {
+        crate::hosts::skip("two users are needed");
+        return None;
+    }
+    Some(users)
+}
+
+#[test]
+fn what_runs_once_runs_on_one_host_and_the_others_wait_for_it() {
+    let Some((one, two)) = two_users() else { return };
+    let (project, identity) = for_two(&one, &two, "sleep 2; echo migrated; touch ~/done");
+    let unit = format!("{}.service", project.name);
     let ran = project.shipit(&["deploy", "prod", "--identity", &identity]).exits(0);
     assert_eq!(ran.stderr.matches("| migrated").count(), 1, "{}", ran.all());
     let migrated = ran.stderr.find("| migrated").unwrap();
@@ -256,6 +265,44 @@ fn what_runs_once_runs_on_one_host_and_the_others_wait_for_it() {
     project.write(&unit, "[Service]\nExecStart=/bin/sleep 2000\n\n[Install]\nWantedBy=default.target\n");
     let ran = project.shipit(&["deploy", "prod", "--identity", &identity]).exits(1);
     ran.says("the hook that runs once, on the first host, did not succeed there").never_says("switched");
+}
+
+/// A rollback runs no hooks, so no host waits for one.
+#[test]
+fn a_rollback_goes_on_without_the_first_host() {
+    let Some((one, two)) = two_users() else { return };
+    let (project, identity) = for_two(&one, &two, "echo migrated");
+    let unit = format!("{}.service", project.name);
+    let command = |words: &[&str]| project.shipit(&[words, &["--identity", &identity]].concat());
+    command(&["deploy", "prod"]).exits(0);
+    let before = project.current(&two);
+    project.write(&unit, "[Service]\nExecStart=/bin/sleep 2000\n\n[Install]\nWantedBy=default.target\n");
+    command(&["deploy", "prod"]).exits(0);
+    assert_ne!(project.current(&two), before);
+    let address = one.destination();
+    let (host, _) = address.rsplit_once(':').unwrap_or((&address, ""));
+    project.edit("deploy.yaml", &format!("hosts: [{address}, "), &format!("hosts: ['{host}:1', "));
+    command(&["rollback", "prod"]).exits(5).never_says("did not succeed there");
+    assert_eq!(project.current(&two), before);
+}
+
+/// Nothing new is begun, and the switch of a host is something new.
+#[test]
+fn who_waits_for_the_first_host_does_not_switch_after_ctrl_c() {
+    let Some((one, two)) = two_users() else { return };
+    let (project, identity) = for_two(&one, &two, "echo migrating; until [ -e ~/go ]; do sleep 0.1; done");
+    let mut deploy = Child::spawn(&mut project.command(&["deploy", "prod", "--identity", &identity]));
+    deploy.wait_for_output("| migrating");
+    let uploaded = format!("ls -d {}/incoming/* 2>/dev/null; true", project.root(&two));
+    wait_for("the second host's upload", Duration::from_secs(20), || !two.run(&uploaded).is_empty());
+    deploy.signal("INT");
+    deploy.wait_for_output("interrupted");
+    wait_for("the second host to be left", Duration::from_secs(20), || two.run(&uploaded).is_empty());
+    one.run("touch ~/go");
+    let ran = deploy.wait().exits(130);
+    ran.says("stopped by the operator");
+    assert_ne!(one.run(&format!("readlink {}/current || true", project.root(&one))), "");
+    assert_eq!(two.run(&format!("readlink {}/current || true", project.root(&two))), "");
 }
 
 #[test]

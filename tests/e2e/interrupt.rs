@@ -72,3 +72,52 @@ fn who_leaves_at_once_is_told_what_the_host_will_do_and_nothing_is_drawn_over_it
         project.standing(&user).current == before.current
     });
 }
+
+#[test]
+fn ctrl_c_is_an_answer_to_every_question() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let project = Project::quick(&user);
+    let known = fs::read_to_string(project.path("home/.ssh/known_hosts")).unwrap();
+    project.write("home/.ssh/known_hosts", "");
+    for spawn in [Project::spawn_on_a_terminal, Project::spawn_on_a_drawing_terminal] {
+        let mut deploy = spawn(&project, &["deploy", "prod"]);
+        deploy.wait_for_output("Trust it from now on");
+        deploy.write("\u{3}");
+        deploy.wait().exits(130);
+    }
+    project.write("home/.ssh/known_hosts", &known);
+    project.edit("deploy.yaml", "  prod:\n", "  prod:\n    confirm: true\n");
+    let mut deploy = project.spawn_on_a_drawing_terminal(&["deploy", "prod"]);
+    deploy.wait_for_output("[y/N]");
+    deploy.write("\u{3}");
+    deploy.wait().exits(130);
+    project.standing(&user).is_not_deployed();
+}
+
+/// The terminal is the operator's, and wanted for the next command.
+#[test]
+fn ctrl_c_at_a_hidden_question_leaves_the_terminal_as_it_was() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let project = Project::quick(&user);
+    project.edit("deploy.yaml", "  prod:\n", "  prod:\n    secrets: { TOKEN: { prompt: The token } }\n");
+    project.edit("deploy.yaml", "settle:", "credentials: { token: TOKEN }\nsettle:");
+    let shipit =
+        format!("{} deploy prod; echo \"code $?\"; stty -a; echo over", env!("CARGO_BIN_EXE_shipit"));
+    let mut script = std::process::Command::new("script");
+    script.args(["--quiet", "--echo", "always", "--command", &shipit, "/dev/null"]);
+    script
+        .current_dir(project.path("."))
+        .env("HOME", project.path("home"))
+        .env("SHELL", "/bin/sh")
+        .env_remove("CI");
+    let mut child = Child::spawn(&mut script);
+    child.wait_for_output("The token");
+    child.write("\u{3}");
+    child.wait_for_output("over");
+    let output = child.output();
+    assert!(output.contains("stopped by the operator") && output.contains("code 130"), "{output}");
+    let modes: Vec<&str> = output.split_whitespace().collect();
+    for mode in ["isig", "icanon", "echo"] {
+        assert!(modes.contains(&mode), "{mode:?} is off:\n{output}");
+    }
+}

@@ -59,9 +59,10 @@ impl<'a> Watch<'a> {
         let Self { user, unit } = self;
         let password = user.password.as_ref().unwrap();
         user.run_as_root(&format!("systemctl stop {unit}"));
+        user.await_journal();
         let seen = user.run_as_root(&format!(
             "grep -acF '{program}' /run/{unit}; grep -acF {password} /run/{unit}; rm /run/{unit}
-             journalctl --sync; journalctl -q --no-pager | grep -cF {password}; grep -rlF {password} '{}' /tmp /run/user | wc -l
+             journalctl -q --no-pager | grep -cF {password}; grep -rlF {password} '{}' /tmp /run/user | wc -l
              find /var/log/sudo-io -type f -exec zcat -f {{}} + 2>/dev/null | grep -acF {password}; true",
             user.home
         ));
@@ -158,8 +159,9 @@ fn a_wrong_password_counts_once() {
             .shipit_on_a_terminal(&["deploy", "prod"], &[("sudo password on", "wrong"), ("Sorry", "")]);
         assert_eq!(ran.code, Some(8), "{}", ran.all());
         project.assert_untouched(&user);
+        user.await_journal();
         let failures = user.run_as_root(&format!(
-            "journalctl --sync; journalctl -q --no-pager _COMM=sudo | grep 'authentication failure;' | grep -c 'user={}$'; true",
+            "journalctl -q --no-pager _COMM=sudo | grep 'authentication failure;' | grep -c 'user={}$'; true",
             user.user
         ));
         // No answer is no try.

@@ -330,10 +330,11 @@ fn no_secret_of_any_kind_is_seen_by_anybody_else_in_a_deploy_and_a_revert() {
     // What stays: nothing on this side; on the host, the env file of each release, which only its user can read.
     assert_eq!(operator.files_with(&secrets), Vec::<String>::new());
     let list = secrets.all().collect::<Vec<_>>().join("\n");
+    user.await_journal();
     let left = user.run_as_root(&format!(
         "umask 077; cat >/run/{0}.secrets <<'SECRETS'\n{list}\nSECRETS
          grep -rlaFf /run/{0}.secrets {1} /tmp /var/tmp /var/log /var/lib/systemd /run/user /run/systemd /etc 2>/dev/null
-         journalctl --sync; journalctl -q --no-pager -o export --since=@{2} | grep -aFf /run/{0}.secrets
+         journalctl -q --no-pager -o export --since=@{2} | grep -aFf /run/{0}.secrets
          rm /run/{0}.secrets",
         project.name,
         user.home,

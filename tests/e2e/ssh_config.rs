@@ -62,8 +62,9 @@ fn a_deploy_through_a_jump_host_by_its_own_user_and_key() {
     let ran = project.shipit(&["logs", "prod"]).exits(0);
     assert!(ran.stdout.contains("started in"), "{}", ran.all());
     // The host saw the jump host, and not the machine that shipit runs on.
+    user.await_journal();
     let from = user.run_as_root(&format!(
-        "journalctl --sync; journalctl -q -t sshd --no-pager -o cat | grep 'Accepted publickey for {} ' | tail -n 1",
+        "journalctl -q -t sshd --no-pager -o cat | grep 'Accepted publickey for {} ' | tail -n 1",
         user.user
     ));
     assert!(from.contains(&format!("from {} ", user.host)), "{from}");

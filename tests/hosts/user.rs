@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::machine::{Machine, SharedHost, external_host};
 use super::relay::Relay;
-use super::{random_id, run_with_input, skip, stdout_of};
+use super::{random_id, run_with_input, skip, stdout_of, wait_for};
 
 /// What sudo asks of a user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -288,10 +289,21 @@ impl TestUser {
         stdout_of(&self.root(script), script)
     }
 
-    /// What the host's journal has, all that was written up to now included (journalctl(1), `--sync`).
+    /// What the host's journal has.
     #[track_caller]
     pub fn journal(&self, arguments: &str) -> String {
-        self.run_as_root(&format!("journalctl --sync && journalctl --quiet --no-pager {arguments}"))
+        self.await_journal();
+        self.run_as_root(&format!("journalctl --quiet --no-pager {arguments}"))
+    }
+
+    /// Waits until journald has taken what programs have said by syslog(3) up to now: it may be a moment behind. Not by
+    /// `journalctl --sync`, which waits for the disk, and has everybody wait who has something to say.
+    #[track_caller]
+    pub fn await_journal(&self) {
+        let mark = random_id();
+        self.run_as_root(&format!("logger --tag shipit-test-mark {mark}"));
+        let seen = "journalctl --quiet --no-pager --output=cat --identifier=shipit-test-mark --lines=50";
+        wait_for("the journal", Duration::from_secs(60), || self.run_as_root(seen).contains(&mark));
     }
 
     /// Whether the user's services run without a login (loginctl(1), enable-linger).

@@ -141,6 +141,14 @@ fn a_file_that_the_release_no_longer_has_makes_a_new_release() {
     service.edit("api.service", "EnvironmentFile=/etc/default/api.conf\n", "");
     let plan = service.plan(&facts).unwrap();
     assert!(shown(&plan).contains("- env/api.conf  (not in the new release)"), "{}", shown(&plan));
+
+    // A process keeps the environment that it was started with, whatever its unit says of the file.
+    let service = Service::new();
+    service.edit("api.service", "EnvironmentFile=/", "EnvironmentFile=-/");
+    let facts = service.deployed_host();
+    service.edit("deploy.yaml", "env_file: api.conf\n", "");
+    let plan = service.plan(&facts).unwrap();
+    assert!(steps(&plan).contains(&"restart"), "{}", shown(&plan));
 }
 
 #[test]
