@@ -127,7 +127,11 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
         let failed = |source| CliError::Local { what: "signals can't be listened for", source };
         global.signals.listen().map_err(failed)?;
         tokio::select! {
-            result = carry_out(&command, &global) => result,
+            result = carry_out(&command, &global) => match result {
+                // A question that was cut short is answered by nobody, and that is not what ended the command.
+                Err(_) if global.signals.have_ended_it() => Err(CliError::Stopped),
+                result => result,
+            },
             () = global.signals.unclaimed() => Err(CliError::Stopped),
         }
     });

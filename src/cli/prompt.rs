@@ -106,8 +106,15 @@ impl Asker {
         if !self.available {
             return None;
         }
-        let _terminal = self.signals.has_terminal();
-        self.ask(|| rpassword::prompt_password(question)).ok().map(SecretString::from)
+        let terminal = self.signals.has_terminal();
+        let heard = self.signals.count();
+        let typed = self.ask(|| rpassword::prompt_password(question));
+        drop(terminal);
+        if matches!(&typed, Err(error) if error.kind() == io::ErrorKind::Interrupted) {
+            // It has sent us the signal that the terminal would have sent. Whoever listens is to hear of it first.
+            self.signals.await_more_than(heard);
+        }
+        typed.ok().map(SecretString::from)
     }
 
     /// Asks for what may be seen.

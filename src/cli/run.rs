@@ -82,7 +82,7 @@ impl Run {
         let mut signals = self.signals.lock().await;
         loop {
             tokio::select! {
-                done = &mut work => return Ok(done),
+                biased;
                 () = signals.next() => {
                     if self.interrupt.is_set() {
                         self.events.send(EventKind::Left);
@@ -92,6 +92,7 @@ impl Run {
                     self.interrupt.set();
                     self.events.send(EventKind::Interrupted);
                 }
+                done = &mut work => return Ok(done),
             }
         }
     }

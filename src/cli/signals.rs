@@ -2,8 +2,8 @@
 //! who listen. A run claims them, and decides what they mean; what nobody has claimed ends the command.
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
@@ -20,14 +20,30 @@ struct Heard {
     /// How many there were.
     number: watch::Sender<u64>,
     claims: AtomicUsize,
+    /// Whether there was one that nobody had claimed.
+    unclaimed: AtomicBool,
     /// Held by a question that has changed the terminal's mode.
     terminal: Arc<Mutex<()>>,
+}
+
+impl Heard {
+    fn take(&self) {
+        if self.claims.load(Ordering::SeqCst) == 0 {
+            self.unclaimed.store(true, Ordering::SeqCst);
+        }
+        self.number.send_modify(|number| *number += 1);
+    }
 }
 
 impl Default for Signals {
     fn default() -> Self {
         let (number, _) = watch::channel(0);
-        Self(Arc::new(Heard { number, claims: AtomicUsize::new(0), terminal: Arc::default() }))
+        Self(Arc::new(Heard {
+            number,
+            claims: AtomicUsize::new(0),
+            unclaimed: AtomicBool::new(false),
+            terminal: Arc::default(),
+        }))
     }
 }
 
@@ -40,7 +56,7 @@ impl Signals {
         tokio::spawn(async move {
             loop {
                 either(&mut interrupts, &mut terminations).await;
-                heard.number.send_modify(|number| *number += 1);
+                heard.take();
             }
         });
         Ok(())
@@ -59,10 +75,28 @@ impl Signals {
         let mut receiver = self.0.number.subscribe();
         // The sender is ours, so the channel can't close.
         while receiver.changed().await.is_ok() {
-            if self.0.claims.load(Ordering::SeqCst) == 0 {
+            if self.have_ended_it() {
                 let _ = tokio::time::timeout(TIDYING, self.0.terminal.lock()).await;
                 return;
             }
+        }
+    }
+
+    /// Whether there was one that nobody had claimed: whatever else became of the command, that is why.
+    pub(super) fn have_ended_it(&self) -> bool {
+        self.0.unclaimed.load(Ordering::SeqCst)
+    }
+
+    /// How many there were.
+    pub(super) fn count(&self) -> u64 {
+        *self.0.number.borrow()
+    }
+
+    /// Waits, in the calling thread, until there are more than so many: one is on its way.
+    pub(super) fn await_more_than(&self, count: u64) {
+        let begun = Instant::now();
+        while self.count() <= count && begun.elapsed() < TIDYING {
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 
@@ -110,7 +144,7 @@ mod tests {
     #[tokio::test]
     async fn each_counts_for_a_claim_and_those_without_one_end_the_command() {
         let signals = Signals::default();
-        let heard = |times: u64| signals.0.number.send_modify(|number| *number += times);
+        let heard = |times: usize| (0..times).for_each(|_| signals.0.take());
         let mut claim = signals.claim();
         let command = tokio::spawn({
             let signals = signals.clone();
@@ -121,9 +155,10 @@ mod tests {
         claim.next().await;
         claim.next().await;
         assert!(tokio::time::timeout(Duration::from_millis(20), claim.next()).await.is_err());
-        assert!(!command.is_finished());
+        assert!(!command.is_finished() && !signals.have_ended_it());
         drop(claim);
         heard(1);
         command.await.unwrap();
+        assert!(signals.have_ended_it());
     }
 }

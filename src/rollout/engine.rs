@@ -243,8 +243,10 @@ pub async fn prepare_all(context: &Arc<Context>, hosts: Vec<(Host, Draft)>) -> V
             let begun = Instant::now();
             context.phases.set(&host.address, Phase::Untouched);
             let result = tokio::select! {
-                result = prepare(&context, &host, draft, position) => result,
+                // What was asked of the operator meanwhile was not answered, and that is no reason of its own.
+                biased;
                 () = context.interrupt.wait() => Err(HostFailure::not_reached(HostError::Interrupted)),
+                result = prepare(&context, &host, draft, position) => result,
             };
             if let Err(failure) = &result {
                 tell(&context, &host.address, &Err(failure), None, begun);

@@ -406,7 +406,12 @@ impl Prepared {
             return Ok(());
         }
         let by = self.facts.elevation;
-        give_password(&mut self.session, &self.host, by, &context.sudo, &context.sudo_password).await
+        let given =
+            give_password(&mut self.session, &self.host, by, &context.sudo, &context.sudo_password).await;
+        if given.is_err() && context.interrupt.is_set() {
+            return Err(HostError::Interrupted);
+        }
+        given
     }
 
     /// Puts the files on the host.
