@@ -6,24 +6,24 @@ use jiff::Timestamp;
 use tokio::task::JoinHandle;
 
 use super::draft::Draft;
-use super::engine::{Agreement, Context, OtherRuns, Purpose, Reach};
-use super::failure::{HostFailure, HostState, Undone};
+use super::engine::{Agreement, Context, Purpose, Reach};
+use super::failure::HostFailure;
 use super::gate::GateState;
 use super::host_error::HostError;
+use super::look::look;
 use super::root_rights::{become_root, give_password};
 use super::transaction::Transaction;
 use crate::host::{
-    Base, Claim, Copies, End, Extent, Incoming, Lock, LockOutcome, Reached, Recovery, Rights, Session,
-    SessionError, Whose, explain, is_bundled, probe, read_edited, read_rendered, recover, stage, sweep,
-    upload, wait_for_run,
+    Base, Claim, Copies, Extent, Incoming, Lock, LockOutcome, Rights, Session, SessionError, Whose, explain,
+    is_bundled, read_rendered, stage, sweep, upload,
 };
 use crate::manifest::{Address, Host, Scope};
 use crate::plan::{
-    Current, Destination, Facts, Inputs, Layout, PendingRun, Plan, Position, RollbackInputs, RunLife, Step,
-    Sudo, Transfer, plan, plan_rollback,
+    Current, Destination, Facts, Inputs, Layout, Plan, Position, RollbackInputs, Step, Sudo, Transfer, plan,
+    plan_rollback,
 };
 use crate::release::{Release, ReleaseId, ReleaseRecord, RunId};
-use crate::report::{EventKind, Events, Recovery as RecoveryOutcome, Verdict, Wait};
+use crate::report::{EventKind, Events, Verdict, Wait};
 use crate::ssh::{Connection, Proxy, SftpPool, SshError};
 
 /// The least time between two reports of an upload's progress.
@@ -168,26 +168,6 @@ fn bytes_by_sftp(plan: &Plan) -> u64 {
     single.filter(|file| file.transfer == Transfer::Send).map(|file| file.size).sum()
 }
 
-/// Finds the facts; brings to its end what died in the middle there, and waits for what is under way.
-async fn look(
-    context: &Context,
-    session: &mut Session,
-    extent: Extent,
-    whose: Whose,
-    events: &Events,
-) -> Result<Facts, HostFailure> {
-    loop {
-        let mut facts = probe(session, &context.manifest, extent).await.map_err(HostFailure::not_reached)?;
-        // One that was waited for may die, and then is to be brought to its end.
-        let Some(pending) = &facts.pending else {
-            session.elevate(facts.elevation);
-            read_edited(session, &context.manifest, &mut facts).await.map_err(HostFailure::not_reached)?;
-            return Ok(facts);
-        };
-        settle(context, session, &facts, pending, whose, events).await?;
-    }
-}
-
 fn make_plan(
     context: &Context,
     host: &Address,
@@ -212,77 +192,6 @@ fn make_plan(
 fn new_run() -> Result<RunId, HostError> {
     let random = getrandom::u32().map_err(HostError::Random)?;
     Ok(RunId::new(Timestamp::now(), random))
-}
-
-/// Deals with a run that was found: waits for one that is at work, ends one that died.
-async fn settle(
-    context: &Context,
-    session: &mut Session,
-    facts: &Facts,
-    pending: &PendingRun,
-    whose: Whose,
-    events: &Events,
-) -> Result<(), HostFailure> {
-    let layout = Layout::new(&facts.home, &context.manifest);
-    let untouched = |error| HostFailure::untouched(error, facts.current.release().cloned());
-    let run = pending.id.clone();
-    match pending.life {
-        _ if context.purpose == Purpose::Look => Err(untouched(HostError::UnderWay(run))),
-        RunLife::Alive => {
-            wait_for_other(context, session, &layout, &run, whose, events).await.map_err(untouched)
-        }
-        RunLife::Dead => {
-            let recovery = recover(session, &layout, &run, whose).await;
-            let recovery = recovery.map_err(|error| untouched(error.into()))?;
-            let failed_back = |why: String| {
-                let state = HostState::RevertFailed {
-                    root: layout.root().clone(),
-                    scope: layout.scope(),
-                    undone: Undone::EarlierRun,
-                    back_to: facts.current.release().cloned(),
-                    why: why.clone(),
-                };
-                let error = Box::new(HostError::Unrecovered { run: run.clone(), why });
-                HostFailure { error, state, journal: Vec::new() }
-            };
-            let (outcome, result) = match recovery {
-                // Its client is about to start it.
-                Recovery::Alive => {
-                    return wait_for_other(context, session, &layout, &run, whose, events)
-                        .await
-                        .map_err(untouched);
-                }
-                Recovery::Over(End::Committed) => (RecoveryOutcome::Committed, Ok(())),
-                Recovery::Over(End::Reverted(_)) => (RecoveryOutcome::Reverted, Ok(())),
-                Recovery::Over(End::RevertFailed(why))
-                | Recovery::Failed { why, reached: Reached::Switch } => {
-                    (RecoveryOutcome::Failed, Err(failed_back(why)))
-                }
-                Recovery::NoManager(why) | Recovery::Failed { why, reached: Reached::Preparation } => {
-                    let error = HostError::Unrecovered { run: run.clone(), why };
-                    (RecoveryOutcome::Failed, Err(untouched(error)))
-                }
-            };
-            events.send(EventKind::Recovered { run: run.clone(), outcome });
-            result
-        }
-    }
-}
-
-/// Waits for the end of someone else's run, or leaves.
-async fn wait_for_other(
-    context: &Context,
-    session: &mut Session,
-    layout: &Layout,
-    run: &RunId,
-    whose: Whose,
-    events: &Events,
-) -> Result<(), HostError> {
-    if context.runs == OtherRuns::Refuse {
-        return Err(HostError::UnderWay(run.clone()));
-    }
-    events.send(EventKind::Waiting { what: Wait::Activation, holder: None });
-    Ok(wait_for_run(session, layout, run, context.patience, whose).await?)
 }
 
 /// Waits for what the first host does for all, as long as the operator does. From the switch on it is quicker, and safer, to

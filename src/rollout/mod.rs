@@ -9,6 +9,7 @@ mod failure;
 mod gate;
 mod host_error;
 mod host_run;
+mod look;
 mod root_rights;
 mod teller;
 mod transaction;
