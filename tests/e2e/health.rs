@@ -135,3 +135,26 @@ fn an_sshd_that_forbids_forwarding_is_no_obstacle() {
         refused.all()
     );
 }
+
+/// What was well when it was asked may not be by the time of the word.
+#[test]
+fn a_service_that_ends_while_others_are_asked_is_not_kept() {
+    let Some(user) = TestUser::new(UserOptions::default()) else { return };
+    let project = Project::quick(&user);
+    project.deploy();
+    let before = project.standing(&user);
+    // A hook may take as long as it wants; meanwhile the service ends, or is started again and again.
+    let checks = "settle: 0s\nhooks: { after_activate: [ { run: 'until [ -e ~/ended ]; do sleep 0.1; done' } ] }\n\
+                  health: { journal: all said }\n";
+    project.edit("deploy.yaml", "settle: 0s\n", checks);
+    project.write("service.sh", "#!/bin/sh\necho all said\nsleep 1\ntouch ~/ended\nexit 3\n");
+    let unit = format!("{}.service", project.name);
+    for restart in ["Restart=no", "Restart=always\nRestartSec=1h", "Restart=always\nRestartSec=50ms"] {
+        project.edit(&unit, "Restart=always", restart);
+        let ran = project.shipit(&["deploy", "prod"]).exits(3);
+        ran.says(&format!("{unit} did not stay up")).says("FAILED (reverted)").says("]: all said");
+        project.standing(&user).is_back_at(&before);
+        user.run("rm ~/ended");
+        project.edit(&unit, restart, "Restart=always");
+    }
+}

@@ -162,6 +162,36 @@ observe() { # milliseconds unit...
 	return "$down"
 }
 
+# Which of the units that were watched is down by the time of the client's word, or was started anew by systemd: what was asked
+# and run since takes its time. Prints why it is not to be kept; nothing: it is.
+ended_since() {
+	[ -n "$looks_again" ] || return
+	names=$(sed -n 's/^found unit \([^ ]*\) first InvocationID=.*/\1/p' "$run/log")
+	[ -n "$names" ] || return
+	# shellcheck disable=SC2086 # names have no white space
+	texts=$(properties $names) || return
+	for unit in $names; do
+		next_unit
+		case $text in
+		*NRestarts=*)
+			restarts=${text#*NRestarts=}
+			before=$(grep -F -e "found unit $unit first NRestarts=" "$run/log")
+			if [ "${restarts%%"$newline"*}" -gt "${before##*=}" ]; then
+				echo "$unit did not stay up: systemd has started it again"
+				return
+			fi
+			;;
+		esac
+		case $active:$sub:$type:$result in
+		inactive:*:oneshot:success) ;;
+		failed:* | deactivating:* | inactive:* | *:auto-restart:*)
+			echo "$unit did not stay up: it is $active ($sub, $result)"
+			return
+			;;
+		esac
+	done
+}
+
 # What the watch came to for the unit whose block was taken apart last.
 conclude_unit() { # unit
 	found_lines "unit $1 last" "$text"

@@ -127,6 +127,13 @@ impl Run<'_> {
         IDLE + silent.max().unwrap_or_default()
     }
 
+    /// Whether a unit may have ended unseen before the client's word comes: while health was asked for, or a hook ran.
+    fn takes_time_after_the_watch(&self) -> bool {
+        self.steps.iter().any(|step| {
+            matches!(step, Step::AskHealth { .. } | Step::Hook { when: HookPoint::AfterActivate, .. })
+        })
+    }
+
     fn head(&self) -> Script {
         let mut script = Script::constant(ACTIVATION.load);
         script.constant_line("exec 3>&1");
@@ -174,6 +181,11 @@ impl Run<'_> {
         let mut script = Script::default();
         self.configure(&mut script);
         self.on_failure(&mut script);
+        script.constant_line(if self.takes_time_after_the_watch() {
+            "looks_again=yes"
+        } else {
+            "looks_again="
+        });
         script.constant_line("plan_steps() {\n:");
         self.calls(&mut script, Part::Unit);
         script.constant_line("}\nafter_commit() {\n:");

@@ -40,7 +40,11 @@ activate() {
 	decision=
 	[ -n "$hung_up" ] || decision=$(timeout "$patience" cat "$run/decision")
 	case $decision in
-	commit) commit ;;
+	commit)
+		ended=$(ended_since)
+		[ -z "$ended" ] || give_up "$ended"
+		commit
+		;;
 	revert) give_up "the client said so" ;;
 	*) give_up "no word from the client within $patience s" ;;
 	esac
