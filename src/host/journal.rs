@@ -59,11 +59,16 @@ if [ "$ended" = ended ]; then
 	done
 	sleep 0.1
 fi
-# systemd writes a line about every start, so nothing at all means that journald has not got round to it yet.
+# systemd writes a line about every start, so without one journald has not got round to it yet; or the line is further back
+# than was asked for.
 tries=0
-until entries=$(journalctl --quiet --no-pager --output=json --lines="$lines" $matches) && [ -n "$entries" ]; do
-	tries=$((tries + 1))
+until entries=$(journalctl --quiet --no-pager --output=json --lines="$lines" $matches) && case $entries in
+	*'"INVOCATION_ID"'* | *'"USER_INVOCATION_ID"'*) ;;
+	'') [ "$tries" -ge 8 ] ;;
+	*) [ "$tries" -ge 2 ] ;;
+	esac; do
 	[ "$tries" -lt 8 ] || break
+	tries=$((tries + 1))
 	sleep 0.1
 done
 printf '%s\n' "$entries"

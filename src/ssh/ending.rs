@@ -87,6 +87,8 @@ pub(super) fn error_cause(error: &russh::Error) -> LostCause {
     match error {
         russh::Error::HUP | russh::Error::Disconnect => LostCause::Closed,
         russh::Error::IO(error) if error.kind() == io::ErrorKind::UnexpectedEof => LostCause::Closed,
+        // It was closed, and something was on its way there: a pipe to a ProxyCommand says so.
+        russh::Error::IO(error) if error.kind() == io::ErrorKind::BrokenPipe => LostCause::Closed,
         // Nothing could be sent for too long: `Wire` says so of the other end, the system of the whole link.
         russh::Error::IO(error) if error.kind() == io::ErrorKind::TimedOut => LostCause::KeepaliveTimeout,
         russh::Error::IO(error) => LostCause::Network { kind: error.kind(), message: error.to_string() },
