@@ -13,7 +13,7 @@ use super::provenance;
 use crate::manifest::problem::any_error;
 use crate::manifest::{Manifest, Problem, Severity, load};
 use crate::release;
-use crate::report::{SCHEMA_VERSION, escape_controls};
+use crate::report::{SCHEMA_VERSION, json_line};
 
 /// Check the manifest and the files it names, without connecting to any host
 #[derive(Debug, clap::Args)]
@@ -81,7 +81,7 @@ impl Found {
     /// A line a problem, then one that adds up.
     fn write_json(&self, path: &Path, out: &mut dyn Write) -> io::Result<()> {
         for problem in &self.problems {
-            write_line(out, &ProblemLine::of(problem))?;
+            out.write_all(json_line(&ProblemLine::of(problem)).as_bytes())?;
         }
         let errors = self.problems.iter().filter(|problem| problem.severity == Severity::Error).count();
         let total = Total {
@@ -91,12 +91,8 @@ impl Found {
             errors,
             warnings: self.problems.len() - errors,
         };
-        write_line(out, &total)
+        out.write_all(json_line(&total).as_bytes())
     }
-}
-
-fn write_line(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
-    writeln!(out, "{}", escape_controls(&serde_json::to_string(value)?))
 }
 
 /// A problem, as `--format json` has it.

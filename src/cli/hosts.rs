@@ -12,7 +12,7 @@ use super::inspect::columns;
 use super::prompt::Asker;
 use super::{scan, selection};
 use crate::manifest::Address;
-use crate::report::{SCHEMA_VERSION, escape_controls, sanitise};
+use crate::report::{SCHEMA_VERSION, json_line, sanitise};
 use crate::ssh::config::{Files, Keyword};
 use crate::ssh::{AgentKeys, Hop, Proxy, Routes, UnknownHostKey};
 
@@ -69,8 +69,7 @@ pub(super) async fn hosts(args: &HostsArgs, global: &GlobalArgs) -> Result<Exit,
                     ssh_config: &source,
                     resolved: &resolved,
                 };
-                let line = serde_json::to_string(&line).unwrap_or_default();
-                text.push_str(&(escape_controls(&line) + "\n"));
+                text.push_str(&json_line(&line));
             }
         }
     }

@@ -14,7 +14,7 @@ use super::prompt::Asker;
 use super::selection;
 use crate::host::{Password, Rights, Session};
 use crate::manifest::{Address, Environment, Scope};
-use crate::report::{Events, SCHEMA_VERSION, escape_controls, sanitise};
+use crate::report::{Events, SCHEMA_VERSION, json_line, sanitise};
 use crate::rollout::{HostError, HostFailure, Purpose, Reach, SudoPrompt, become_root, connect_host};
 
 /// Who is asked for a sudo password, and the password once it is known.
@@ -85,8 +85,7 @@ pub(super) async fn ask<T>(
 fn print<T: Answer>(host: &Address, answer: &T, format: Format) {
     let text = match format {
         Format::Text => sanitise(&format!("{host}  {}", indented(&answer.text()))),
-        Format::Json => serde_json::to_string(&HostAnswer { v: SCHEMA_VERSION, host, answer })
-            .map_or_else(|_| String::new(), |line| escape_controls(&line) + "\n"),
+        Format::Json => json_line(&HostAnswer { v: SCHEMA_VERSION, host, answer }),
     };
     // `shipit status | head` is fine.
     let _ = io::stdout().write_all(text.as_bytes());

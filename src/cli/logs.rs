@@ -20,7 +20,7 @@ use super::selection;
 use crate::host::{JournalEntry, JournalQuery, Reading, files_stream, journal_stream};
 use crate::manifest::Address;
 use crate::report::{
-    Events, JournalStyle, Mask, SCHEMA_VERSION, escape_controls, journal_line, mask_journal_entry, sanitise,
+    Events, JournalStyle, Mask, SCHEMA_VERSION, journal_line, json_line, mask_journal_entry, sanitise,
 };
 use crate::rollout::{Reach, connect_host, own_logs_hint};
 use crate::ssh::{ExitStatus, Output, SshError};
@@ -373,12 +373,8 @@ impl Lines {
 /// At once: who follows a log wants to see it.
 fn print(line: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{line}")?;
+    stdout.write_all(line.as_bytes())?;
     stdout.flush()
-}
-
-fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).map_or_else(|_| String::new(), |line| escape_controls(&line))
 }
 
 /// Prints entries in the format asked for.
@@ -409,10 +405,10 @@ impl Printer {
             &masked
         };
         let line = match self.format {
-            Format::Json => json(&HostEntry { v: SCHEMA_VERSION, host, entry }),
+            Format::Json => json_line(&HostEntry { v: SCHEMA_VERSION, host, entry }),
             Format::Text => {
                 let label = self.label(host);
-                journal_line(entry, label.as_deref(), &self.style)
+                journal_line(entry, label.as_deref(), &self.style) + "\n"
             }
         };
         print(&line)
@@ -429,11 +425,11 @@ impl Printer {
     fn line(&mut self, host: &Address, line: &str) -> io::Result<()> {
         let line = self.mask.text(line);
         let line = match self.format {
-            Format::Json => json(&HostLine { v: SCHEMA_VERSION, host, line: &line }),
+            Format::Json => json_line(&HostLine { v: SCHEMA_VERSION, host, line: &line }),
             Format::Text => {
                 let text = sanitise(&line);
                 let text = text.trim_end();
-                self.label(host).map_or_else(|| text.to_owned(), |label| format!("{label}  {text}"))
+                self.label(host).map_or_else(|| format!("{text}\n"), |label| format!("{label}  {text}\n"))
             }
         };
         print(&line)

@@ -15,7 +15,7 @@ use crate::host::{Extent, probe};
 use crate::manifest::template::{self, TemplateInputs};
 use crate::manifest::{Address, Host, Manifest, Problem};
 use crate::release::{Artifact, Role, Sources};
-use crate::report::{SCHEMA_VERSION, escape_controls, sanitise};
+use crate::report::{SCHEMA_VERSION, json_line, sanitise};
 use crate::rollout::{Reach, template_facts};
 
 /// Show unit files and templates as each host would get them, with *** for secrets
@@ -158,10 +158,7 @@ fn write(
         Format::Json => {
             let host = &host.address;
             let file = Rendered { v: SCHEMA_VERSION, host, path, source, mode, text };
-            // Every part of it has a JSON form.
-            let line = serde_json::to_string(&file).unwrap_or_default();
-            out.extend(escape_controls(&line).into_bytes());
-            out.push(b'\n');
+            out.extend(json_line(&file).into_bytes());
         }
         Format::Text => {
             let host = if several { format!("{}: ", host.address) } else { String::new() };

@@ -15,7 +15,7 @@ use super::prompt::Asker;
 use super::say::say;
 use super::{pinned as pinned_keys, selection};
 use crate::manifest::{Address, Environment, Host, KnownHosts};
-use crate::report::{SCHEMA_VERSION, escape_controls, sanitise};
+use crate::report::{SCHEMA_VERSION, json_line, sanitise};
 use crate::ssh::{Hop, PinnedKeys, PinnedStanding, ScannedKey, SshError};
 
 /// What came of one host, as `--format json` has it.
@@ -67,10 +67,7 @@ pub(super) async fn scan(
         exit = Exit::most_urgent([exit, found].into_iter());
         match global.format {
             Format::Text => text.push_str(&sanitise(&scanned.text())),
-            Format::Json => {
-                let line = serde_json::to_string(&scanned).unwrap_or_default();
-                text.push_str(&(escape_controls(&line) + "\n"));
-            }
+            Format::Json => text.push_str(&json_line(&scanned)),
         }
     }
     // Nobody to read it is no reason to stop.

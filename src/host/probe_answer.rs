@@ -136,15 +136,10 @@ impl Answer {
         if self.values.contains_key("intact") {
             self.as_recorded(record.as_ref());
         }
-        let others = self.values.get("others").map(|names| names.split_whitespace().map(str::parse));
-        let others: Result<Vec<UnitName>, _> = others.into_iter().flatten().collect();
         // The states of units come in the order they were asked for.
-        units.extend(others.map_err(|_| ProbeError::Incomplete { what: "names of units" })?);
-        let users_units =
-            self.values.get("users_units").map(|names| names.split_whitespace().map(str::parse));
-        let users_units: Result<BTreeSet<UnitName>, _> = users_units.into_iter().flatten().collect();
-        let users_units =
-            users_units.map_err(|_| ProbeError::Incomplete { what: "names of the user's units" })?;
+        units.extend(self.names("others", "names of units")?);
+        let users_units: BTreeSet<UnitName> =
+            self.names("users_units", "names of the user's units")?.into_iter().collect();
         for file in std::mem::take(&mut self.unit_files) {
             if format!("units/{file}").parse::<ReleasePath>().is_err() {
                 return Err(ProbeError::Incomplete { what: "names of unit files" });
@@ -204,6 +199,13 @@ impl Answer {
             prepared: std::mem::take(&mut self.prepared),
             copies: std::mem::take(&mut self.copies),
         })
+    }
+
+    /// Units, from a line of names.
+    fn names(&self, key: &str, what: &'static str) -> Result<Vec<UnitName>, ProbeError> {
+        let names = self.values.get(key).map(|names| names.split_whitespace().map(str::parse));
+        let names: Result<Vec<UnitName>, _> = names.into_iter().flatten().collect();
+        names.map_err(|_| ProbeError::Incomplete { what })
     }
 
     /// What root has seen where the login user could not look.

@@ -11,7 +11,7 @@ use super::facts::{Access, Facts};
 use super::layout::{Layout, LinkSpec, RemotePath};
 use super::refusal::Refusal;
 use super::step::{Privilege, Step};
-use crate::manifest::{FileEntry, HostPath, Installation, Manifest, Outside, UserName};
+use crate::manifest::{HostPath, Installation, Manifest, Outside, UserName};
 use crate::release::{Mode, ReleaseId, ReleasePath, Sha256Digest};
 
 /// What stands at a place where a copy is, or is to be.
@@ -251,14 +251,10 @@ pub(super) struct CopySteps {
 impl CopySteps {
     /// Whether a copy makes way for a link of the same release.
     pub(super) fn frees(&self, link: &LinkSpec, home: &RemotePath) -> bool {
-        self.removals.iter().any(|step| match step {
-            Step::Uninstall(removal) => {
-                let below = link.path.as_str().strip_prefix("~/");
-                let path = below.map(|below| home.join(below));
-                path.as_ref().map_or(link.path.as_str(), RemotePath::as_str) == removal.place.path.as_str()
-            }
-            _ => false,
-        })
+        let path = link.path.on_host(home);
+        self.removals
+            .iter()
+            .any(|step| matches!(step, Step::Uninstall(copy) if copy.place.path.as_str() == path))
     }
 
     /// Whether a copy takes this place.
@@ -396,9 +392,14 @@ impl Copying<'_> {
             Access::Direct if placed.owner == self.facts.user => Privilege::User,
             Access::Direct | Access::Root => self.roots(),
         };
-        let makes_way = |entry: &FileEntry| matches!(&entry.outside, Some(Outside::Link(link)) if absolute(&self.facts.home, link) == found.path);
-        let then =
-            if self.manifest.files.iter().any(makes_way) { AfterCopy::Link } else { AfterCopy::Before };
+        let mut links = self.manifest.files.iter().filter_map(|entry| match entry.outside.as_ref()? {
+            Outside::Link(link) => Some(absolute(&self.facts.home, link)),
+            Outside::Install(_) => None,
+        });
+        let then = match links.any(|link| link == found.path) {
+            true => AfterCopy::Link,
+            false => AfterCopy::Before,
+        };
         let place = CopyPlace { path: found.path.clone(), privilege, was, backup, edit };
         Some(CopyRemoval { place, then })
     }

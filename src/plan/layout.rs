@@ -78,6 +78,11 @@ impl LinkPath {
         Self(text.to_owned())
     }
 
+    /// The path on a host with this home directory.
+    pub(super) fn on_host(&self, home: &RemotePath) -> String {
+        self.0.strip_prefix("~/").map_or_else(|| self.0.clone(), |below| home.join(below).0)
+    }
+
     /// The path with `~/` for the home directory, as programs on the host and people read it.
     #[must_use]
     pub fn as_str(&self) -> &str {

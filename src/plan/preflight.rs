@@ -111,10 +111,7 @@ pub(super) fn past_links(
     copies: &CopySteps,
 ) -> Vec<Step> {
     let inside = layout.root().join("current/").to_string();
-    let place = |path: &LinkPath| match path.as_str().strip_prefix("~/") {
-        Some(below) => facts.home.join(below).to_string(),
-        None => path.to_string(),
-    };
+    let place = |path: &LinkPath| path.on_host(&facts.home);
     let may = |access| match access {
         Access::Direct => true,
         Access::Root => matches!(facts.sudo, Sudo::Root | Sudo::Passwordless),

@@ -31,7 +31,10 @@ pub(super) fn farewell(
     wanted: &[LinkSpec],
 ) -> Vec<Step> {
     let target_of = |file: &str| layout.root().join(&Layout::unit_target(file));
-    let leads_to_us = |found: &FoundLink, file: &str| matches!(&found.state, LinkState::Symlink(points_to) if points_to == target_of(file).as_str());
+    let leads_to_us = |found: &FoundLink, file: &str| match &found.state {
+        LinkState::Symlink(points_to) => points_to == target_of(file).as_str(),
+        _ => false,
+    };
     let is_anothers = |unit: &UnitName| {
         // An instance has a file of its own, or its template's.
         let found = [unit.clone(), unit.file()].into_iter().find_map(|file| {

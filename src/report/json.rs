@@ -32,18 +32,21 @@ impl JsonReporter {
 
 impl Reporter for JsonReporter {
     fn on_event(&mut self, event: &Event) {
-        let Ok(json) = serde_json::to_string(&Versioned { v: SCHEMA_VERSION, event }) else { return };
-        let mut line = escape_controls(&json);
-        line.push('\n');
+        let line = json_line(&Versioned { v: SCHEMA_VERSION, event });
         // A reader that went away does not stop a deploy.
         let _ = self.out.write_all(line.as_bytes()).and_then(|()| self.out.flush());
     }
 }
 
+/// A value as one line that is safe to show, with its end; nothing where it has no JSON form.
+#[must_use]
+pub fn json_line(value: &impl Serialize) -> String {
+    serde_json::to_string(value).map_or_else(|_| String::new(), |json| escape_controls(&json) + "\n")
+}
+
 /// JSON wants C0 control characters escaped, and serde_json does no more; a terminal acts on DEL and C1, too. They can
 /// only be inside of strings, where the escape means the same.
-#[must_use]
-pub fn escape_controls(json: &str) -> String {
+fn escape_controls(json: &str) -> String {
     let mut line = String::with_capacity(json.len() + 1);
     for c in json.chars() {
         if c.is_control() {

@@ -26,7 +26,7 @@ mod words;
 
 pub use event::{Command, Event, EventKind, Events, Failure, Recovery, RunCounts, Verdict, Wait};
 pub use journal_line::{JournalStyle, journal_line};
-pub use json::{JsonReporter, SCHEMA_VERSION, escape_controls};
+pub use json::{JsonReporter, SCHEMA_VERSION, json_line};
 pub use line::{Colour, sanitise};
 pub use mask::{Mask, MaskStream};
 pub use masked::{MaskedReporter, mask_journal_entry};

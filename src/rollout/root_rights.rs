@@ -56,7 +56,7 @@ impl<'a> Passwords<'a> {
     }
 }
 
-/// Asks for the password that single commands of the session need to be root's. A wrong one is asked for again, twice.
+/// Asks for the password that single commands of the session need to be root's. A wrong one is asked for again, three times.
 pub async fn give_password(
     session: &mut Session,
     host: &Address,
